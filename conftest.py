@@ -1,0 +1,10 @@
+"""This suite's own settings; options and fixtures for everyone live in deepcaptcha/plugin.py."""
+
+import os
+
+from hypothesis import settings
+
+# No deadline: the machines of CI are shared, and a pause there is no failure of ours.
+settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("nightly", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -1,0 +1,159 @@
+"""The command line: `python -m deepcaptcha ...`; it and `commands.py` alone know DeepCAPTCHA here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import InputError
+from .variants import VARIANTS, find_variant
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 for a red answer, 2 for a user's mistake, 130
+    after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except InputError as error:
+        print(f"deepcaptcha: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deepcaptcha",
+        description="Does this model factory still train, how sure are we, and if not, why?",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.set_defaults(run=run)
+        added.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        return added
+
+    params = command("params", _params, "Print a variant's layers, shapes and parameter counts.")
+    params.add_argument("variant", metavar="VARIANT")
+    command("variants", _variants, "List the variants and what is said of them.")
+    command("recipes", _recipes, "List the recipes.")
+    study = command("study", _study, "Train variants over several seeds and print a table.")
+    study.add_argument("--variants", metavar="A,B", help="default: all")
+    study.add_argument("--recipes", metavar="R,S", default="raw-subset,sound-subset")
+    study.add_argument("--seeds", metavar="N", default="5", help="seeds per row, default 5")
+    study.add_argument(
+        "--stream", default="pilot", help="pilot (default), baseline, pull-request or nightly"
+    )
+    study.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    study.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    study.add_argument("--output", metavar="DIR", default="build/study", help="default build/study")
+    study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
+    return parser
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _params(options: argparse.Namespace) -> int:
+    variant = find_variant(options.variant)
+    architecture = variant.architecture
+    if options.json:
+        _print_json(
+            {
+                "variant": variant.name,
+                "features_shape": architecture.features_shape,
+                "parameters": architecture.parameters,
+                "layers": [row.__dict__ for row in architecture.rows],
+            }
+        )
+        return 0
+    for row in architecture.rows:
+        shape = str(row.output_shape).replace(",)", ")")
+        print(f"{row.name:<14} {shape:<14} {row.parameters:>8,}  {row.arithmetic}".rstrip())
+    print(f"{'total':<14} {'':<14} {architecture.parameters:>8,}")
+    return 0
+
+
+def _variants(options: argparse.Namespace) -> int:
+    from .report import Column, Table
+
+    if options.json:
+        _print_json(
+            [
+                {
+                    "variant": variant.name,
+                    "features_shape": variant.architecture.features_shape,
+                    "parameters": variant.architecture.parameters,
+                    "by": variant.by,
+                    "said": variant.said,
+                    "remark": variant.remark,
+                }
+                for variant in VARIANTS.values()
+            ]
+        )
+        return 0
+    Table(
+        "Variants",
+        (
+            Column("variant", prose=True),
+            Column("last conv"),
+            Column("parameters"),
+            Column("said", prose=True),
+        ),
+        tuple(
+            (
+                variant.name,
+                str(variant.architecture.features_shape),
+                f"{variant.architecture.parameters:,}",
+                f"{variant.by}: {variant.said}"
+                + (f" [{variant.remark}]" if variant.remark else ""),
+            )
+            for variant in VARIANTS.values()
+        ),
+    ).write(sys.stdout)
+    return 0
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from .recipe import RECIPES
+    from .report import Column, Table
+
+    if options.json:
+        _print_json([recipe.as_dict() for recipe in RECIPES.values()])
+        return 0
+    Table(
+        "Recipes",
+        tuple(
+            Column(title, prose=title in ("recipe", "validation", "target"))
+            for title in ("recipe", "digits", "pixels", "epochs", "batch", "validation", "target")
+        ),
+        tuple(
+            (
+                recipe.name,
+                f"{recipe.n_train:,} of {recipe.data}",
+                "0..255" if recipe.scaling == "raw" else "0..1",
+                str(recipe.epochs),
+                str(recipe.batch),
+                f"last {recipe.validation_split:.0%} of them"
+                if recipe.validation_split
+                else f"{recipe.n_validation:,} test digits",
+                f"{recipe.monitor} >= {recipe.target:.2f}",
+            )
+            for recipe in RECIPES.values()
+        ),
+    ).write(sys.stdout)
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from .commands import study
+
+    return study(options)

@@ -1,0 +1,131 @@
+"""What surrounds a trial: threads, oneDNN, versions, processor.
+
+Thread count and oneDNN change rounding, so both are fixed before TensorFlow is imported: one thread
+per process and oneDNN on. Nothing here imports TensorFlow until `load_keras` or `load_tensorflow`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from .errors import InputError
+
+SETTINGS = {
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "KERAS_BACKEND": "tensorflow",
+}
+"""Environment variables a trial needs; TensorFlow and Keras read them when they are imported."""
+
+# Instruction sets that TensorFlow, Eigen and oneDNN choose kernels by; each sums in another order.
+_ROUNDING_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
+
+
+def prepare() -> None:
+    """Set the environment for training; harmless when repeated.
+
+    InputError if TensorFlow was already imported with other settings, where it is too late.
+    """
+    if "tensorflow" in sys.modules:
+        wrong = [
+            f"{key}={value}" for key, value in SETTINGS.items() if os.environ.get(key) != value
+        ]
+        if wrong:
+            raise InputError(
+                "TensorFlow was imported before its settings: start Python with "
+                f"{' '.join(wrong)}, or call deepcaptcha before importing tensorflow"
+            )
+    os.environ.update(SETTINGS)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@cache
+def load_tensorflow() -> Any:
+    """The tensorflow module with one thread per process; InputError if it already runs with more."""
+    prepare()
+    with _without_native_log():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        raise InputError(
+            "TensorFlow already runs with "
+            f"{tf.config.threading.get_intra_op_parallelism_threads()} intra-op and "
+            f"{tf.config.threading.get_inter_op_parallelism_threads()} inter-op threads (0: all); "
+            "trials need 1 and 1: call deepcaptcha before the first TensorFlow operation"
+        ) from None
+    return tf
+
+
+@contextlib.contextmanager
+def _without_native_log() -> Iterator[None]:
+    """Drop what C++ code writes to the terminal: TensorFlow's greeting does not heed its own
+    TF_CPP_MIN_LOG_LEVEL while it loads. Python's own errors are raised as ever."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def load_keras() -> Any:
+    """The keras module on TensorFlow as `load_tensorflow` sets it up."""
+    load_tensorflow()
+    import keras
+
+    return keras
+
+
+@cache
+def describe() -> dict[str, Any]:
+    """Whatever around a trial may change its rounding, JSON-ready; does not import TensorFlow."""
+    return {
+        **{name: _version(name) for name in ("tensorflow", "keras", "numpy")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        **_processor(),
+        "threads": 1,
+        "onednn": True,
+    }
+
+
+def _version(distribution: str) -> str:
+    # tensorflow-cpu and the like carry the same package under another distribution name.
+    for name in (distribution, f"{distribution}-cpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _processor() -> dict[str, Any]:
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = file.read().split("\n\n", 1)[0].splitlines()
+    except OSError:
+        return {"processor": platform.processor(), "instructions": []}
+    pairs = (line.partition(":") for line in lines)
+    facts = {key.strip(): value.strip() for key, _, value in pairs}
+    flags = set(facts.get("flags", facts.get("Features", "")).split())
+    return {
+        "processor": facts.get("model name", platform.processor()),
+        "instructions": [flag for flag in _ROUNDING_FLAGS if flag in flags],
+    }

@@ -1,0 +1,224 @@
+"""How a model is trained: data, scaling, optimizer, loss, batch, epochs and target.
+
+Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Digits, digit_strips, load_mnist
+from .errors import InputError
+
+Scaling = Literal["raw", "unit"]
+Mode = Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a training run but the model and the seed.
+
+    - `data`: what `load_mnist` takes; the first `n_train` training digits are used.
+    - `n_validation` test digits validate; where `validation_split` is set, the last share of the
+      training digits does instead, as Keras' own `validation_split` takes it.
+    - `scaling`: `raw` leaves pixels 0..255, `unit` divides them by 255.
+    - `n_prediction`: digits side by side in one image. `n_class`: labels are one-hot of that length.
+    - `optimizer`, `optimizer_settings`, `loss`: as Keras names them, for an uncompiled model; a
+      compiled one keeps its own. A model whose output layer is named `logits` has the loss taken
+      from logits.
+    - target: `monitor` at least (`mode` max) or at most (min) `target` at the end of one of the first
+      `epochs` epochs.
+    - `chance`: what `monitor` shows for a model that learned nothing; None: for an accuracy, the
+      share of the most frequent validation label.
+    - `steps_per_execution`: batches between two looks at the run.
+
+    Raises InputError for values out of range.
+    """
+
+    name: str
+    data: str = "subset"
+    n_train: int = 6400
+    n_validation: int = 2000
+    validation_split: float | None = None
+    scaling: Scaling = "raw"
+    n_prediction: int = 1
+    n_class: int = 10
+    optimizer: str = "adam"
+    optimizer_settings: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 0.001})
+    loss: str = "categorical_crossentropy"
+    batch: int = 32
+    epochs: int = 5
+    monitor: str = "val_accuracy"
+    mode: Mode = "max"
+    target: float = 0.90
+    chance: float | None = None
+    steps_per_execution: int = 50
+
+    def __post_init__(self) -> None:
+        settings = MappingProxyType(dict(self.optimizer_settings))
+        object.__setattr__(self, "optimizer_settings", settings)
+        for name in (
+            "n_train",
+            "n_validation",
+            "n_prediction",
+            "batch",
+            "epochs",
+            "steps_per_execution",
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                self._refuse(f"{name} is {value!r}; a whole number >= 1 is needed")
+        if self.scaling not in get_args(Scaling):
+            self._refuse(f"scaling is {self.scaling!r}; 'raw' or 'unit' is needed")
+        if self.mode not in get_args(Mode):
+            self._refuse(f"mode is {self.mode!r}; 'max' or 'min' is needed")
+        if self.validation_split is not None and not 0 < self.validation_split < 1:
+            self._refuse(
+                f"validation_split is {self.validation_split!r}; between 0 and 1 is needed"
+            )
+        if not math.isfinite(self.target):
+            self._refuse(f"target is {self.target!r}; a finite number is needed")
+        if "accuracy" in self.monitor and not 0 < self.target <= 1:
+            self._refuse(f"target is {self.target!r}; an accuracy lies above 0 and at most at 1")
+
+    def _refuse(self, problem: str) -> None:
+        raise InputError(f"recipe {self.name}: {problem}")
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.data, self.n_train, self.scaling, self.n_prediction))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.as_dict(),)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, JSON-ready."""
+        return {**self.__dict__, "optimizer_settings": dict(self.optimizer_settings)}
+
+    def meets_target(self, value: float) -> bool:
+        """Whether `value` of the monitored metric reaches the target; never true for NaN."""
+        return value >= self.target if self.mode == "max" else value <= self.target
+
+
+def _restore(fields: dict[str, Any]) -> Recipe:
+    return Recipe(**fields)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a trial trains and validates on: arrays whose first axis counts examples.
+
+    Raises InputError for arrays that cannot belong together or hold no example.
+    """
+
+    x_train: NDArray[Any]
+    y_train: NDArray[Any]
+    x_validation: NDArray[Any]
+    y_validation: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        for part in ("train", "validation"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            if not len(x) or len(x) != len(y):
+                raise InputError(
+                    f"{part} data: {len(x)} inputs and {len(y)} labels; equally many are needed, "
+                    "and at least one"
+                )
+        for kind, a, b in (
+            ("inputs", self.x_train, self.x_validation),
+            ("labels", self.y_train, self.y_validation),
+        ):
+            if a.shape[1:] != b.shape[1:]:
+                raise InputError(
+                    f"{kind}: an example has shape {a.shape[1:]} in training and {b.shape[1:]} in "
+                    "validation; one shape is needed"
+                )
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of all four arrays: values, shapes and dtypes."""
+        digest = hashlib.sha256()
+        for array in (self.x_train, self.y_train, self.x_validation, self.y_validation):
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def load_examples(recipe: Recipe) -> Examples:
+    """The recipe's digits: x float32 (n, 28, 28 * n_prediction, 1), y float32 one-hot
+    (n, n_prediction, n_class).
+
+    Raises InputError where the source has too few digits or labels beyond n_class.
+    """
+    train, test = load_mnist(recipe.data)
+    train = _first(train, recipe.n_train, "training", recipe)
+    if recipe.validation_split is None:
+        validation = _first(test, recipe.n_validation, "test", recipe)
+    else:
+        cut = math.floor(recipe.n_train * (1 - recipe.validation_split))
+        train, validation = (
+            Digits(train.images[:cut], train.labels[:cut]),
+            Digits(train.images[cut:], train.labels[cut:]),
+        )
+    return Examples(*_encode(train, recipe, seed=0), *_encode(validation, recipe, seed=1))
+
+
+def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
+    if count > len(digits.labels):
+        raise InputError(
+            f"recipe {recipe.name} wants {count} {kind} digits and {recipe.data!r} has "
+            f"{len(digits.labels)}; give --data the path of a larger mnist.npz, or 'keras'"
+        )
+    return Digits(digits.images[:count], digits.labels[:count])
+
+
+def _encode(digits: Digits, recipe: Recipe, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    strips = digit_strips(digits, recipe.n_prediction, seed) if recipe.n_prediction > 1 else digits
+    labels = strips.labels.reshape(len(strips.labels), recipe.n_prediction)
+    if labels.max() >= recipe.n_class:
+        raise InputError(
+            f"recipe {recipe.name}: label {labels.max()} is out of range for n_class "
+            f"{recipe.n_class}; n_class of at least {labels.max() + 1} is needed"
+        )
+    x = strips.images[..., np.newaxis].astype(np.float32)
+    if recipe.scaling == "unit":
+        x /= np.float32(255)
+    return x, np.eye(recipe.n_class, dtype=np.float32)[labels]
+
+
+_RAW = Recipe(name="raw-subset")
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            _RAW,
+            replace(_RAW, name="sound-subset", scaling="unit", epochs=3),
+            replace(
+                _RAW,
+                name="question",
+                data="keras",
+                n_train=60_000,
+                validation_split=0.1,
+                epochs=10,
+            ),
+        )
+    }
+)
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name; InputError with the known names if there is none."""
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}") from None

@@ -1,0 +1,127 @@
+"""Many trials over the processes of an executor, recorded as they finish."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import environment
+from .errors import InputError
+from .ledger import Ledger, Records, find_same, read_ledger, trial_key
+from .recipe import Recipe
+from .trial import Factory, Trial, run_trial
+
+TRIALS_PER_PROCESS = 24
+"""A process is replaced after so many trials: each rebuilt Keras model leaves about 13 MB behind."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trial to run: a name, a factory that pickles, a recipe and a seed."""
+
+    name: str
+    build: Factory
+    recipe: Recipe
+    seed: int
+
+
+def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
+    """The task's trial, trained here, or the one among `known` that is the very same."""
+    return run_trial(
+        task.build,
+        task.recipe,
+        task.seed,
+        name=task.name,
+        recall=lambda identity: find_same(known, identity),
+    )
+
+
+def run_study(
+    tasks: Sequence[Task],
+    executor: Executor,
+    folder: Path,
+    *,
+    reuse: bool = True,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+) -> Records:
+    """Run every task, append each finished trial to the ledger in `folder` and hand it to `on_trial`.
+
+    With `reuse`, trials that the folder already holds, with the same model, initial weights, recipe,
+    data, seed, environment and protocol, are not trained again. Returns the trials of these tasks in
+    the tasks' order. Interrupted, it leaves the ledger with every trial that finished.
+    """
+    recorded = read_ledger(folder) if reuse else Records(())
+    seen = {trial_key(trial) for trial in recorded.trials}
+    index: dict[tuple[str, str, int], list[Trial]] = {}
+    for trial in recorded.trials:
+        index.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
+    done: dict[int, Trial] = {}
+    with Ledger(folder) as ledger:
+        futures: dict[Future[Trial], int] = {
+            executor.submit(
+                run_task, task, tuple(index.get((task.name, task.recipe.name, task.seed), ()))
+            ): position
+            for position, task in enumerate(tasks)
+        }
+        for future in as_completed(futures):
+            trial = future.result()
+            if trial_key(trial) not in seen:
+                ledger.append(trial)
+            done[futures[future]] = trial
+            on_trial(trial)
+    return Records(tuple(done[position] for position in sorted(done)), recorded.problems)
+
+
+@contextmanager
+def process_executor(jobs: int | None = None) -> Iterator[Executor]:
+    """An executor with `jobs` processes (default: one per core this process may use).
+
+    Left by an exception, Ctrl-C included, it ends its processes at once.
+    """
+    jobs = _cores() if jobs is None else jobs
+    if type(jobs) is not int or jobs < 1:
+        raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
+    executor = ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        max_tasks_per_child=TRIALS_PER_PROCESS,
+    )
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
+    executor.shutdown()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    environment.prepare()
+    # A new model each trial means a new trace each trial; TensorFlow would warn of it.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()

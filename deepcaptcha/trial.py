@@ -1,0 +1,303 @@
+"""One training run: a factory, a recipe and a seed in, an immutable record out.
+
+A trial is a pure function of those three and the environment: two runs agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import environment, frozen, training
+from .errors import InputError
+from .recipe import Examples, Recipe, load_examples
+
+if TYPE_CHECKING:
+    import keras
+
+PROTOCOL = 1
+"""Raised by hand whenever training itself changes, so that no old record passes for a new one."""
+
+Outcome = Literal["converged", "stuck", "slow", "diverged"]
+StopReason = Literal["target", "epochs", "frozen", "not finite"]
+Moment = Literal["start", "execution", "epoch", "end"]
+Factory = Callable[[], "keras.Model"]
+
+STUCK_SHARE = 0.25
+"""A run that misses its target is stuck if it never got this share of the way from chance to it."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: Keras' metrics at its end (None: not finite), the share of training examples whose
+    loss had an exactly zero gradient when they were trained on (None where the model hides it), and
+    whether any weight changed."""
+
+    metrics: Mapping[str, float | None]
+    zero_gradient_share: float | None
+    weights_changed: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The record of one training run, JSON-ready through `as_dict`.
+
+    - `outcome`: `converged` (target met at the end of an epoch); else `diverged` (a weight or the
+      last loss is not finite), `stuck` (proved frozen, no weight changed in the last epoch, or never
+      a quarter of the way from chance to the target), or `slow`.
+    - `epochs_to_target`, `steps_to_target`: batches; None unless converged.
+    - `frozen_at_step`: the step at which the run was proved never to move again.
+    - `seconds`: wall time of building and training.
+    - `weights_sha256`: of the weights at the end. `identity`: what was trained, on what, where.
+    - `probes`: name -> list of [step, value].
+    """
+
+    name: str
+    recipe: str
+    seed: int
+    outcome: Outcome
+    stop_reason: StopReason
+    epochs_to_target: int | None
+    steps_to_target: int | None
+    frozen_at_step: int | None
+    epochs: tuple[Epoch, ...]
+    seconds: float
+    weights_sha256: str
+    identity: Mapping[str, Any]
+    probes: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Trial:
+        """The inverse of `as_dict`; TypeError or KeyError for other fields."""
+        epochs = tuple(Epoch(**epoch) for epoch in fields["epochs"])
+        return cls(**{**fields, "epochs": epochs})
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A measurement taken along with a trial: `measure(run)` is called at the moments named, and what
+    it returns, unless None, joins the record under `name` as [step, value]. It must not change the
+    run; what it returns must be JSON-ready."""
+
+    name: str
+    measure: Callable[[Run], Any]
+    at: tuple[Moment, ...] = ("epoch",)
+
+
+@dataclass
+class Run:
+    """The state of a trial while it runs; what probes see. `step` counts batches."""
+
+    model: keras.Model
+    examples: Examples
+    recipe: Recipe
+    step: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+    stop_reason: StopReason = "epochs"
+    frozen_at_step: int | None = None
+    converged: bool = False
+    measured: dict[str, list[Any]] = field(default_factory=dict)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches an epoch, the last one possibly smaller."""
+        return math.ceil(len(self.examples.x_train) / self.recipe.batch)
+
+
+def run_trial(
+    build: Factory,
+    recipe: Recipe,
+    seed: int,
+    *,
+    name: str | None = None,
+    examples: Examples | None = None,
+    probes: Sequence[Probe] = (),
+    stop_when_frozen: bool = True,
+    recall: Callable[[Mapping[str, Any]], Trial | None] = lambda identity: None,
+) -> Trial:
+    """Train what `build()` returns once and report how it went.
+
+    `build` returns a new Keras model; an uncompiled one is compiled as the recipe says. `seed`
+    (0 .. 2**32 - 1) fixes the weights and the order of the examples. `examples` stand in for the
+    recipe's digits. `stop_when_frozen=False` trains a proved-frozen run to its end all the same.
+    `recall(identity)` may answer with an earlier record of the very same trial, which is returned.
+
+    Raises InputError for a factory that returns no model, or data that does not fit the model.
+    """
+    keras = environment.load_keras()
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
+    examples = load_examples(recipe) if examples is None else examples
+    started = time.perf_counter()
+    # Automatic names start again from one, so that the same factory has the same configuration each
+    # time; and models of earlier trials, caught in reference cycles, are freed.
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = require_model(build)
+    training.compile_model(model, recipe, examples)
+    training.require_fit(model, examples)
+    identity = identify(model, recipe, seed, examples)
+    if (known := recall(identity)) is not None:
+        return known
+    run = Run(model, examples, recipe)
+    _fit(run, seed, probes, stop_when_frozen)
+    epochs_to_target = len(run.epochs) if run.converged else None
+    return Trial(
+        name=name or str(getattr(build, "__name__", type(build).__name__)),
+        recipe=recipe.name,
+        seed=seed,
+        outcome=_outcome(run),
+        stop_reason=run.stop_reason,
+        epochs_to_target=epochs_to_target,
+        steps_to_target=epochs_to_target and epochs_to_target * run.steps_per_epoch,
+        frozen_at_step=run.frozen_at_step,
+        epochs=tuple(run.epochs),
+        seconds=round(time.perf_counter() - started, 3),
+        weights_sha256=_hash_weights(model.get_weights()),
+        identity=identity,
+        probes=run.measured,
+    )
+
+
+def require_model(build: Factory) -> keras.Model:
+    """What `build()` returns, if it is a Keras model; else InputError saying what it is instead."""
+    keras = environment.load_keras()
+    if not callable(build):
+        raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
+    model = build()
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"the factory returned {type(model).__name__}; a new keras.Model each time is needed"
+        )
+    return model
+
+
+def identify(model: keras.Model, recipe: Recipe, seed: int, examples: Examples) -> dict[str, Any]:
+    """What makes a trial the very same trial, JSON-ready: the model's configuration and compile
+    settings, its initial weights, recipe, data, seed, environment and protocol."""
+    try:
+        structure = model.to_json()
+    except NotImplementedError:  # a subclassed model without get_config
+        structure = f"{type(model).__module__}.{type(model).__qualname__}"
+    settings = json.dumps(model.get_compile_config(), sort_keys=True, default=repr)
+    return {
+        "factory": hashlib.sha256(f"{structure}{settings}".encode()).hexdigest(),
+        "initial_weights": _hash_weights(model.get_weights()),
+        "recipe": recipe.as_dict(),
+        "data": examples.sha256,
+        "seed": seed,
+        "environment": environment.describe(),
+        "protocol": PROTOCOL,
+    }
+
+
+def _fit(run: Run, seed: int, probes: Sequence[Probe], stop_when_frozen: bool) -> None:
+    """Train `run.model`, keeping the record in `run`."""
+    model, examples = run.model, run.examples
+    latest = model.get_weights()
+    at_epoch_start = latest
+    provable = frozen.refusal(model) is None
+    attempt_from = 0  # a failed proof is not tried again in the same epoch
+
+    def measure(moment: Moment) -> None:
+        for probe in probes:
+            if moment in probe.at and (value := probe.measure(run)) is not None:
+                run.measured.setdefault(probe.name, []).append([run.step, value])
+
+    def after_execution(last_batch: int, logs: Any = None) -> None:
+        nonlocal latest, attempt_from
+        run.step = len(run.epochs) * run.steps_per_epoch + last_batch + 1
+        before, latest = latest, model.get_weights()
+        measure("execution")
+        if not all(np.isfinite(weight).all() for weight in latest):
+            # No later step can make such a weight finite again.
+            run.stop_reason = "not finite"
+            model.stop_training = True
+        elif (
+            provable
+            and run.frozen_at_step is None
+            and run.step >= attempt_from
+            and _equal(before, latest)
+        ):
+            attempt_from = (len(run.epochs) + 1) * run.steps_per_epoch
+            if frozen.is_frozen(model, examples.x_train, examples.y_train):
+                run.frozen_at_step = run.step
+                if stop_when_frozen:
+                    run.stop_reason = "frozen"
+                    model.stop_training = True
+
+    def after_epoch(epoch: int, logs: dict[str, float]) -> None:
+        nonlocal at_epoch_start
+        share = logs.pop(training.ZERO_GRADIENT_SHARE, None)
+        logs.pop(f"val_{training.ZERO_GRADIENT_SHARE}", None)
+        if run.recipe.monitor not in logs:
+            raise InputError(
+                f"the recipe's target is on {run.recipe.monitor!r}, which training does not log; "
+                f"it logs {', '.join(sorted(logs))}"
+            )
+        metrics = {key: _finite(value) for key, value in logs.items()}
+        run.epochs.append(Epoch(metrics, _finite(share), not _equal(at_epoch_start, latest)))
+        at_epoch_start = latest
+        measure("epoch")
+        if run.recipe.meets_target(logs[run.recipe.monitor]):
+            run.converged = True
+            run.stop_reason = "target"
+            model.stop_training = True
+
+    measure("start")
+    training.fit(model, run.recipe, examples, seed, after_execution, after_epoch)
+    measure("end")
+
+
+def _outcome(run: Run) -> Outcome:
+    if run.converged:
+        return "converged"
+    if run.stop_reason == "not finite" or run.epochs[-1].metrics.get("loss") is None:
+        return "diverged"
+    if run.frozen_at_step is not None or not run.epochs[-1].weights_changed:
+        return "stuck"
+    chance = _chance(run)
+    if chance is None:
+        return "slow"
+    values = [epoch.metrics[run.recipe.monitor] for epoch in run.epochs]
+    sign = 1 if run.recipe.mode == "max" else -1
+    best = max(sign * value for value in values if value is not None)
+    bar = chance + STUCK_SHARE * (run.recipe.target - chance)
+    return "stuck" if best < sign * bar else "slow"
+
+
+def _chance(run: Run) -> float | None:
+    if run.recipe.chance is not None or "accuracy" not in run.recipe.monitor:
+        return run.recipe.chance
+    labels = run.examples.y_validation
+    if run.model.output_shape == (None, *labels.shape[1:]):  # one-hot
+        labels = labels.argmax(axis=-1)
+    return float(np.unique(labels, return_counts=True)[1].max() / labels.size)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _equal(a: list[NDArray[Any]], b: list[NDArray[Any]]) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _hash_weights(weights: list[NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(f"{weight.dtype}{weight.shape}".encode())
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()

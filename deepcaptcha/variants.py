@@ -1,0 +1,145 @@
+"""The named variants of the DeepCAPTCHA network, with what the question or answer says of each.
+
+The network and the repairs come from the Stack Overflow question "Adding padding='same' argument to
+Conv2D layers broke the model" and its answer (CC BY-SA 4.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from .architecture import Architecture, ConvBlock, Head, Padding
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named architecture.
+
+    `said` is the claim in words and `by` who makes it; `remark` says where that claim is inexact.
+    """
+
+    name: str
+    architecture: Architecture
+    by: Literal["question", "answer", "this project"]
+    said: str
+    remark: str = ""
+
+
+def question_architecture(
+    *,
+    paddings: tuple[Padding, Padding, Padding] = ("same", "same", "same"),
+    strides: tuple[int, int, int] = (1, 1, 1),
+    filters: tuple[int, int, int] = (32, 48, 64),
+    last_pool: int = 2,
+    extra: tuple[ConvBlock, ...] = (),
+    dense: int = 512,
+    head: Head = "softmax-reshape",
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    n_prediction: int = 1,
+    n_class: int = 10,
+) -> Architecture:
+    """The question's network with the given changes; without any it is the one that gets stuck."""
+    blocks = tuple(
+        ConvBlock(filters=f, stride=s, padding=p, pool=pool)
+        for f, s, p, pool in zip(filters, strides, paddings, (2, 2, last_pool), strict=True)
+    )
+    return Architecture(
+        blocks=(*blocks, *extra),
+        dense=(dense,),
+        head=head,
+        input_shape=input_shape,
+        n_prediction=n_prediction,
+        n_class=n_class,
+    )
+
+
+_ONE_BY_ONE = "brings the last conv output to (1, 1, 64), and worked well"
+
+_ALL = (
+    Variant(
+        "same", question_architecture(), "question", "stuck at 10 % accuracy, as random guessing"
+    ),
+    Variant(
+        "valid",
+        question_architecture(paddings=("valid", "valid", "valid")),
+        "question",
+        "without padding='same' it works flawlessly",
+    ),
+    Variant(
+        "extra-conv",
+        question_architecture(extra=(ConvBlock(64),)),
+        "answer",
+        f"one more conv layer and max pooling {_ONE_BY_ONE}",
+    ),
+    Variant(
+        "pool4",
+        question_architecture(last_pool=4),
+        "answer",
+        f"a last max pooling of size 4 {_ONE_BY_ONE}",
+    ),
+    Variant(
+        "stride2-first",
+        question_architecture(strides=(2, 1, 1)),
+        "answer",
+        f"stride 2 in one of the conv layers {_ONE_BY_ONE}",
+    ),
+    Variant(
+        "stride2-second",
+        question_architecture(strides=(1, 2, 1)),
+        "answer",
+        f"stride 2 in one of the conv layers {_ONE_BY_ONE}",
+    ),
+    Variant(
+        "stride2-third",
+        question_architecture(strides=(1, 1, 2)),
+        "answer",
+        f"stride 2 in one of the conv layers {_ONE_BY_ONE}",
+        "inexact: stride 2 in the third conv layer gives (2, 2, 64), not (1, 1, 64)",
+    ),
+    Variant(
+        "last20",
+        question_architecture(filters=(32, 48, 20)),
+        "answer",
+        f"20 filters in the last conv layer {_ONE_BY_ONE}",
+        "inexact: 20 filters give (3, 3, 20), not (1, 1, 64)",
+    ),
+    Variant(
+        "dense64",
+        question_architecture(dense=64),
+        "answer",
+        "64 dense units instead of 512 help as well, with a little chance of poor results",
+    ),
+    Variant(
+        "two-by-two",
+        question_architecture(paddings=("same", "valid", "valid")),
+        "answer",
+        "with (2, 2, 64) the chance of more than 90 % fell; often it got 10 %",
+        "the answer does not say how it reached (2, 2, 64); paddings same, valid, valid do",
+    ),
+    Variant(
+        "same-reshape-first",
+        question_architecture(head="reshape-softmax"),
+        "this project",
+        "the question's network with the reshape before the softmax",
+    ),
+    Variant(
+        "same-logits",
+        question_architecture(head="logits"),
+        "this project",
+        "the question's network with logits as output and the loss taken from them",
+    ),
+)
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType({variant.name: variant for variant in _ALL})
+
+
+def find_variant(name: str) -> Variant:
+    """The variant of that name; InputError with the known names if there is none."""
+    try:
+        return VARIANTS[name]
+    except KeyError:
+        raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}") from None

@@ -1,0 +1,166 @@
+"""The arithmetic of shapes and sizes, without TensorFlow."""
+
+from dataclasses import replace
+from math import prod
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepcaptcha import VARIANTS, Architecture, ConvBlock, InputError
+
+# (last conv output, parameters), worked out by hand with pencil: see the arithmetic beside each.
+BY_HAND = {
+    "same": ((3, 3, 64), 320 + 13_872 + 27_712 + 295_424 + 5_130),  # 576*512+512, 512*10+10
+    "valid": ((1, 1, 64), 320 + 13_872 + 27_712 + 33_280 + 5_130),  # 64*512+512
+    "extra-conv": ((1, 1, 64), 320 + 13_872 + 27_712 + 36_928 + 33_280 + 5_130),  # 9*64*64+64
+    "pool4": ((1, 1, 64), 80_314),  # as valid: the same five layers
+    "stride2-first": ((1, 1, 64), 80_314),
+    "stride2-second": ((1, 1, 64), 80_314),
+    "stride2-third": ((2, 2, 64), 320 + 13_872 + 27_712 + 131_584 + 5_130),  # 256*512+512
+    "last20": ((3, 3, 20), 320 + 13_872 + 8_660 + 92_672 + 5_130),  # 9*48*20+20, 180*512+512
+    "dense64": ((3, 3, 64), 320 + 13_872 + 27_712 + 36_928 + 650),  # 576*64+64, 64*10+10
+    "two-by-two": ((2, 2, 64), 178_618),  # as stride2-third
+    "same-reshape-first": ((3, 3, 64), 342_458),
+    "same-logits": ((3, 3, 64), 342_458),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant_agrees_with_the_hand_calculation(name):
+    architecture = VARIANTS[name].architecture
+    assert (architecture.features_shape, architecture.parameters) == BY_HAND[name]
+
+
+def test_every_variant_of_question_and_answer_is_there():
+    assert set(VARIANTS) == set(BY_HAND)
+    assert {v.name for v in VARIANTS.values() if v.remark} == {
+        "stride2-third",
+        "last20",
+        "two-by-two",
+    }
+
+
+def test_rows_write_their_arithmetic_out():
+    rows = {row.name: row for row in VARIANTS["same"].architecture.rows}
+    assert rows["conv1"].arithmetic == "3*3*1*32 + 32 = 320"
+    assert rows["conv1"].output_shape == (28, 28, 32)
+    assert rows["dense1"].arithmetic == "576*512 + 512 = 295424"
+    assert rows["pool3"].arithmetic == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"blocks": (ConvBlock(4, kernel=30, padding="valid"),)}, "conv1: a 30 x 30 kernel"),
+        (
+            {"blocks": (ConvBlock(4, pool=29),)},
+            "pool1: a 29 x 29 pool does not fit into its 28 x 28",
+        ),
+        ({"blocks": (ConvBlock(4),) * 5}, "pool5: a 2 x 2 pool does not fit into its 1 x 1"),
+        ({"blocks": (ConvBlock(0),)}, "conv1: filters is 0"),
+        ({"blocks": (ConvBlock(4, stride=-1),)}, "conv1: stride is -1"),
+        ({"blocks": (ConvBlock(4, padding="full"),)}, "conv1: unknown padding 'full'"),
+        ({"dense": (512, 0)}, "dense2: units is 0"),
+        ({"dense": (2.5,)}, "dense1: units is 2.5"),
+        ({"head": "sigmoid"}, "head: unknown kind 'sigmoid'"),
+        ({"n_class": 1}, "head: n_class is 1; a whole number >= 2"),
+        ({"n_prediction": True}, "head: n_prediction is True"),
+        ({"input_shape": (28, 28)}, "input: shape (28, 28) has 2 axes"),
+        ({"input_shape": (28, 0, 1)}, "input: width is 0"),
+    ],
+)
+def test_an_impossible_architecture_names_layer_and_numbers(change, words):
+    with pytest.raises(InputError) as error:
+        replace(VARIANTS["same"].architecture, **change)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+blocks = st.builds(
+    ConvBlock,
+    filters=st.integers(1, 16),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.sampled_from(("same", "valid")),
+    pool=st.integers(1, 3),
+)
+
+
+@st.composite
+def architectures(draw):
+    """Small architectures that exist; draws an impossible one are narrowed, not rejected."""
+    chosen = []
+    height, width = draw(st.integers(6, 20)), draw(st.integers(6, 20))
+    shape = (height, width, draw(st.integers(1, 3)))
+    for block in draw(st.lists(blocks, min_size=1, max_size=3)):
+        try:
+            Architecture((*chosen, block), input_shape=shape)
+        except InputError:
+            break
+        chosen.append(block)
+    return Architecture(
+        tuple(chosen),
+        dense=tuple(draw(st.lists(st.integers(1, 32), max_size=2))),
+        head=draw(st.sampled_from(("softmax-reshape", "reshape-softmax", "logits"))),
+        input_shape=shape,
+        n_prediction=draw(st.integers(1, 4)),
+        n_class=draw(st.integers(2, 12)),
+    )
+
+
+def sides(length, kernel, stride, padding):
+    """Output length by walking the window over the input, counting where it may stand."""
+    if padding == "valid":
+        return sum(1 for start in range(0, length, stride) if start + kernel <= length)
+    return sum(1 for _ in range(0, length, stride))
+
+
+@given(architectures())
+def test_shapes_agree_with_a_walking_window(architecture):
+    height, width, _ = architecture.input_shape
+    rows = {row.name: row.output_shape for row in architecture.rows}
+    for number, block in enumerate(architecture.blocks, start=1):
+        height = sides(height, block.kernel, block.stride, block.padding)
+        width = sides(width, block.kernel, block.stride, block.padding)
+        assert rows[f"conv{number}"] == (height, width, block.filters)
+        height = sides(height, block.pool, block.pool, "valid")
+        width = sides(width, block.pool, block.pool, "valid")
+    assert architecture.features_shape[:2] == (height, width)
+
+
+@given(architectures())
+def test_the_head_does_not_change_the_count(architecture):
+    counts = {
+        replace(architecture, head=head).parameters
+        for head in ("softmax-reshape", "reshape-softmax", "logits")
+    }
+    assert len(counts) == 1
+
+
+@given(architectures(), st.integers(1, 50))
+def test_one_more_class_costs_one_column_a_prediction(architecture, more):
+    wider = replace(architecture, n_class=architecture.n_class + more)
+    last = architecture.dense[-1] if architecture.dense else prod(architecture.features_shape)
+    grown = wider.parameters - architecture.parameters
+    assert grown == more * architecture.n_prediction * (last + 1)
+
+
+@given(architectures(), st.integers(1, 20))
+def test_a_wider_input_channel_costs_only_the_first_kernel(architecture, more):
+    height, width, channels = architecture.input_shape
+    if not architecture.blocks:
+        return
+    wider = replace(architecture, input_shape=(height, width, channels + more))
+    first = architecture.blocks[0]
+    assert wider.parameters - architecture.parameters == first.kernel**2 * more * first.filters
+
+
+@given(architectures())
+def test_every_count_is_the_value_of_its_own_text(architecture):
+    for row in architecture.rows:
+        if row.arithmetic:
+            left, right = row.arithmetic.split(" = ")
+            assert eval(left) == int(right) == row.parameters
+        else:
+            assert row.parameters == 0

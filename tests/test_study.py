@@ -1,0 +1,83 @@
+"""Studies over real processes: recorded, resumed, interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from deepcaptcha import RECIPES, VARIANTS, InputError, build
+from deepcaptcha.ledger import read_ledger
+from deepcaptcha.study import Task, process_executor, run_study
+
+TINY = replace(
+    RECIPES["sound-subset"],
+    name="tiny",
+    n_train=64,
+    n_validation=50,
+    epochs=1,
+    batch=16,
+    target=0.99,
+)
+
+
+def tasks(count=4):
+    return [
+        Task(name, partial(build, VARIANTS[name].architecture), TINY, seed)
+        for seed in range(count // 2)
+        for name in ("valid", "pool4")
+    ]
+
+
+def figures(records):
+    return [(t.name, t.seed, t.outcome, t.weights_sha256, t.epochs) for t in records.trials]
+
+
+def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    trained = []
+    with process_executor(2) as executor:
+        undisturbed = run_study(tasks(), executor, whole)
+        run_study(tasks()[:3], executor, part, on_trial=trained.append)
+        resumed = run_study(tasks(), executor, part, on_trial=trained.append)
+        fresh = run_study(tasks()[:1], executor, part, reuse=False)
+    assert figures(resumed) == figures(undisturbed)
+    assert [(t.name, t.seed) for t in resumed.trials] == [(t.name, t.seed) for t in tasks()]
+    assert len(trained) == 7
+    lines = sum(len(path.read_text().splitlines()) - 1 for path in part.glob("*.jsonl"))
+    assert lines == 4 + 1  # the three recalled trials were not recorded again, the fresh one was
+    assert figures(fresh) == figures(undisturbed)[:1]
+    assert len(read_ledger(part).trials) == 4
+
+
+def test_ctrl_c_ends_at_once_and_keeps_what_is_done(tmp_path):
+    command = [
+        *(sys.executable, "-m", "deepcaptcha", "study", "--variants", "valid"),
+        *("--recipes", "sound-subset", "--seeds", "400", "--jobs", "1", "--output", str(tmp_path)),
+    ]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stderr:
+        if line.startswith("[1/400]"):
+            break
+    asked = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "stopped with" in err
+    assert "of 400 trials; the same command goes on" in err
+    assert "valid" in out
+    assert read_ledger(tmp_path / "ledger").trials
+    assert time.monotonic() - asked < 60  # at once, not after the 400 trials
+
+
+@pytest.mark.parametrize("jobs", [0, -2, 1.5])
+def test_a_study_without_processes_is_refused(jobs):
+    with pytest.raises(InputError, match="jobs is"), process_executor(jobs):
+        pass

@@ -1,0 +1,291 @@
+"""Trials of small recipes: outcomes, records, repeatability."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from deepcaptcha import (
+    RECIPES,
+    VARIANTS,
+    Examples,
+    InputError,
+    Probe,
+    Trial,
+    build,
+    environment,
+    run_trial,
+)
+from deepcaptcha.variants import question_architecture
+
+SAME = partial(build, VARIANTS["same"].architecture)
+SMALL = replace(
+    RECIPES["sound-subset"], n_train=960, n_validation=300, epochs=1, steps_per_execution=10
+)
+
+
+def points(count=64, seed=0):
+    """Two classes of points on a line, easily told apart by one dense layer."""
+    random = np.random.RandomState(seed)
+    labels = np.arange(count) % 2
+    x = (random.rand(count, 1) + labels[:, None]).astype("float32") - 1
+    return Examples(x, np.eye(2, dtype="float32")[labels], x, np.eye(2, dtype="float32")[labels])
+
+
+def dense_model(units=2, activation="softmax", **settings):
+    keras = environment.load_keras()
+    return keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(units, activation=activation, **settings)]
+    )
+
+
+POINTS = replace(SMALL, name="points", batch=8, epochs=4, target=0.9, steps_per_execution=4)
+
+
+def test_a_sound_network_trains_on_real_digits():
+    """One real training to the real target: the quick stand-in for the slow suite."""
+    recipe = replace(RECIPES["sound-subset"], n_train=3200, n_validation=1000)
+    trial = run_trial(SAME, recipe, seed=0)
+    assert trial.outcome == "converged"
+    assert trial.epochs[-1].metrics["val_accuracy"] >= 0.9
+    assert trial.epochs_to_target == len(trial.epochs) <= 3
+    assert trial.steps_to_target == 100 * trial.epochs_to_target  # 3200 / 32
+    assert trial.stop_reason == "target"
+
+
+def test_two_runs_agree_bit_for_bit_here_and_in_a_fresh_process():
+    first, second = run_trial(SAME, SMALL, seed=7), run_trial(SAME, SMALL, seed=7)
+    code = (
+        "from tests.test_trial import *;print(json.dumps(run_trial(SAME, SMALL, seed=7).as_dict()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    third = Trial.from_dict(json.loads(done.stdout.splitlines()[-1]))
+    same = [(t.weights_sha256, t.epochs, t.identity, t.outcome) for t in (first, second, third)]
+    assert same[0] == same[1] == same[2]
+    assert run_trial(SAME, SMALL, seed=8).weights_sha256 != first.weights_sha256
+
+
+def test_a_trial_is_json_ready_and_comes_back():
+    trial = run_trial(dense_model, POINTS, 0, examples=points())
+    again = Trial.from_dict(json.loads(json.dumps(trial.as_dict(), allow_nan=False)))
+    assert again == replace(trial, epochs=again.epochs)
+    assert again.epochs == trial.epochs
+
+
+def test_accuracy_is_kept_per_digit_and_per_string():
+    recipe = replace(SMALL, n_prediction=2)
+    architecture = question_architecture(
+        head="reshape-softmax", input_shape=(28, 56, 1), n_prediction=2
+    )
+    metrics = run_trial(partial(build, architecture), recipe, 0).epochs[-1].metrics
+    assert 0 <= metrics["val_string_accuracy"] <= metrics["val_accuracy"] <= 1
+
+
+def test_a_model_named_logits_has_its_loss_from_logits():
+    recipe = replace(SMALL, n_train=320)
+    logits = run_trial(partial(build, VARIANTS["same-logits"].architecture), recipe, 3)
+    softmax = run_trial(partial(build, VARIANTS["same-reshape-first"].architecture), recipe, 3)
+    assert logits.epochs[0].metrics["loss"] == pytest.approx(
+        softmax.epochs[0].metrics["loss"], rel=1e-4
+    )
+
+
+def zero_gradient_by_hand(probability, label):
+    """The clip of Keras' cross-entropy: no gradient where the target's share lies outside
+    [1e-7, 1 - 1e-7]."""
+    target = float(probability[label])
+    return not 1e-7 <= target <= np.float32(1 - 1e-7)
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_zero_gradient_share_counts_clipped_examples(hidden):
+    """A frozen linear model (learning rate 0) with a huge slope: p is 0 or 1 for most points."""
+    keras = environment.load_keras()
+    slope = 60.0
+
+    def factory():
+        layers = [keras.Input((1,)), keras.layers.Dense(2, activation="softmax")]
+        if hidden:
+            layers.append(keras.layers.Reshape((2,)))
+        model = keras.Sequential(layers)
+        model.layers[0].set_weights([np.array([[slope, 0]], "float32"), np.zeros(2, "float32")])
+        return model
+
+    examples = points()
+    recipe = replace(POINTS, optimizer="sgd", optimizer_settings={"learning_rate": 0.0}, epochs=1)
+    share = run_trial(factory, recipe, 0, examples=examples).epochs[0].zero_gradient_share
+    z = slope * examples.x_train[:, 0].astype("float64")
+    p = 1 / (1 + np.exp(-z))
+    by_hand = np.mean(
+        [
+            zero_gradient_by_hand((a, 1 - a), label)
+            for a, label in zip(p, examples.y_train.argmax(1), strict=True)
+        ]
+    )
+    if hidden:
+        assert share == pytest.approx(by_hand)
+        assert 0.2 < share < 1
+    else:  # Keras takes the loss from the logits, where a wrong answer always has a gradient
+        assert share == 0
+
+
+def test_outcome_slow_when_it_learns_but_not_enough():
+    recipe = replace(POINTS, target=1.0, epochs=1, optimizer_settings={"learning_rate": 1e-5})
+    examples = points()
+    trial = run_trial(partial(fixed_dense, 0.4), recipe, 0, examples=examples)
+    assert (trial.outcome, trial.stop_reason) == ("slow", "epochs")
+    assert (trial.epochs_to_target, trial.steps_to_target) == (None, None)
+
+
+def fixed_dense(bias):
+    """Predicts class 1 right of `-bias`: with bias 0.4 it is right for about 80 % of the points."""
+    model = dense_model()
+    model.layers[0].set_weights([np.array([[0, 9]], "float32"), np.array([0, 9 * bias], "float32")])
+    return model
+
+
+def test_outcome_stuck_when_it_never_leaves_chance():
+    recipe = replace(POINTS, optimizer_settings={"learning_rate": 1e-6}, epochs=1)
+    trial = run_trial(partial(fixed_dense, 5.0), recipe, 0, examples=points())
+    assert trial.outcome == "stuck"
+    assert trial.epochs[-1].metrics["val_accuracy"] == 0.5
+    assert trial.epochs[-1].weights_changed
+
+
+def test_outcome_stuck_when_no_weight_moves():
+    recipe = replace(POINTS, target=1.0, optimizer="sgd", optimizer_settings={"learning_rate": 0.0})
+    trial = run_trial(partial(fixed_dense, 0.4), recipe, 0, examples=points())
+    assert trial.outcome == "stuck"
+    assert not any(epoch.weights_changed for epoch in trial.epochs)
+    assert trial.frozen_at_step is None
+
+
+def test_outcome_diverged_stops_at_the_first_weight_that_is_not_finite():
+    examples = points()
+    x = examples.x_train.copy()
+    x[3] = np.nan
+    broken = Examples(x, examples.y_train, examples.x_validation, examples.y_validation)
+    trial = run_trial(dense_model, POINTS, 0, examples=broken)
+    assert (trial.outcome, trial.stop_reason) == ("diverged", "not finite")
+    assert len(trial.epochs) == 1
+    assert trial.epochs[0].metrics["loss"] is None
+    json.dumps(trial.as_dict(), allow_nan=False)
+
+
+def test_a_target_may_be_a_loss_to_go_below():
+    recipe = replace(
+        POINTS,
+        monitor="val_loss",
+        mode="min",
+        target=0.6,
+        epochs=9,
+        optimizer="sgd",
+        optimizer_settings={"learning_rate": 0.1},
+    )
+    trial = run_trial(dense_model, recipe, 0, examples=points())
+    assert trial.outcome == "converged"
+    losses = [epoch.metrics["val_loss"] for epoch in trial.epochs]
+    assert losses[-1] <= 0.6 < min(losses[:-1], default=1)
+
+
+def test_probes_join_the_record_at_their_moments():
+    probes = (
+        Probe("executions", lambda run: run.step, at=("execution",)),
+        Probe("ends", lambda run: len(run.epochs), at=("start", "epoch", "end")),
+        Probe("nothing", lambda run: None),
+    )
+    recipe = replace(POINTS, epochs=2, target=1.0)
+    trial = run_trial(dense_model, recipe, 0, examples=points(), probes=probes)
+    assert trial.probes["executions"] == [[step, step] for step in (4, 8, 12, 16)]
+    assert trial.probes["ends"] == [[0, 0], [8, 1], [16, 2], [16, 2]]
+    assert "nothing" not in trial.probes
+
+
+def test_a_recalled_trial_is_not_trained_again():
+    recorded = run_trial(dense_model, POINTS, 5, examples=points())
+    asked = []
+
+    def recall(identity):
+        asked.append(identity)
+        return recorded
+
+    assert run_trial(dense_model, POINTS, 5, examples=points(), recall=recall) is recorded
+    assert asked == [recorded.identity]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 6},
+        {"recipe": replace(POINTS, batch=16)},
+        {"examples": points(seed=1)},
+        {"build": partial(dense_model, use_bias=False)},
+        {"build": partial(dense_model, kernel_initializer="zeros")},
+    ],
+)
+def test_identity_tells_trials_apart(change):
+    base = {"build": dense_model, "recipe": POINTS, "seed": 5, "examples": points()}
+    identities = []
+
+    class SeenError(Exception):
+        pass
+
+    def recall(identity):
+        identities.append(identity)
+        raise SeenError
+
+    for arguments in (base, base, {**base, **change}):
+        with pytest.raises(SeenError):
+            run_trial(recall=recall, **arguments)
+    assert identities[0] == identities[1] != identities[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"build": lambda: None}, "the factory returned NoneType; a new keras.Model"),
+        ({"build": 3}, "the factory is 3; a callable without arguments"),
+        ({"seed": -1}, "seed is -1; a whole number from 0"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": 1.0}, "seed is 1.0"),
+        ({"build": SAME}, "the model's input has shape (28, 28, 1) and the data's (1,)"),
+        ({"build": partial(dense_model, units=3)}, "the model's output has shape (3,)"),
+        ({"recipe": replace(POINTS, monitor="val_f1")}, "on 'val_f1', which training does not log"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, words):
+    base = {"build": dense_model, "recipe": POINTS, "seed": 0, "examples": points()}
+    with pytest.raises(InputError) as error:
+        run_trial(**{**base, **arguments})
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_tensorflow_imported_with_other_settings_is_one_clear_error():
+    code = (
+        "import os; os.environ.pop('TF_ENABLE_ONEDNN_OPTS', None)\n"
+        "import tensorflow\n"
+        "from deepcaptcha import environment, InputError\n"
+        "try: environment.load_keras()\n"
+        "except InputError as error: print('refused:', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "refused: TensorFlow was imported before its settings" in done.stdout
+    assert "TF_ENABLE_ONEDNN_OPTS=1" in done.stdout
+
+
+def test_tensorflow_already_running_with_more_threads_is_one_clear_error():
+    code = (
+        "from deepcaptcha import environment, InputError\n"
+        "environment.prepare()\n"
+        "import tensorflow as tf\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(2); tf.constant(1)\n"
+        "try: environment.load_keras()\n"
+        "except InputError as error: print('refused:', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "refused: TensorFlow already runs with 2 intra-op" in done.stdout
