@@ -16,7 +16,7 @@ from .errors import InputError
 from .factory import build
 from .recipe import Recipe, find_recipe, load_examples
 from .report import Column, Summary, Table, interval_text, summarise
-from .study import Task, process_executor, run_study
+from .study import TRIALS_PER_PROCESS, Task, cores, process_executor, run_study
 from .trial import Trial
 from .variants import VARIANTS, Variant, find_variant
 
@@ -26,7 +26,7 @@ def study(options: argparse.Namespace) -> int:
     variants = [find_variant(name) for name in _names(options.variants, list(VARIANTS))]
     recipes = [_recipe(name, options.data) for name in _names(options.recipes, [])]
     chosen = seeds.take(options.stream, _whole("--seeds", options.seeds))
-    jobs = None if options.jobs is None else _whole("--jobs", options.jobs)
+    jobs = cores() if options.jobs is None else _whole("--jobs", options.jobs)
     output = Path(options.output)
     for recipe in recipes:
         load_examples(recipe)  # a missing file or too few digits is known before any process starts
@@ -40,14 +40,19 @@ def study(options: argparse.Namespace) -> int:
     done: list[Trial] = []
     interrupted = False
     try:
-        with process_executor(jobs) as executor, _progress(len(tasks), options.json) as advance:
+        with _progress(len(tasks), options.json) as advance:
 
             def keep(trial: Trial) -> None:
                 done.append(trial)
                 advance(trial)
 
             records = run_study(
-                tasks, executor, output / "ledger", reuse=not options.fresh, on_trial=keep
+                tasks,
+                partial(process_executor, jobs),
+                output / "ledger",
+                reuse=not options.fresh,
+                wave=TRIALS_PER_PROCESS * jobs,
+                on_trial=keep,
             )
             for problem in records.problems:
                 print(f"deepcaptcha: {problem}", file=sys.stderr)

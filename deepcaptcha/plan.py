@@ -342,7 +342,7 @@ def confidence_interval(plan: Plan, successes: int, trials: int, confidence: flo
         for _ in range(50):
             p = sum(ends) / 2
             chances = np.exp(np.log(paths) + up * math.log(p) + (read - up) * math.log1p(-p))
-            ends[(chances[part].sum() > tail) == rising] = p
+            ends[int((chances[part].sum() > tail) == rising)] = p
         limits.append(ends[not rising])
     return limits[0], limits[1]
 

@@ -8,9 +8,15 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +27,12 @@ from .recipe import Recipe
 from .trial import Factory, Trial, run_trial
 
 TRIALS_PER_PROCESS = 24
-"""A process is replaced after so many trials: each rebuilt Keras model leaves about 13 MB behind."""
+"""Processes are replaced after about so many trials each: every rebuilt Keras model leaves some 13 MB
+behind. (`max_tasks_per_child` would do it, but hangs in Python 3.11 to 3.14.)"""
+
+_DEATHS = 3  # a process that dies so many times without one trial finishing dies of the trials
+
+Executors = Callable[[], AbstractContextManager[Executor]]
 
 
 @dataclass(frozen=True)
@@ -47,38 +58,62 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
 
 def run_study(
     tasks: Sequence[Task],
-    executor: Executor,
+    executors: Executors,
     folder: Path,
     *,
     reuse: bool = True,
+    wave: int | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Records:
-    """Run every task, append each finished trial to the ledger in `folder` and hand it to `on_trial`.
+    """Run every task, append each finished trial to the ledger in `folder`, hand it to `on_trial`.
 
-    With `reuse`, trials that the folder already holds, with the same model, initial weights, recipe,
-    data, seed, environment and protocol, are not trained again. Returns the trials of these tasks in
-    the tasks' order. Interrupted, it leaves the ledger with every trial that finished.
+    `executors()` makes an executor that runs one task per process at a time; a new one is made for
+    every `wave` tasks (None: one for all), and when a process dies, which costs the running trials
+    only. With `reuse`, trials that the folder already holds, with the same model, initial weights,
+    recipe, data, seed, environment and protocol, are not trained again. Returns the trials of these
+    tasks in the tasks' order. Interrupted, it leaves the ledger with every trial that finished.
+
+    Raises InputError where processes keep dying, or the ledger cannot be written.
     """
     recorded = read_ledger(folder) if reuse else Records(())
     seen = {trial_key(trial) for trial in recorded.trials}
-    index: dict[tuple[str, str, int], list[Trial]] = {}
+    known: dict[tuple[str, str, int], list[Trial]] = {}
     for trial in recorded.trials:
-        index.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
+        known.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
     done: dict[int, Trial] = {}
+    deaths = 0
     with Ledger(folder) as ledger:
-        futures: dict[Future[Trial], int] = {
-            executor.submit(
-                run_task, task, tuple(index.get((task.name, task.recipe.name, task.seed), ()))
-            ): position
-            for position, task in enumerate(tasks)
-        }
-        for future in as_completed(futures):
-            trial = future.result()
-            if trial_key(trial) not in seen:
-                ledger.append(trial)
-            done[futures[future]] = trial
-            on_trial(trial)
+        while left := [position for position in range(len(tasks)) if position not in done]:
+            try:
+                with executors() as executor:
+                    futures = {
+                        _submit(executor, tasks[position], known): position
+                        for position in left[:wave]
+                    }
+                    for future in as_completed(futures):
+                        trial = future.result()
+                        deaths = 0
+                        if trial_key(trial) not in seen:
+                            ledger.append(trial)
+                        done[futures[future]] = trial
+                        on_trial(trial)
+            except BrokenExecutor:
+                deaths += 1
+                if deaths == _DEATHS:
+                    first = tasks[left[0]]
+                    raise InputError(
+                        f"a process died {_DEATHS} times without finishing a trial, last about "
+                        f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory?"
+                    ) from None
     return Records(tuple(done[position] for position in sorted(done)), recorded.problems)
+
+
+def _submit(
+    executor: Executor, task: Task, known: Mapping[tuple[str, str, int], Sequence[Trial]]
+) -> Future[Trial]:
+    return executor.submit(
+        run_task, task, tuple(known.get((task.name, task.recipe.name, task.seed), ()))
+    )
 
 
 @contextmanager
@@ -87,14 +122,13 @@ def process_executor(jobs: int | None = None) -> Iterator[Executor]:
 
     Left by an exception, Ctrl-C included, it ends its processes at once.
     """
-    jobs = _cores() if jobs is None else jobs
+    jobs = cores() if jobs is None else jobs
     if type(jobs) is not int or jobs < 1:
         raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
     executor = ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        max_tasks_per_child=TRIALS_PER_PROCESS,
     )
     try:
         yield executor
@@ -106,7 +140,8 @@ def process_executor(jobs: int | None = None) -> Iterator[Executor]:
     executor.shutdown()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -40,11 +40,11 @@ def figures(records):
 def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     trained = []
-    with process_executor(2) as executor:
-        undisturbed = run_study(tasks(), executor, whole)
-        run_study(tasks()[:3], executor, part, on_trial=trained.append)
-        resumed = run_study(tasks(), executor, part, on_trial=trained.append)
-        fresh = run_study(tasks()[:1], executor, part, reuse=False)
+    two = partial(process_executor, 2)
+    undisturbed = run_study(tasks(), two, whole, wave=3)
+    run_study(tasks()[:3], two, part, on_trial=trained.append)
+    resumed = run_study(tasks(), two, part, on_trial=trained.append)
+    fresh = run_study(tasks()[:1], two, part, reuse=False)
     assert figures(resumed) == figures(undisturbed)
     assert [(t.name, t.seed) for t in resumed.trials] == [(t.name, t.seed) for t in tasks()]
     assert len(trained) == 7
@@ -81,3 +81,29 @@ def test_ctrl_c_ends_at_once_and_keeps_what_is_done(tmp_path):
 def test_a_study_without_processes_is_refused(jobs):
     with pytest.raises(InputError, match="jobs is"), process_executor(jobs):
         pass
+
+
+def build_or_die(marker):
+    """Kills its own process the first time, as the system does when memory runs out."""
+    if not marker.exists():
+        marker.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return build(VARIANTS["valid"].architecture)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_costs_its_running_trial_only(tmp_path):
+    dying = Task("dying", partial(build_or_die, tmp_path / "died"), TINY, 0)
+    records = run_study([*tasks(2), dying], partial(process_executor, 1), tmp_path / "ledger")
+    assert [t.name for t in records.trials] == ["valid", "pool4", "dying"]
+    assert len(read_ledger(tmp_path / "ledger").trials) == 3
+
+
+def test_processes_that_keep_dying_are_told(tmp_path):
+    with pytest.raises(
+        InputError, match=r"died 3 times .* dead tiny seed 7; is there enough memory"
+    ):
+        run_study([Task("dead", die, TINY, 7)], partial(process_executor, 1), tmp_path)
