@@ -83,11 +83,14 @@ class Plan:
         return "reject" if successes <= self.reject[trials] else "continue"
 
     def judge(self, outcomes: Iterable[bool]) -> tuple[Decision, int, int]:
-        """Read outcomes (True: success) in order up to the first decision; later ones do not count.
-        Returns (decision, trials read, successes); "continue" if the outcomes ran out."""
+        """Read outcomes (True: success) in order up to the first decision and not one further; each
+        may cost a training run. Returns (decision, trials read, successes); "continue" if the
+        outcomes ran out."""
         trials = successes = 0
-        for outcome in outcomes:
-            if self.decide(successes, trials) != "continue":
+        unread = iter(outcomes)
+        while self.decide(successes, trials) == "continue":
+            outcome = next(unread, None)
+            if outcome is None:
                 break
             if not isinstance(outcome, (bool, np.bool_)):
                 raise PlanError(f"an outcome must be True or False, not {outcome!r}")
@@ -306,6 +309,7 @@ def _stops(plan: Plan, up: int = 1, down: int = 1) -> list[tuple[bool, int, int,
     return sorted(stops, key=lambda stop: (stop[0], -stop[1] if stop[0] else stop[1], stop[2]))
 
 
+@functools.lru_cache(maxsize=256)
 def exact_error_rates(plan: Plan) -> tuple[Fraction, Fraction]:
     """(P(reject | p_good), P(accept | p_bad)), what the plan achieves, in rational arithmetic; a
     probability is what its decimal text says: 0.95 is 19/20."""
@@ -323,6 +327,7 @@ def _keeps_rates(plan: Plan) -> bool:
     return alpha <= Fraction(str(plan.alpha)) and beta <= Fraction(str(plan.beta))
 
 
+@functools.lru_cache(maxsize=4096)
 def confidence_interval(plan: Plan, successes: int, trials: int, confidence: float = 0.95) -> Pair:
     """For p, when the plan stopped at (trials, successes): under its stopping rule it covers p with
     at least `confidence`, in (0, 1). `PlanError` where the plan cannot stop.
