@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup test slow study lint clean
+.PHONY: setup test integration slow study lint clean
 
 setup: $(READY)
 
@@ -14,6 +14,9 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY)
 	$(BIN)/pytest -n auto
+
+integration: $(READY)
+	$(BIN)/pytest -n auto -m integration
 
 slow: $(READY)
 	$(BIN)/pytest -n auto --dist load --maxschedchunk 1 -m slow

@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
+pytest_plugins = ["pytester"]
+
 # No deadline: the machines of CI are shared, and a pause there is no failure of ours.
 settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("nightly", deadline=None, max_examples=1000)

@@ -55,6 +55,24 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--jobs", metavar="N", help="processes; default: one per core")
     study.add_argument("--output", metavar="DIR", default="build/study", help="default build/study")
     study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
+    study.add_argument(
+        "--record", metavar="DIR", help="write each row as a baseline to this folder"
+    )
+    plan = command("plan", _plan, "Design the sequential plan for a claim and print its rates.")
+    plan.add_argument("--p-good", required=True, metavar="P", help="rarely red from here up")
+    plan.add_argument("--p-bad", required=True, metavar="P", help="rarely green from here down")
+    plan.add_argument("--alpha", default="0.05", metavar="A", help="chance of a false red, 0.05")
+    plan.add_argument("--beta", default="0.05", metavar="B", help="chance of a false green, 0.05")
+    plan.add_argument("--max-trials", metavar="N", help="default: the fixed plan's size + 25 %%")
+    plan.add_argument(
+        "--ledger", metavar="PATH", default="build/study/ledger", help="for the time of a trial"
+    )
+    compare = command("compare", _compare, "Say what changed between two ledgers.")
+    compare.add_argument("before", metavar="A", help="a ledger's folder or file")
+    compare.add_argument("after", metavar="B")
+    compare.add_argument(
+        "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
+    )
     return parser
 
 
@@ -157,3 +175,15 @@ def _study(options: argparse.Namespace) -> int:
     from .commands import study
 
     return study(options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from .commands import plan
+
+    return plan(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from .commands import compare_ledgers
+
+    return compare_ledgers(options)

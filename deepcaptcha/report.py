@@ -110,7 +110,7 @@ class Table:
 
         console = Console(file=file, highlight=False)
         if not console.is_terminal:
-            console.width = 120
+            console.width = 160
         if console.width < _narrow(self):
             _write_records(self, file)
             return

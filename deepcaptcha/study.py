@@ -24,11 +24,15 @@ from . import environment
 from .errors import InputError
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
 from .recipe import Recipe
+from .training import Prepared
 from .trial import Factory, Trial, run_trial
 
 TRIALS_PER_PROCESS = 24
-"""Processes are replaced after about so many trials each: every rebuilt Keras model leaves some 13 MB
-behind. (`max_tasks_per_child` would do it, but hangs in Python 3.11 to 3.14.)"""
+REUSING_TRIALS_PER_PROCESS = 240
+"""Processes are replaced after about so many trials each: a rebuilt Keras model leaves some 13 MB
+behind, a reused one 1 MB. (`max_tasks_per_child` would do it, but hangs in Python 3.11 to 3.14.)"""
+
+_MODELS_KEPT = 12  # traced models a process holds, some 22 MB each
 
 _DEATHS = 3  # a process that dies so many times without one trial finishing dies of the trials
 
@@ -37,22 +41,32 @@ Executors = Callable[[], AbstractContextManager[Executor]]
 
 @dataclass(frozen=True)
 class Task:
-    """One trial to run: a name, a factory that pickles, a recipe and a seed."""
+    """One trial to run: a name, a factory that pickles, a recipe and a seed.
+
+    `reuse_model`: the factory's model depends on the seed alone, so a process may trace it once.
+    """
 
     name: str
     build: Factory
     recipe: Recipe
     seed: int
+    reuse_model: bool = False
+
+
+_traced: dict[bytes, Prepared] = {}  # of this process
 
 
 def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
     """The task's trial, trained here, or the one among `known` that is the very same."""
+    while len(_traced) > _MODELS_KEPT:
+        del _traced[next(iter(_traced))]  # the one traced first
     return run_trial(
         task.build,
         task.recipe,
         task.seed,
         name=task.name,
         recall=lambda identity: find_same(known, identity),
+        traced=_traced if task.reuse_model else None,
     )
 
 

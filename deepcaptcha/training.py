@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import environment
 from .architecture import LOGITS
@@ -21,11 +25,45 @@ the step that trained on them. No parameter receives anything from such an examp
 _VALIDATION_BATCH = 250
 
 
-def compile_model(model: keras.Model, recipe: Recipe, examples: Examples) -> None:
-    """Compile `model` as the recipe says, unless it is compiled already."""
+@dataclass
+class Prepared:
+    """A compiled model ready to fit, with the metric that watches its zero gradients and the values
+    its optimizer starts from."""
+
+    model: keras.Model
+    share: Any
+    optimizer_start: list[Any]
+
+    def restart(self, fresh: keras.Model) -> None:
+        """Take every weight and random state of `fresh`, the same model newly built, and put the
+        optimizer back to its start; the traced training step stays."""
+        for mine, its in zip(_variables(self.model), _variables(fresh), strict=True):
+            mine.assign(its)
+        optimizer = self.model.optimizer
+        for variable, value in zip(optimizer.variables, self.optimizer_start, strict=True):
+            variable.assign(value)
+
+
+def prepare(model: keras.Model, recipe: Recipe, examples: Examples) -> Prepared:
+    """Compile `model` as the recipe says, unless it is compiled already, and watch it."""
+    keras = environment.load_keras()
+    if not model.compiled:
+        _compile(model, recipe, examples)
     model.steps_per_execution = recipe.steps_per_execution
-    if model.compiled:
-        return
+    optimizer = model.optimizer
+    if optimizer is not None and model.built:
+        optimizer.build(model.trainable_variables)
+    start = [] if optimizer is None else [np.asarray(variable) for variable in optimizer.variables]
+    share = keras.metrics.Mean(name=ZERO_GRADIENT_SHARE)
+    _observe_zero_gradients(model, share)
+    return Prepared(model, share, start)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    return [variable for layer in model.layers for variable in layer.variables]
+
+
+def _compile(model: keras.Model, recipe: Recipe, examples: Examples) -> None:
     keras = environment.load_keras()
     loss: Any = recipe.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:
@@ -39,7 +77,6 @@ def compile_model(model: keras.Model, recipe: Recipe, examples: Examples) -> Non
         ),
         loss=loss,
         metrics=metrics,
-        steps_per_execution=recipe.steps_per_execution,
     )
 
 
@@ -73,7 +110,7 @@ def require_fit(model: keras.Model, examples: Examples) -> None:
 
 
 def fit(
-    model: keras.Model,
+    prepared: Prepared,
     recipe: Recipe,
     examples: Examples,
     seed: int,
@@ -87,9 +124,7 @@ def fit(
     `model.stop_training`.
     """
     keras = environment.load_keras()
-    share = keras.metrics.Mean(name=ZERO_GRADIENT_SHARE)
-    _observe_zero_gradients(model, share)
-    model.fit(
+    prepared.model.fit(
         _training_batches(examples, recipe.batch, seed),
         validation_data=_validation_batches(examples),
         epochs=recipe.epochs,
@@ -97,7 +132,7 @@ def fit(
         verbose=0,
         callbacks=[
             keras.callbacks.LambdaCallback(
-                on_epoch_begin=lambda epoch, logs: share.reset_state(),
+                on_epoch_begin=lambda epoch, logs: prepared.share.reset_state(),
                 on_train_batch_end=after_execution,
                 on_epoch_end=after_epoch,
             )
@@ -105,9 +140,20 @@ def fit(
     )
 
 
+@lru_cache(maxsize=2)
+def _tensors(examples: Examples) -> tuple[Any, Any, Any, Any]:
+    tf = environment.load_tensorflow()
+    return (
+        tf.constant(examples.x_train),
+        tf.constant(examples.y_train),
+        tf.constant(examples.x_validation),
+        tf.constant(examples.y_validation),
+    )
+
+
 def _training_batches(examples: Examples, batch: int, seed: int) -> Any:
     tf = environment.load_tensorflow()
-    x, y = tf.constant(examples.x_train), tf.constant(examples.y_train)
+    x, y, _, _ = _tensors(examples)
     count = len(examples.x_train)
     indices = tf.data.Dataset.range(count).shuffle(count, seed=seed).batch(batch)
     return _single_threaded(
@@ -115,9 +161,10 @@ def _training_batches(examples: Examples, batch: int, seed: int) -> Any:
     )
 
 
+@lru_cache(maxsize=2)
 def _validation_batches(examples: Examples) -> Any:
     tf = environment.load_tensorflow()
-    x, y = tf.constant(examples.x_validation), tf.constant(examples.y_validation)
+    _, _, x, y = _tensors(examples)
     indices = tf.data.Dataset.range(len(examples.x_validation)).batch(_VALIDATION_BATCH)
     return _single_threaded(
         indices.map(lambda chosen: (tf.gather(x, chosen), tf.gather(y, chosen)))

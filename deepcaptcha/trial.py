@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -126,6 +127,7 @@ def run_trial(
     probes: Sequence[Probe] = (),
     stop_when_frozen: bool = True,
     recall: Callable[[Mapping[str, Any]], Trial | None] = lambda identity: None,
+    traced: dict[bytes, training.Prepared] | None = None,
 ) -> Trial:
     """Train what `build()` returns once and report how it went.
 
@@ -133,6 +135,8 @@ def run_trial(
     (0 .. 2**32 - 1) fixes the weights and the order of the examples. `examples` stand in for the
     recipe's digits. `stop_when_frozen=False` trains a proved-frozen run to its end all the same.
     `recall(identity)` may answer with an earlier record of the very same trial, which is returned.
+    `traced` keeps compiled models between trials of one picklable factory and recipe, which saves
+    tracing them again; only for factories whose model depends on nothing but the seed.
 
     Raises InputError for a factory that returns no model, or data that does not fit the model.
     """
@@ -146,13 +150,20 @@ def run_trial(
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = require_model(build)
-    training.compile_model(model, recipe, examples)
     training.require_fit(model, examples)
-    identity = identify(model, recipe, seed, examples)
+    key = None if traced is None else pickle.dumps((build, recipe))
+    if traced is not None and key in traced:
+        prepared = traced[key]
+        prepared.restart(model)
+    else:
+        prepared = training.prepare(model, recipe, examples)
+        if traced is not None and key is not None:
+            traced[key] = prepared
+    identity = identify(prepared.model, recipe, seed, examples)
     if (known := recall(identity)) is not None:
         return known
-    run = Run(model, examples, recipe)
-    _fit(run, seed, probes, stop_when_frozen)
+    run = Run(prepared.model, examples, recipe)
+    _fit(run, prepared, seed, probes, stop_when_frozen)
     epochs_to_target = len(run.epochs) if run.converged else None
     return Trial(
         name=name or str(getattr(build, "__name__", type(build).__name__)),
@@ -165,7 +176,7 @@ def run_trial(
         frozen_at_step=run.frozen_at_step,
         epochs=tuple(run.epochs),
         seconds=round(time.perf_counter() - started, 3),
-        weights_sha256=_hash_weights(model.get_weights()),
+        weights_sha256=_hash_weights(prepared.model.get_weights()),
         identity=identity,
         probes=run.measured,
     )
@@ -194,6 +205,7 @@ def identify(model: keras.Model, recipe: Recipe, seed: int, examples: Examples) 
     settings = json.dumps(model.get_compile_config(), sort_keys=True, default=repr)
     return {
         "factory": hashlib.sha256(f"{structure}{settings}".encode()).hexdigest(),
+        "shapes": [list(weight.shape) for weight in model.get_weights()],
         "initial_weights": _hash_weights(model.get_weights()),
         "recipe": recipe.as_dict(),
         "data": examples.sha256,
@@ -203,7 +215,13 @@ def identify(model: keras.Model, recipe: Recipe, seed: int, examples: Examples) 
     }
 
 
-def _fit(run: Run, seed: int, probes: Sequence[Probe], stop_when_frozen: bool) -> None:
+def _fit(
+    run: Run,
+    prepared: training.Prepared,
+    seed: int,
+    probes: Sequence[Probe],
+    stop_when_frozen: bool,
+) -> None:
     """Train `run.model`, keeping the record in `run`."""
     model, examples = run.model, run.examples
     latest = model.get_weights()
@@ -257,7 +275,7 @@ def _fit(run: Run, seed: int, probes: Sequence[Probe], stop_when_frozen: bool) -
             model.stop_training = True
 
     measure("start")
-    training.fit(model, run.recipe, examples, seed, after_execution, after_epoch)
+    training.fit(prepared, run.recipe, examples, seed, after_execution, after_epoch)
     measure("end")
 
 

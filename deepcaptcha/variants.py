@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from .architecture import Architecture, ConvBlock, Head, Padding
 from .errors import InputError
@@ -135,6 +135,18 @@ _ALL = (
 )
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType({variant.name: variant for variant in _ALL})
+
+CLAIMS: Mapping[tuple[str, str], tuple[Any, ...]] = MappingProxyType(
+    {
+        **{(name, "sound-subset"): ("trains", 0.85, 0.5) for name in VARIANTS},
+        **{(name, "raw-subset"): ("mixed",) for name in VARIANTS},
+        ("same", "raw-subset"): ("stuck", 0.75, 0.35),
+        ("same-reshape-first", "raw-subset"): ("trains", 0.75, 0.35),
+        ("same-logits", "raw-subset"): ("trains", 0.75, 0.35),
+    }
+)
+"""(variant, recipe) -> what is claimed of its training: kind, p_good, p_bad. Chosen from the pilot in
+fixtures/pilot, whose seeds are never judged."""
 
 
 def find_variant(name: str) -> Variant:

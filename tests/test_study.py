@@ -54,6 +54,7 @@ def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
     assert len(read_ledger(part).trials) == 4
 
 
+@pytest.mark.integration
 def test_ctrl_c_ends_at_once_and_keeps_what_is_done(tmp_path):
     command = [
         *(sys.executable, "-m", "deepcaptcha", "study", "--variants", "valid"),
@@ -95,6 +96,7 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.integration
 def test_a_process_that_dies_costs_its_running_trial_only(tmp_path):
     dying = Task("dying", partial(build_or_die, tmp_path / "died"), TINY, 0)
     records = run_study([*tasks(2), dying], partial(process_executor, 1), tmp_path / "ledger")
@@ -102,6 +104,7 @@ def test_a_process_that_dies_costs_its_running_trial_only(tmp_path):
     assert len(read_ledger(tmp_path / "ledger").trials) == 3
 
 
+@pytest.mark.integration
 def test_processes_that_keep_dying_are_told(tmp_path):
     with pytest.raises(
         InputError, match=r"died 3 times .* dead tiny seed 7; is there enough memory"

@@ -69,6 +69,20 @@ def test_two_runs_agree_bit_for_bit_here_and_in_a_fresh_process():
     assert run_trial(SAME, SMALL, seed=8).weights_sha256 != first.weights_sha256
 
 
+def test_a_reused_model_trains_bit_for_bit_as_a_new_one():
+    """Also after a trial that diverged, and after one of another seed."""
+    recipe = replace(SMALL, n_train=320)
+    broken = replace(recipe, optimizer_settings={"learning_rate": 1e30})
+    traced = {}
+    for chosen, seed in ((recipe, 1), (broken, 2), (recipe, 3), (broken, 4), (recipe, 1)):
+        reused = run_trial(SAME, chosen, seed, traced=traced)
+        fresh = run_trial(SAME, chosen, seed)
+        assert (reused.weights_sha256, reused.epochs) == (fresh.weights_sha256, fresh.epochs)
+        assert (reused.identity, reused.outcome) == (fresh.identity, fresh.outcome)
+        assert (reused.outcome == "diverged") == (chosen is broken)
+    assert len(traced) == 2
+
+
 def test_a_trial_is_json_ready_and_comes_back():
     trial = run_trial(dense_model, POINTS, 0, examples=points())
     again = Trial.from_dict(json.loads(json.dumps(trial.as_dict(), allow_nan=False)))

@@ -1,0 +1,45 @@
+"""The declared claims against the pilot they were chosen from."""
+
+from pathlib import Path
+
+import pytest
+
+from deepcaptcha import RECIPES, VARIANTS
+from deepcaptcha.baseline import read_baseline
+from deepcaptcha.plan import binomial_interval
+from deepcaptcha.seeds import STREAMS
+from deepcaptcha.variants import CLAIMS
+from deepcaptcha.verdict import Claim
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def test_every_variant_has_a_claim_under_both_subset_recipes():
+    assert set(CLAIMS) == {(v, r) for v in VARIANTS for r in ("raw-subset", "sound-subset")}
+
+
+@pytest.mark.parametrize(("variant", "recipe"), CLAIMS)
+def test_a_claims_rates_lie_outside_the_pilots_interval(variant, recipe):
+    """A rate between p_bad and p_good promises nothing, so the pilot must lie above or below both."""
+    pilot = read_baseline(FIXTURES / "pilot", variant, recipe)
+    assert pilot.first_seed == STREAMS["pilot"].start
+    assert pilot.recipe == RECIPES[recipe].as_dict()
+    claim = Claim(*CLAIMS[variant, recipe])
+    outcome = "stuck" if claim.kind == "stuck" else "converged"
+    low, high = binomial_interval(pilot.outcomes.count(outcome), len(pilot.outcomes))
+    if claim.kind != "mixed":
+        assert claim.p_bad < claim.p_good <= low
+    else:
+        assert low < 0.9
+        assert high > 0.1
+
+
+@pytest.mark.parametrize(("variant", "recipe"), CLAIMS)
+def test_every_claim_has_a_baseline_of_other_seeds(variant, recipe):
+    baseline = read_baseline(FIXTURES / "baselines", variant, recipe)
+    assert baseline.first_seed == STREAMS["baseline"].start
+    assert baseline.recipe == RECIPES[recipe].as_dict()
+    assert len(baseline.outcomes) >= 30
+    assert [reached is not None for reached in baseline.epochs_to_target] == [
+        outcome == "converged" for outcome in baseline.outcomes
+    ]

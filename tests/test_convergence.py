@@ -1,0 +1,29 @@
+"""Does each variant still train? A verdict for every declared claim, and against its baseline."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from deepcaptcha import RECIPES, VARIANTS, build
+from deepcaptcha.variants import CLAIMS
+from deepcaptcha.verdict import Claim
+
+BASELINES = Path(__file__).parent.parent / "fixtures" / "baselines"
+
+# A verdict on raw pixels takes longest: up to five epochs a trial, and rates between the clear ones.
+ROWS = sorted(CLAIMS, key=lambda row: (row[1] != "raw-subset", CLAIMS[row][0] != "mixed"))
+
+
+@pytest.mark.slow
+@pytest.mark.convergence(hypotheses=3)  # the claim, reliability and speed against the baseline
+@pytest.mark.parametrize(("variant", "recipe"), ROWS)
+def test_convergence(variant, recipe, convergence):
+    convergence.judge(
+        partial(build, VARIANTS[variant].architecture),
+        RECIPES[recipe],
+        Claim(*CLAIMS[variant, recipe]),
+        name=variant,
+        baselines=BASELINES,
+        reuse_model=True,
+    )

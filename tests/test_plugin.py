@@ -1,0 +1,140 @@
+"""The plugin in projects of its own: options, budget, seeds, baselines, words."""
+
+import json
+import re
+
+import pytest
+
+INI = "[pytest]\nconvergence_single_thread = true\n"
+
+PROJECT = """
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+import pytest
+from deepcaptcha import RECIPES, VARIANTS, build
+from deepcaptcha.verdict import Claim
+
+TINY = replace(
+    RECIPES["sound-subset"], name="tiny", n_train=64, n_validation=50, epochs=1, batch=16, target=0.99
+)
+HERE = Path(__file__).parent
+
+@pytest.mark.convergence
+@pytest.mark.parametrize("kind", ["trains", "stuck"])
+def test_four_steps_teach_nothing(kind, convergence):
+    convergence.judge(
+        partial(build, VARIANTS["valid"].architecture), TINY, Claim(kind, 0.9, 0.2),
+        name="valid", reuse_model=True,
+    )
+"""
+
+
+@pytest.fixture
+def project(pytester):
+    pytester.makeini(INI)
+    pytester.makepyfile(test_it=PROJECT)
+    return pytester
+
+
+def run(pytester, *arguments):
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+
+
+def test_a_true_claim_is_green_and_a_false_one_says_why(project):
+    result = run(project)
+    result.assert_outcomes(passed=1, failed=1)
+    text = result.stdout.str()
+    assert "convergence: again with --convergence-seed 2000000" in text
+    assert "valid under tiny is claimed 'trains' (val_accuracy >= 0.99 within 1 epochs)" in text
+    assert re.search(r"0 of \d trials did so \(95 % interval 0-\d+ %\)", text)
+    assert "2 hypotheses share the suite's rates" in text
+    assert "--convergence-hypotheses 2 --convergence-seed 2000000" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.integration
+def test_two_workers_give_the_same_verdicts_and_one_drawn_seed(project):
+    result = run(project, "-n", "2", "--convergence-seed", "any")
+    result.assert_outcomes(passed=1, failed=1)
+    text = result.stdout.str()
+    (seed,) = set(re.findall(r"--convergence-seed (\d+)", text))
+    assert int(seed) >= 10**9
+    assert "expect at most 18 false alarms a year" in text  # 365 nights * 5 %
+    seeds = sorted(
+        json.loads(line)["seed"]
+        for path in (project.path / "build" / "ledger").glob("*.jsonl")
+        for line in path.read_text().splitlines()[1:]
+    )
+    assert seeds[0] == int(seed)
+
+
+@pytest.mark.integration
+def test_reuse_takes_trials_from_the_ledger(project):
+    run(project, "-k", "stuck")
+    again = run(project, "-k", "stuck", "--convergence-reuse")
+    again.assert_outcomes(passed=1, deselected=1)
+    files = sorted((project.path / "build" / "ledger").glob("*.jsonl"))
+    assert [len(path.read_text().splitlines()) > 1 for path in files] == [True, False]
+    assert "2 hypotheses share" in again.stdout.str()  # counted before -k deselected one
+
+
+@pytest.mark.integration
+def test_a_missing_baseline_is_written_and_fails(project):
+    project.makepyfile(
+        test_it=PROJECT.replace('name="valid",', 'name="valid", baselines=HERE / "baselines",')
+    )
+    first = run(project, "-k", "stuck")
+    first.assert_outcomes(failed=1, deselected=1)
+    assert "valid tiny had no baseline; it is now" in first.stdout.str()
+    written = json.loads((project.path / "baselines" / "tiny" / "valid.json").read_text())
+    assert len(written["outcomes"]) == 30
+    assert written["first_seed"] == 1_000_000
+    second = run(project, "-k", "stuck")
+    second.assert_outcomes(passed=1, deselected=1)
+    assert "as reliable: cannot tell" in " ".join(second.stdout.str().split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--convergence-seed", "some"], "--convergence-seed is 'some'; 'fixed', 'any' or"),
+        (["--convergence-hypotheses", "1"], "is 1, and 2 were collected"),
+        (["-o", "convergence_alpha=5"], "convergence_alpha is '5'; a number between 0 and 1"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(project, arguments, words):
+    result = run(project, "--collect-only", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert words in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_an_installed_plugin_leaves_other_projects_alone(pytester):
+    pytester.makepyfile(
+        """
+        import os, sys
+        def test_nothing_was_set_or_imported():
+            assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+            assert not {"tensorflow", "keras", "scipy", "numpy"} & set(sys.modules)
+        """
+    )
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+        pytester._monkeypatch.delenv(name, raising=False)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=1)
+    assert "convergence:" not in result.stdout.str()
+
+
+@pytest.mark.integration
+def test_the_controller_of_two_workers_never_imports_tensorflow(project):
+    project.makeconftest(
+        """
+        import sys
+        def pytest_sessionfinish(session):
+            if not hasattr(session.config, "workerinput"):
+                print("CONTROLLER", sorted({"tensorflow", "keras"} & set(sys.modules)))
+        """
+    )
+    result = run(project, "-n", "2", "-k", "stuck", "-s")
+    assert "CONTROLLER []" in result.stdout.str()
