@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SEED ?= fixed
 
-.PHONY: setup test integration slow study lint clean
+.PHONY: setup test integration slow study compare lint clean
 
 setup: $(READY)
 
@@ -19,10 +20,27 @@ integration: $(READY)
 	$(BIN)/pytest -n auto -m integration
 
 slow: $(READY)
-	$(BIN)/pytest -n auto --dist load --maxschedchunk 1 -m slow
+	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED)
 
 study: $(READY)
 	$(BIN)/python -m deepcaptcha study
+
+# make compare OLD="tensorflow==2.19.*" NEW="tensorflow==2.21.*"
+OLD ?=
+NEW ?=
+ROWS ?= --variants valid,pool4,stride2-first,same --seeds 12
+
+compare: $(READY)
+	@test -n "$(OLD)" && test -n "$(NEW)" || \
+	  { echo 'make compare needs OLD="tensorflow==..." and NEW="tensorflow==..."'; exit 2; }
+	for side in old new; do \
+	  package="$(OLD)"; test $$side = old || package="$(NEW)"; \
+	  $(PYTHON) -m venv build/compare/$$side/venv && \
+	  build/compare/$$side/venv/bin/python -m pip install --quiet "$$package" --editable . && \
+	  build/compare/$$side/venv/bin/python -m deepcaptcha study $(ROWS) \
+	    --output build/compare/$$side || exit 1; \
+	done
+	$(BIN)/python -m deepcaptcha compare build/compare/old/ledger build/compare/new/ledger
 
 lint: $(READY)
 	$(BIN)/ruff check .

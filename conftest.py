@@ -4,9 +4,17 @@ import os
 
 from hypothesis import settings
 
+from deepcaptcha.variants import HYPOTHESES
+
 pytest_plugins = ["pytester"]
 
 # No deadline: the machines of CI are shared, and a pause there is no failure of ours.
 settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_configure(config):
+    """Every run shares the error rates among all declared hypotheses, whatever it selects."""
+    if config.option.convergence_hypotheses is None:
+        config.option.convergence_hypotheses = HYPOTHESES

@@ -108,6 +108,7 @@ def _variants(options: argparse.Namespace) -> int:
             [
                 {
                     "variant": variant.name,
+                    "change": variant.change,
                     "features_shape": variant.architecture.features_shape,
                     "parameters": variant.architecture.parameters,
                     "by": variant.by,
@@ -124,15 +125,17 @@ def _variants(options: argparse.Namespace) -> int:
             Column("variant", prose=True),
             Column("last conv"),
             Column("parameters"),
-            Column("said", prose=True),
+            Column("change", prose=True),
+            Column("what is said of it", prose=True),
         ),
         tuple(
             (
                 variant.name,
                 str(variant.architecture.features_shape),
                 f"{variant.architecture.parameters:,}",
+                variant.change,
                 f"{variant.by}: {variant.said}"
-                + (f" [{variant.remark}]" if variant.remark else ""),
+                + (f" ({variant.remark})" if variant.remark else ""),
             )
             for variant in VARIANTS.values()
         ),

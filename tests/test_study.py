@@ -7,7 +7,9 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deepcaptcha import RECIPES, VARIANTS, InputError, build
@@ -24,10 +26,13 @@ TINY = replace(
     target=0.99,
 )
 
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
 
 def tasks(count=4):
     return [
-        Task(name, partial(build, VARIANTS[name].architecture), TINY, seed)
+        Task(name, partial(build, VARIANTS[name].architecture), TINY, seed, reuse_model=True)
         for seed in range(count // 2)
         for name in ("valid", "pool4")
     ]
@@ -110,3 +115,48 @@ def test_processes_that_keep_dying_are_told(tmp_path):
         InputError, match=r"died 3 times .* dead tiny seed 7; is there enough memory"
     ):
         run_study([Task("dead", die, TINY, 7)], partial(process_executor, 1), tmp_path)
+
+
+STUDY = """
+import sys
+from functools import partial
+from pathlib import Path
+from deepcaptcha.study import process_executor, run_study
+from tests.test_study import tasks
+
+if __name__ == "__main__":
+    run_study(
+        tasks(int(sys.argv[2])), partial(process_executor, 2), Path(sys.argv[1]),
+        on_trial=lambda trial: print("recorded", trial.name, trial.seed, flush=True),
+    )
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_fifty_moments_a_study_loses_nothing(tmp_path):
+    """kill -9 of the recording process and its workers, each time somewhere else; what was said to be
+    recorded is there, once, and the last run completes the very record of an undisturbed one."""
+    script = tmp_path / "study.py"
+    script.write_text(STUDY)
+    count, kills, announced = 160, 0, set()
+    random = np.random.RandomState(0)
+    command = [sys.executable, str(script), str(tmp_path / "killed"), str(count)]
+    while kills < 50:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=ENVIRONMENT
+        )
+        time.sleep(random.uniform(2, 9))
+        assert process.poll() is None, "the study ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        kills += 1
+        announced.update(process.communicate()[0].splitlines()[:-1])
+        records = read_ledger(tmp_path / "killed")
+        found = [f"recorded {trial.name} {trial.seed}" for trial in records.trials]
+        assert announced <= set(found)
+        assert len(found) == len(set(found))
+        assert all("torn" in problem for problem in records.problems)
+    two = partial(process_executor, 2)
+    resumed = run_study(tasks(count), two, tmp_path / "killed")
+    undisturbed = run_study(tasks(count), two, tmp_path / "undisturbed")
+    assert figures(resumed) == figures(undisturbed)
+    print(f"{kills} kills; {len(announced)} of {count} trials were recorded before the last run")

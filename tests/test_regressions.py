@@ -1,0 +1,109 @@
+"""Deliberate regressions under sound-subset: is each seen, and is a mere rewrite left alone?"""
+
+from pathlib import Path
+
+import pytest
+
+from deepcaptcha import RECIPES, environment
+from deepcaptcha.judge import Judge, Recorder
+from deepcaptcha.seeds import first_seed
+from deepcaptcha.variants import CLAIMS, HYPOTHESES
+from deepcaptcha.verdict import Budget, Claim
+
+BASELINES = Path(__file__).parent.parent / "fixtures" / "baselines"
+RECIPE = RECIPES["sound-subset"]
+
+
+def same_network(initializer="glorot_uniform", activation="relu", optimizer=None):
+    """The variant `same`, written anew as a Sequential model with other layer names."""
+    keras = environment.load_keras()
+    layers = keras.layers
+
+    def conv(filters):
+        return layers.Conv2D(
+            filters, 3, padding="same", activation=activation, kernel_initializer=initializer
+        )
+
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            *(conv(32), layers.MaxPooling2D()),
+            *(conv(48), layers.MaxPooling2D()),
+            *(conv(64), layers.MaxPooling2D()),
+            layers.Flatten(),
+            layers.Dense(512, activation=activation, kernel_initializer=initializer),
+            layers.Dense(10, activation="softmax", kernel_initializer=initializer),
+            layers.Reshape((1, 10)),
+        ]
+    )
+    if optimizer is not None:
+        model.compile(optimizer, RECIPE.loss, metrics=["accuracy"])
+    return model
+
+
+def scaled_initializer():
+    """Glorot's uniform initializer with limits 4 times as wide: variance times 16."""
+    keras = environment.load_keras()
+    return same_network(
+        keras.initializers.VarianceScaling(16.0, mode="fan_avg", distribution="uniform")
+    )
+
+
+def thirtyfold_learning_rate():
+    keras = environment.load_keras()
+    return same_network(optimizer=keras.optimizers.Adam(0.03))
+
+
+def dropped_activation():
+    return same_network(activation=None)
+
+
+def judge(build, tmp_path):
+    """(evidence, failure message or None) of one row within the whole suite's budget."""
+    reported = []
+    with Recorder(tmp_path, reuse=False) as recorder:
+        judge = Judge(
+            Budget(HYPOTHESES),
+            first_seed("pull-request"),
+            recorder,
+            record=False,
+            report=reported.append,
+            again="pytest",
+        )
+        try:
+            judge.judge(
+                build,
+                RECIPE,
+                Claim(*CLAIMS["same", "sound-subset"]),
+                name="same",
+                baselines=BASELINES,
+            )
+        except pytest.fail.Exception as failure:
+            return reported[0], str(failure)
+    return reported[0], None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "build", [scaled_initializer, thirtyfold_learning_rate, dropped_activation]
+)
+def test_a_deliberate_regression_is_seen_or_said_to_be_undetectable(build, tmp_path):
+    evidence, failure = judge(build, tmp_path)
+    summary = evidence["summary"]
+    print(
+        build.__name__, f"{summary['converged']}/{summary['trials']}", failure, evidence["verdicts"]
+    )
+    if failure is None:
+        # It trains as reliably and as fast as before, as far as this plan can tell; the evidence
+        # says how large a fall would have been seen.
+        assert summary["converged"] >= summary["trials"] - 1
+        assert any("with 90 % power" in verdict["note"] for verdict in evidence["verdicts"])
+    else:
+        assert "red if all is well" in failure
+
+
+@pytest.mark.slow
+def test_an_equivalent_rewrite_stays_green(tmp_path):
+    evidence, failure = judge(same_network, tmp_path)
+    assert failure is None
+    assert {verdict["colour"] for verdict in evidence["verdicts"]} == {"green"}
