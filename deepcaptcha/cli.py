@@ -1,4 +1,4 @@
-"""The command line: `python -m deepcaptcha ...`; it and `commands.py` alone know DeepCAPTCHA here."""
+"""The command line: `python -m deepcaptcha ...`; it and its commands alone know DeepCAPTCHA here."""
 
 from __future__ import annotations
 
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--ledger", metavar="PATH", default="build/study/ledger", help="for the time of a trial"
     )
+    claims = command("claims", _claims, "List the declared claims beside their pilot.")
+    claims.add_argument("--pilot", metavar="DIR", default="fixtures/pilot")
     compare = command("compare", _compare, "Say what changed between two ledgers.")
     compare.add_argument("before", metavar="A", help="a ledger's folder or file")
     compare.add_argument("after", metavar="B")
@@ -175,18 +177,24 @@ def _recipes(options: argparse.Namespace) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from .commands import study
+    from .command_study import study
 
     return study(options)
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from .commands import plan
+    from .command_judge import plan
 
     return plan(options)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .commands import compare_ledgers
+    from .command_judge import compare_ledgers
 
     return compare_ledgers(options)
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from .command_judge import claims
+
+    return claims(options)

@@ -124,10 +124,7 @@ def _rates(config: pytest.Config) -> tuple[float, float]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Count the hypotheses before anything is deselected."""
-    collected = 0
-    for item in items:
-        for marker in item.iter_markers("convergence"):
-            collected += marker.kwargs.get("hypotheses", 1)
+    collected = sum(_hypotheses(item) for item in items)
     declared = config.getoption("--convergence-hypotheses")
     if declared is not None and declared < max(collected, 1):
         raise pytest.UsageError(
@@ -135,6 +132,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             "their error rates would not add up to the suite's"
         )
     config.stash[_COUNT] = declared or max(collected, 1)
+
+
+def _hypotheses(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("convergence")
+    return 0 if marker is None else int(marker.kwargs.get("hypotheses", 1))
 
 
 def _budget(config: pytest.Config) -> Budget:
@@ -164,12 +166,20 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
 
     config = request.config
     node = request.node
+    hypotheses = _hypotheses(node)
+    if not hypotheses:
+        pytest.fail(
+            "a test that uses the convergence fixture must carry pytest.mark.convergence, so that its "
+            "verdicts are counted before any is deselected",
+            pytrace=False,
+        )
 
     def report(evidence: dict[str, Any]) -> None:
         node.user_properties.append((_PROPERTY, evidence))
 
     return Judge(
         budget=_budget(config),
+        hypotheses=hypotheses,
         first_seed=config.option.convergence_seed,
         recorder=convergence_recorder,
         record=config.getoption("--convergence-record"),
@@ -207,7 +217,7 @@ class _Summary:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if not self.reported:
             return
-        from .judge import summary_lines, verdict_table
+        from .report import summary_lines, verdict_table
 
         terminalreporter.section("convergence")
         verdict_table(self.reported).write(terminalreporter._tw._file)

@@ -1,15 +1,18 @@
-"""What people read: summaries of trials as a table in the terminal or as Markdown."""
+"""What people read: summaries and verdicts as tables, in the terminal or as Markdown, and in words."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
 from .plan import binomial_interval
 from .trial import Outcome, Trial
+from .verdict import Budget, false_alarms_a_year
 
 OUTCOMES: tuple[Outcome, ...] = ("converged", "stuck", "slow", "diverged")
 
@@ -35,14 +38,12 @@ class Summary:
         """JSON-ready."""
         return {**self.__dict__, "interval": list(self.interval)}
 
-    @property
-    def failures(self) -> str:
-        """The outcomes other than converged, such as `stuck 3, slow 1`."""
-        return ", ".join(
-            f"{outcome} {self.outcomes[outcome]}"
-            for outcome in OUTCOMES[1:]
-            if self.outcomes[outcome]
-        )
+
+def failures_text(outcomes: Mapping[str, int]) -> str:
+    """The outcomes other than converged, such as `stuck 3, slow 1`."""
+    return ", ".join(
+        f"{outcome} {outcomes[outcome]}" for outcome in OUTCOMES[1:] if outcomes[outcome]
+    )
 
 
 def summarise(trials: Sequence[Trial]) -> Summary:
@@ -127,6 +128,116 @@ class Table:
         console.print(table)
 
 
+def failure_message(evidence: dict[str, Any], again: str) -> str:
+    """Claim, evidence and how to see one failure again, in words that need no table."""
+    name = f"{evidence['name']} under {evidence['recipe']}"
+    lines = []
+    for verdict in evidence["verdicts"]:
+        if verdict["colour"] != "red":
+            continue
+        k, n = verdict["successes"], verdict["trials"]
+        interval = interval_text(tuple(verdict["interval"]))
+        if verdict["hypothesis"] == "as fast":
+            lines.append(f"{name} trains more slowly than its baseline: {verdict['note']}.")
+        elif verdict["hypothesis"] == "as reliable":
+            lines.append(
+                f"{name} trains less reliably than its baseline: {k} of {n} trials converged "
+                f"(95 % interval {interval}); {verdict['note']}."
+            )
+        else:
+            lines.append(
+                f"{name} is claimed {evidence['claim']!r} ({evidence['target']}) in at least "
+                f"{evidence['p_good']:.0%} of trainings; {k} of {n} trials did so "
+                f"(95 % interval {interval})."
+            )
+        if verdict["alpha"] is not None:
+            lines.append(f"The chance of such a red if all is well: {verdict['alpha']:.2g}.")
+    if evidence["failures"]:
+        lines.append(f"Trials that did not converge: {evidence['failures']}.")
+    if evidence["environment"]:
+        lines.append(f"The baseline's environment differed: {evidence['environment']}.")
+    if evidence["failed_seeds"]:
+        lines.append(f"One of them again: {again} --convergence-seed {evidence['failed_seeds'][0]}")
+    return "\n".join(lines)
+
+
+def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
+    """A row a factory and recipe, in order of recipe and name."""
+    rows = []
+    for evidence in sorted(reported, key=lambda e: (e["recipe"], e["name"])):
+        claim, *others = evidence["verdicts"]
+        summary = evidence["summary"]
+        colour = "interval only" if evidence["claim"] == "mixed" else claim["colour"]
+        rates = ""
+        if claim["alpha"] is not None:
+            rates = f"{evidence['p_good']:g}/{evidence['p_bad']:g}"
+        rows.append(
+            (
+                evidence["name"],
+                evidence["recipe"],
+                f"{evidence['claim']} {rates}".strip(),
+                f"{claim['successes']}/{claim['trials']}",
+                interval_text(tuple(claim["interval"])),
+                colour,
+                "; ".join(f"{v['hypothesis']}: {v['colour']} ({v['note']})" for v in others),
+                "" if summary["median_epochs"] is None else f"{summary['median_epochs']:g}",
+                f"{summary['epochs_planned'] - summary['epochs']} of {summary['epochs_planned']}",
+                f"{summary['seconds'] / 60:.1f}",
+                evidence["failures"],
+            )
+        )
+    return Table(
+        "Verdicts",
+        (
+            Column("factory", prose=True),
+            Column("recipe", prose=True),
+            Column("claim", prose=True),
+            Column("k/n"),
+            Column("95 % interval"),
+            Column("verdict"),
+            Column("against its baseline", prose=True),
+            Column("epochs"),
+            Column("epochs saved"),
+            Column("min"),
+            Column("failures", prose=True),
+        ),
+        tuple(rows),
+    )
+
+
+def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: bool) -> list[str]:
+    """What the colours are worth, what they cost and what they may cost."""
+    first = reported[0]
+    budget = Budget(first["hypotheses"], first["alpha"], first["beta"])
+    trials = sum(evidence["summary"]["trials"] for evidence in reported)
+    seconds = sum(evidence["summary"]["seconds"] for evidence in reported)
+
+    def minutes(key: str) -> str:
+        total = sum(evidence[key] * evidence["seconds_per_trial"] for evidence in reported)
+        return _minutes(total / workers)
+
+    lines = [
+        f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
+        f"{budget.alpha:.0%}, any false green with at most {budget.beta:.0%} probability "
+        f"({budget.share[0]:g} and {budget.share[1]:g} each).".replace("%", " %"),
+        f"{trials} trials took {_minutes(seconds / workers)} on {workers} "
+        f"worker{'s' if workers > 1 else ''}; expected at most {minutes('worst_expected_trials')}, "
+        f"never more than {minutes('most_trials')}.",
+    ]
+    saved = sum(evidence["epochs_saved_by_proof"] for evidence in reported)
+    frozen = sum(evidence["frozen"] for evidence in reported)
+    if frozen:
+        lines.append(f"{frozen} trials were proved stuck early, which saved {saved} epochs.")
+    if nightly:
+        alarms = false_alarms_a_year(budget)
+        lines.append(f"Run every night, expect at most {alarms:.0f} false alarms a year.")
+    return lines
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
+
+
 def _narrow(table: Table) -> int:
     """Columns a terminal needs so that no figure is cut and prose keeps a dozen letters."""
     widths = [
@@ -152,3 +263,41 @@ def _write_records(table: Table, file: IO[str]) -> None:
 
 def _markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+@contextmanager
+def trial_progress(total: int, quiet: bool) -> Iterator[Callable[[Trial], None]]:
+    """A live bar in a terminal, a plain line a trial elsewhere; both on standard error."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    def text(trial: Trial) -> str:
+        return f"{trial.name} {trial.recipe} seed {trial.seed}: {trial.outcome}"
+
+    console = Console(stderr=True, highlight=False)
+    if quiet or not console.is_terminal:
+        count = 0
+
+        def line(trial: Trial) -> None:
+            nonlocal count
+            count += 1
+            if not quiet:
+                print(f"[{count}/{total}] {text(trial)}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=total)
+        yield lambda trial: progress.update(bar, advance=1, description=text(trial))

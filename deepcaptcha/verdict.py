@@ -115,13 +115,17 @@ def claim_plan(claim: Claim, budget: Budget) -> Plan:
     return design_plan(claim.p_good, claim.p_bad, *budget.share)
 
 
-def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt, *, mixed_trials: int) -> Verdict:
-    """Read trials in seed order until the claim is decided; `mixed_trials` of them where it is mixed,
+MIXED_TRIALS = 20
+"""Trials that describe a mixed claim; their number never depends on what they show."""
+
+
+def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt) -> Verdict:
+    """Read trials in seed order until the claim is decided; MIXED_TRIALS of them where it is mixed,
     which is then only described."""
     if claim.kind == "mixed":
-        successes = sum(claim.holds_in(trial_at(i)) for i in range(mixed_trials))
-        interval = binomial_interval(successes, mixed_trials)
-        return Verdict("mixed", "cannot tell", successes, mixed_trials, interval, note="not judged")
+        successes = sum(claim.holds_in(trial_at(i)) for i in range(MIXED_TRIALS))
+        interval = binomial_interval(successes, MIXED_TRIALS)
+        return Verdict("mixed", "cannot tell", successes, MIXED_TRIALS, interval, note="not judged")
     plan = claim_plan(claim, budget)
     return judge_plan(claim.kind, plan, lambda i: claim.holds_in(trial_at(i)))
 

@@ -30,13 +30,15 @@ ORDER = [
     "report",
     "comparison",
     "judge",
-    "commands",
+    "options",
+    "command_study",
+    "command_judge",
     "cli",
     "__main__",
     "plugin",
 ]
 DEEPCAPTCHA_ONLY = {"architecture", "variants", "factory"}
-MAY_KNOW_DEEPCAPTCHA = {"factory", "variants", "training", "commands", "cli"}
+MAY_KNOW_DEEPCAPTCHA = {"factory", "variants", "training", "command_study", "command_judge", "cli"}
 
 
 def imports(module):

@@ -81,9 +81,13 @@ def test_reuse_takes_trials_from_the_ledger(project):
 
 @pytest.mark.integration
 def test_a_missing_baseline_is_written_and_fails(project):
-    project.makepyfile(
-        test_it=PROJECT.replace('name="valid",', 'name="valid", baselines=HERE / "baselines",')
-    )
+    source = PROJECT.replace('name="valid",', 'name="valid", baselines=HERE / "baselines",')
+    project.makepyfile(test_it=source)
+    undeclared = run(project, "-k", "stuck")
+    undeclared.assert_outcomes(failed=1, deselected=1)
+    assert "asks for 3 verdicts and its test declares 1; mark it with" in undeclared.stdout.str()
+    marked = source.replace("mark.convergence\n", "mark.convergence(hypotheses=3)\n")
+    project.makepyfile(test_it=marked)
     first = run(project, "-k", "stuck")
     first.assert_outcomes(failed=1, deselected=1)
     assert "valid tiny had no baseline; it is now" in first.stdout.str()
@@ -93,6 +97,13 @@ def test_a_missing_baseline_is_written_and_fails(project):
     second = run(project, "-k", "stuck")
     second.assert_outcomes(passed=1, deselected=1)
     assert "as reliable: cannot tell" in " ".join(second.stdout.str().split())
+
+
+def test_an_unmarked_test_is_refused_before_any_training(project):
+    project.makepyfile(test_it=PROJECT.replace("@pytest.mark.convergence\n", ""))
+    result = run(project)
+    result.assert_outcomes(errors=2)
+    assert "must carry pytest.mark.convergence" in result.stdout.str()
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def judge(build, tmp_path):
     with Recorder(tmp_path, reuse=False) as recorder:
         judge = Judge(
             Budget(HYPOTHESES),
+            3,
             first_seed("pull-request"),
             recorder,
             record=False,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from deepcaptcha.report import Column, Table, interval_text, percent, summarise
+from deepcaptcha.report import Column, Table, failures_text, interval_text, percent, summarise
 
 from .test_ledger import make_trial
 
@@ -20,7 +20,7 @@ def test_a_summary_by_hand():
     ]
     summary = summarise(trials)
     assert (summary.converged, summary.trials, summary.median_epochs) == (3, 5, 2)
-    assert summary.failures == "stuck 1, slow 1"
+    assert failures_text(summary.outcomes) == "stuck 1, slow 1"
     assert (summary.epochs, summary.epochs_planned, summary.seconds) == (17, 25, 7.5)
     # Clopper and Pearson for 3 of 5, from published tables: 0.147 to 0.947
     assert summary.interval == pytest.approx((0.147, 0.947), abs=5e-4)

@@ -303,3 +303,16 @@ def test_tensorflow_already_running_with_more_threads_is_one_clear_error():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "refused: TensorFlow already runs with 2 intra-op" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_three_digit_model_learns_to_read_strips():
+    recipe = replace(RECIPES["sound-subset"], name="strips", n_prediction=3, epochs=6)
+    architecture = question_architecture(
+        head="reshape-softmax", input_shape=(28, 84, 1), n_prediction=3
+    )
+    trial = run_trial(partial(build, architecture), recipe, seed=0)
+    print(trial.epochs_to_target, trial.epochs[-1].metrics)
+    assert trial.outcome == "converged"
+    assert trial.epochs[-1].metrics["val_accuracy"] >= 0.9
+    assert 0.7 < trial.epochs[-1].metrics["val_string_accuracy"] < 0.95

@@ -1,0 +1,172 @@
+"""`python -m deepcaptcha study`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from . import environment, seeds
+from .baseline import make_baseline, write_baseline
+from .errors import InputError
+from .factory import build
+from .options import names, whole
+from .recipe import Recipe, find_recipe, load_examples
+from .report import (
+    Column,
+    Summary,
+    Table,
+    failures_text,
+    interval_text,
+    summarise,
+    trial_progress,
+)
+from .study import REUSING_TRIALS_PER_PROCESS, Task, cores, process_executor, run_study
+from .trial import Trial
+from .variants import VARIANTS, Variant, find_variant
+
+
+def study(options: argparse.Namespace) -> int:
+    """Train variants x recipes x seeds, keep every trial, print the table; 130 when interrupted."""
+    variants = [find_variant(name) for name in names(options.variants, list(VARIANTS))]
+    recipes = [_recipe(name, options.data) for name in names(options.recipes, [])]
+    chosen = seeds.take(options.stream, whole("--seeds", options.seeds))
+    jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
+    output = Path(options.output)
+    for recipe in recipes:
+        load_examples(recipe)  # a missing file or too few digits is known before any process starts
+    # One recipe's variants take turns: a process keeps their traced models, and an interrupted study
+    # holds about equally many trials of each.
+    tasks = [
+        Task(variant.name, partial(build, variant.architecture), recipe, seed, reuse_model=True)
+        for recipe in recipes
+        for seed in chosen
+        for variant in variants
+    ]
+    done: list[Trial] = []
+    interrupted = False
+    try:
+        with trial_progress(len(tasks), options.json) as advance:
+
+            def keep(trial: Trial) -> None:
+                done.append(trial)
+                advance(trial)
+
+            records = run_study(
+                tasks,
+                partial(process_executor, jobs),
+                output / "ledger",
+                reuse=not options.fresh,
+                wave=REUSING_TRIALS_PER_PROCESS * jobs,
+                on_trial=keep,
+            )
+            for problem in records.problems:
+                print(f"deepcaptcha: {problem}", file=sys.stderr)
+    except KeyboardInterrupt:
+        interrupted = True
+        print(
+            f"deepcaptcha: stopped with {len(done)} of {len(tasks)} trials; the same command goes on",
+            file=sys.stderr,
+        )
+    if done:
+        _publish(done, variants, recipes, output, options)
+    if options.record and not interrupted:
+        _record(done, Path(options.record))
+    return 130 if interrupted else 0
+
+
+def _record(trials: Sequence[Trial], folder: Path) -> None:
+    rows: dict[tuple[str, str], list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.seed):
+        rows.setdefault((trial.name, trial.recipe), []).append(trial)
+    for row in rows.values():
+        write_baseline(folder, make_baseline(row))
+    print(f"{len(rows)} baselines written to {folder}.", file=sys.stderr)
+
+
+def _publish(
+    trials: Sequence[Trial],
+    variants: Sequence[Variant],
+    recipes: Sequence[Recipe],
+    output: Path,
+    options: argparse.Namespace,
+) -> None:
+    rows = [
+        (variant, recipe, summarise(chosen))
+        for recipe in recipes
+        for variant in variants
+        if (chosen := [t for t in trials if (t.name, t.recipe) == (variant.name, recipe.name)])
+    ]
+    tables = [
+        _study_table(recipe, [row for row in rows if row[1] is recipe])
+        for recipe in recipes
+        if any(row[1] is recipe for row in rows)
+    ]
+    record = {
+        "environment": environment.describe(),
+        "stream": options.stream,
+        "recipes": [recipe.as_dict() for recipe in recipes],
+        "rows": [
+            {
+                "variant": variant.name,
+                "recipe": recipe.name,
+                "features_shape": variant.architecture.features_shape,
+                "parameters": variant.architecture.parameters,
+                "said": variant.said,
+                **summary.as_dict(),
+            }
+            for variant, recipe, summary in rows
+        ],
+    }
+    try:
+        (output / "study.json").write_text(json.dumps(record, indent=2) + "\n")
+        (output / "study.md").write_text("\n".join(table.as_markdown() for table in tables))
+    except OSError as error:
+        raise InputError(f"cannot write the table to {output}: {error.strerror}") from None
+    if options.json:
+        print(json.dumps(record, indent=2))
+        return
+    for table in tables:
+        table.write(sys.stdout)
+        print()
+    print(f"Also in {output / 'study.md'} and study.json; every trial in {output / 'ledger'}.")
+
+
+def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]) -> Table:
+    pixels = "0..255" if recipe.scaling == "raw" else "0..1"
+    target = f"{recipe.monitor} >= {recipe.target:.2f} within {recipe.epochs} epochs"
+    return Table(
+        f"{recipe.name}: {recipe.n_train:,} digits, pixels {pixels}, {target}",
+        (
+            Column("variant", prose=True),
+            Column("last conv"),
+            Column("parameters"),
+            Column("converged"),
+            Column("95 % interval"),
+            Column("epochs"),
+            Column("failures", prose=True),
+            Column("what is said of it", prose=True),
+        ),
+        tuple(
+            (
+                variant.name,
+                str(variant.architecture.features_shape),
+                f"{variant.architecture.parameters:,}",
+                f"{summary.converged} / {summary.trials}",
+                interval_text(summary.interval),
+                "" if summary.median_epochs is None else f"{summary.median_epochs:g}",
+                failures_text(summary.outcomes),
+                variant.said,
+            )
+            for variant, _, summary in rows
+        ),
+    )
+
+
+def _recipe(name: str, data: str | None) -> Recipe:
+    recipe = find_recipe(name)
+    return recipe if data is None else replace(recipe, data=data)
