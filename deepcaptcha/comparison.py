@@ -52,7 +52,7 @@ def compare(before: Records, after: Records, *, paired: bool = False) -> tuple[R
     raw = []
     for name, recipe in keys:
         old, new = before.of(name, recipe), after.of(name, recipe)
-        _require_same_task(next(iter(old.values())), next(iter(new.values())))
+        _require_same_task([*old.values(), *new.values()])
         seeds = sorted(set(old) & set(new))
         pairs = [(old[seed], new[seed]) for seed in seeds]
         pairable = paired and bool(pairs) and all(_same_start(a, b) for a, b in pairs)
@@ -90,11 +90,20 @@ def holm(values: Sequence[float]) -> list[float]:
 
 def environments(before: Records, after: Records) -> str:
     """What differs between the two environments: `tensorflow 2.19.1 -> 2.21.0, ...`."""
-    old, new = (records.trials[0].identity["environment"] for records in (before, after))
+    old, new = (_one_environment(records) for records in (before, after))
     parts = [
         f"{key} {old.get(key)} -> {new.get(key)}" for key in new if old.get(key) != new.get(key)
     ]
     return ", ".join(parts) or "the same in both"
+
+
+def _one_environment(records: Records) -> Mapping[str, Any]:
+    first = records.trials[0].identity["environment"]
+    if any(trial.identity["environment"] != first for trial in records.trials):
+        raise InputError(
+            "a ledger holds trials of several environments; give one of one environment"
+        )
+    return dict(first)
 
 
 def comparison_table(rows: Sequence[Row]) -> Table:
@@ -150,18 +159,20 @@ def _count(trials: Any) -> tuple[int, int]:
     return outcomes.count("converged"), len(outcomes)
 
 
-def _require_same_task(a: Trial, b: Trial) -> None:
-    for key in ("shapes", "data", "protocol", "recipe"):
-        was, now = a.identity[key], b.identity[key]
-        if was != now:
-            detail = ""
-            if isinstance(was, Mapping):
-                differing = [k for k in {**was, **now} if was.get(k) != now.get(k)]
-                detail = f" ({', '.join(differing)})"
-            raise InputError(
-                f"{a.name} {a.recipe}: the two ledgers differ in their {key}{detail}; only the "
-                "environment or the code of the factory may differ"
-            )
+def _require_same_task(trials: Sequence[Trial]) -> None:
+    first = trials[0]
+    for trial in trials[1:]:
+        for key in ("shapes", "data", "protocol", "recipe"):
+            was, now = first.identity[key], trial.identity[key]
+            if was != now:
+                detail = ""
+                if isinstance(was, Mapping):
+                    differing = [k for k in {**was, **now} if was.get(k) != now.get(k)]
+                    detail = f" ({', '.join(differing)})"
+                raise InputError(
+                    f"{first.name} {first.recipe}: the trials differ in their {key}{detail}; only "
+                    "the environment or the code of the factory may differ"
+                )
 
 
 def _same_start(a: Trial, b: Trial) -> bool:

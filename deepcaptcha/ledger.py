@@ -63,6 +63,11 @@ class Ledger:
             self._write(trial.as_dict())
         except OSError as error:
             raise InputError(f"cannot record a trial in {self.path}: {error.strerror}") from None
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"the trial of {trial.name} seed {trial.seed} cannot be written as JSON ({error}); "
+                "probes must return plain finite numbers, strings, lists or dicts"
+            ) from None
 
     def close(self) -> None:
         """Close the file; it is not opened again."""
@@ -96,8 +101,18 @@ class Records:
     problems: tuple[str, ...] = ()
 
     def of(self, name: str, recipe: str) -> dict[int, Trial]:
-        """Seed -> trial of one variant and recipe."""
-        return {t.seed: t for t in self.trials if (t.name, t.recipe) == (name, recipe)}
+        """Seed -> trial of one factory and recipe; InputError where a seed has several, of other
+        models, data or environments."""
+        found: dict[int, Trial] = {}
+        for trial in self.trials:
+            if (trial.name, trial.recipe) == (name, recipe):
+                if trial.seed in found:
+                    raise InputError(
+                        f"{name} {recipe} seed {trial.seed} was trained in several ways; give a "
+                        "ledger of one state of code and environment"
+                    )
+                found[trial.seed] = trial
+        return found
 
 
 def read_ledger(source: Path) -> Records:

@@ -32,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("convergence_alpha", "the suite's chance of a false red (0.05)", default="0.05")
     parser.addini("convergence_beta", "the suite's chance of a false green (0.05)", default="0.05")
     parser.addini(
+        "convergence_hypotheses",
+        "hypotheses that share the suite's rates; pins them whatever is collected",
+        default="",
+    )
+    parser.addini(
         "convergence_ledger", "folder that keeps every trial (build/ledger)", default="build/ledger"
     )
     group = parser.getgroup("convergence", "verdicts on training (deepcaptcha)")
@@ -125,18 +130,42 @@ def _rates(config: pytest.Config) -> tuple[float, float]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Count the hypotheses before anything is deselected."""
     collected = sum(_hypotheses(item) for item in items)
-    declared = config.getoption("--convergence-hypotheses")
+    declared = config.getoption("--convergence-hypotheses") or _pinned(config)
+    selected = config.getoption("lf", False) or config.args_source is pytest.Config.ArgsSource.ARGS
+    if declared is None and collected and selected:
+        raise pytest.UsageError(
+            "only a part of the suite was collected, and its error rates are shared by all of it; pin "
+            "their number: ini convergence_hypotheses = N, or --convergence-hypotheses N"
+        )
     if declared is not None and declared < max(collected, 1):
         raise pytest.UsageError(
-            f"--convergence-hypotheses is {declared}, and {collected} were collected; "
+            f"{declared} hypotheses are declared, and {collected} were collected; "
             "their error rates would not add up to the suite's"
         )
     config.stash[_COUNT] = declared or max(collected, 1)
 
 
+def _pinned(config: pytest.Config) -> int | None:
+    text = config.getini("convergence_hypotheses")
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise pytest.UsageError(
+            f"convergence_hypotheses is {text!r}; a whole number of at least 1 is needed"
+        )
+    return int(text)
+
+
 def _hypotheses(item: pytest.Item) -> int:
     marker = item.get_closest_marker("convergence")
-    return 0 if marker is None else int(marker.kwargs.get("hypotheses", 1))
+    if marker is None:
+        return 0
+    count = marker.kwargs.get("hypotheses", 1)
+    if marker.args or type(count) is not int or count < 1:
+        raise pytest.UsageError(
+            f"{item.nodeid}: write pytest.mark.convergence(hypotheses=N), N a whole number >= 1"
+        )
+    return count
 
 
 def _budget(config: pytest.Config) -> Budget:

@@ -6,6 +6,7 @@ Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,12 @@ class Recipe:
             self._refuse(f"target is {self.target!r}; a finite number is needed")
         if "accuracy" in self.monitor and not 0 < self.target <= 1:
             self._refuse(f"target is {self.target!r}; an accuracy lies above 0 and at most at 1")
+        try:
+            json.dumps(self.as_dict(), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            self._refuse(
+                f"it cannot be recorded as JSON ({error}); plain finite numbers are needed"
+            )
 
     def _refuse(self, problem: str) -> None:
         raise InputError(f"recipe {self.name}: {problem}")

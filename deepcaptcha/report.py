@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from collections import Counter
@@ -72,9 +73,9 @@ def percent(share: float) -> str:
 
 
 def interval_text(interval: tuple[float, float]) -> str:
-    """An interval as percents, outward rounded to a tenth where it matters."""
+    """An interval as whole percents, rounded outwards."""
     low, high = interval
-    return f"{100 * low:.0f}-{100 * high:.0f} %"
+    return f"{math.floor(100 * low)}-{math.ceil(100 * high)} %"
 
 
 @dataclass(frozen=True)
@@ -146,14 +147,13 @@ def failure_message(evidence: dict[str, Any], again: str) -> str:
             )
         else:
             lines.append(
-                f"{name} is claimed {evidence['claim']!r} ({evidence['target']}) in at least "
-                f"{evidence['p_good']:.0%} of trainings; {k} of {n} trials did so "
-                f"(95 % interval {interval})."
+                f"{name} is claimed {evidence['claim']!r} in at least {percent(evidence['p_good'])} of "
+                f"trainings; {k} of {n} trials were so (95 % interval {interval})."
             )
         if verdict["alpha"] is not None:
             lines.append(f"The chance of such a red if all is well: {verdict['alpha']:.2g}.")
     if evidence["failures"]:
-        lines.append(f"Trials that did not converge: {evidence['failures']}.")
+        lines.append(f"The target, {evidence['target']}, was missed: {evidence['failures']}.")
     if evidence["environment"]:
         lines.append(f"The baseline's environment differed: {evidence['environment']}.")
     if evidence["failed_seeds"]:
@@ -218,10 +218,10 @@ def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: boo
 
     lines = [
         f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
-        f"{budget.alpha:.0%}, any false green with at most {budget.beta:.0%} probability "
-        f"({budget.share[0]:g} and {budget.share[1]:g} each).".replace("%", " %"),
+        f"{100 * budget.alpha:g} %, any false green with at most {100 * budget.beta:g} % probability "
+        f"({budget.share[0]:g} and {budget.share[1]:g} each).",
         f"{trials} trials took {_minutes(seconds / workers)} on {workers} "
-        f"worker{'s' if workers > 1 else ''}; expected at most {minutes('worst_expected_trials')}, "
+        f"worker{'s' if workers > 1 else ''}; expected about {minutes('worst_expected_trials')}, "
         f"never more than {minutes('most_trials')}.",
     ]
     saved = sum(evidence["epochs_saved_by_proof"] for evidence in reported)

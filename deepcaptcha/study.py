@@ -117,7 +117,8 @@ def run_study(
                     first = tasks[left[0]]
                     raise InputError(
                         f"a process died {_DEATHS} times without finishing a trial, last about "
-                        f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory?"
+                        f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory, "
+                        "and does a script that starts a study guard it with __name__ == '__main__'?"
                     ) from None
     return Records(tuple(done[position] for position in sorted(done)), recorded.problems)
 
@@ -139,6 +140,7 @@ def process_executor(jobs: int | None = None) -> Iterator[Executor]:
     jobs = cores() if jobs is None else jobs
     if type(jobs) is not int or jobs < 1:
         raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
+    others = multiprocessing.active_children()
     executor = ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),
@@ -149,7 +151,8 @@ def process_executor(jobs: int | None = None) -> Iterator[Executor]:
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
-            child.kill()
+            if child not in others:
+                child.kill()
         raise
     executor.shutdown()
 

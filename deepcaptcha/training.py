@@ -51,7 +51,7 @@ def prepare(model: keras.Model, recipe: Recipe, examples: Examples) -> Prepared:
         _compile(model, recipe, examples)
     model.steps_per_execution = recipe.steps_per_execution
     optimizer = model.optimizer
-    if optimizer is not None and model.built:
+    if optimizer is not None:
         optimizer.build(model.trainable_variables)
     start = [] if optimizer is None else [np.asarray(variable) for variable in optimizer.variables]
     share = keras.metrics.Mean(name=ZERO_GRADIENT_SHARE)

@@ -109,6 +109,7 @@ class Run:
     stop_reason: StopReason = "epochs"
     frozen_at_step: int | None = None
     converged: bool = False
+    finite: bool = True
     measured: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
@@ -151,6 +152,8 @@ def run_trial(
     keras.utils.set_random_seed(seed)
     model = require_model(build)
     training.require_fit(model, examples)
+    if not model.built:
+        model(examples.x_train[:1])  # its weights are drawn here, from the seed
     key = None if traced is None else pickle.dumps((build, recipe))
     if traced is not None and key in traced:
         prepared = traced[key]
@@ -200,8 +203,9 @@ def identify(model: keras.Model, recipe: Recipe, seed: int, examples: Examples) 
     settings, its initial weights, recipe, data, seed, environment and protocol."""
     try:
         structure = model.to_json()
-    except NotImplementedError:  # a subclassed model without get_config
-        structure = f"{type(model).__module__}.{type(model).__qualname__}"
+    except (NotImplementedError, TypeError, ValueError):  # code of its own, without a configuration
+        parts = [model, *model.layers]
+        structure = repr([(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts])
     settings = json.dumps(model.get_compile_config(), sort_keys=True, default=repr)
     return {
         "factory": hashlib.sha256(f"{structure}{settings}".encode()).hexdigest(),
@@ -213,6 +217,13 @@ def identify(model: keras.Model, recipe: Recipe, seed: int, examples: Examples) 
         "environment": environment.describe(),
         "protocol": PROTOCOL,
     }
+
+
+def _config(part: Any) -> Any:
+    try:
+        return part.get_config()
+    except NotImplementedError:
+        return None
 
 
 def _fit(
@@ -227,6 +238,9 @@ def _fit(
     latest = model.get_weights()
     at_epoch_start = latest
     provable = frozen.refusal(model) is None
+    # A training metric of the epoch still counts what came before the proof; only a validation metric
+    # is the same now as at the end of every later epoch.
+    may_stop = run.recipe.monitor.startswith("val_")
     attempt_from = 0  # a failed proof is not tried again in the same epoch
 
     def measure(moment: Moment) -> None:
@@ -236,13 +250,17 @@ def _fit(
 
     def after_execution(last_batch: int, logs: Any = None) -> None:
         nonlocal latest, attempt_from
-        run.step = len(run.epochs) * run.steps_per_epoch + last_batch + 1
+        # Keras names the last batch a full execution would have had.
+        done = min(last_batch + 1, run.steps_per_epoch)
+        run.step = len(run.epochs) * run.steps_per_epoch + done
         before, latest = latest, model.get_weights()
         measure("execution")
         if not all(np.isfinite(weight).all() for weight in latest):
             # No later step can make such a weight finite again.
-            run.stop_reason = "not finite"
-            model.stop_training = True
+            run.finite = False
+            if may_stop:
+                run.stop_reason = "not finite"
+                model.stop_training = True
         elif (
             provable
             and run.frozen_at_step is None
@@ -252,7 +270,7 @@ def _fit(
             attempt_from = (len(run.epochs) + 1) * run.steps_per_epoch
             if frozen.is_frozen(model, examples.x_train, examples.y_train):
                 run.frozen_at_step = run.step
-                if stop_when_frozen:
+                if may_stop and stop_when_frozen:
                     run.stop_reason = "frozen"
                     model.stop_training = True
 
@@ -269,7 +287,8 @@ def _fit(
         run.epochs.append(Epoch(metrics, _finite(share), not _equal(at_epoch_start, latest)))
         at_epoch_start = latest
         measure("epoch")
-        if run.recipe.meets_target(logs[run.recipe.monitor]):
+        value = metrics[run.recipe.monitor]
+        if value is not None and run.recipe.meets_target(value):
             run.converged = True
             run.stop_reason = "target"
             model.stop_training = True
@@ -282,31 +301,33 @@ def _fit(
 def _outcome(run: Run) -> Outcome:
     if run.converged:
         return "converged"
-    if run.stop_reason == "not finite" or run.epochs[-1].metrics.get("loss") is None:
+    values = [epoch.metrics[run.recipe.monitor] for epoch in run.epochs]
+    reached = [value for value in values if value is not None]
+    if not run.finite or run.epochs[-1].metrics.get("loss") is None or not reached:
         return "diverged"
     if run.frozen_at_step is not None or not run.epochs[-1].weights_changed:
         return "stuck"
     chance = _chance(run)
     if chance is None:
         return "slow"
-    values = [epoch.metrics[run.recipe.monitor] for epoch in run.epochs]
     sign = 1 if run.recipe.mode == "max" else -1
-    best = max(sign * value for value in values if value is not None)
     bar = chance + STUCK_SHARE * (run.recipe.target - chance)
-    return "stuck" if best < sign * bar else "slow"
+    return "stuck" if max(sign * value for value in reached) < sign * bar else "slow"
 
 
 def _chance(run: Run) -> float | None:
     if run.recipe.chance is not None or "accuracy" not in run.recipe.monitor:
         return run.recipe.chance
     labels = run.examples.y_validation
-    if run.model.output_shape == (None, *labels.shape[1:]):  # one-hot
+    if labels.ndim > 1 and labels.shape[-1] > 1 and (labels.sum(axis=-1) == 1).all():  # one-hot
         labels = labels.argmax(axis=-1)
     return float(np.unique(labels, return_counts=True)[1].max() / labels.size)
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
+def _finite(value: Any) -> float | None:
+    """A metric as a plain number: the mean of one that has a value a class; None if not finite."""
+    number = None if value is None else float(np.mean(value))
+    return None if number is None or not math.isfinite(number) else number
 
 
 def _equal(a: list[NDArray[Any]], b: list[NDArray[Any]]) -> bool:

@@ -77,7 +77,7 @@ def test_only_common_rows_are_compared_and_other_tasks_refused():
     with pytest.raises(InputError, match="no factory and recipe in common"):
         rows(ledger(["stuck"]), ledger(["stuck"], name="valid"))
     other = [replace(t, identity={**t.identity, "data": "e"}) for t in ledger(["stuck"])]
-    with pytest.raises(InputError, match="differ in their data"):
+    with pytest.raises(InputError, match="trials differ in their data"):
         rows(ledger(["stuck"]), other)
 
 
@@ -88,3 +88,17 @@ def test_environments_name_what_differs():
     )
     assert environments(old, new) == "tensorflow 2.19.1 -> 2.21.0"
     assert environments(old, old) == "the same in both"
+
+
+def test_a_ledger_of_several_states_is_refused():
+    mixed = ledger(["stuck"] * 3) + [
+        replace(t, identity={**t.identity, "shapes": [[9]]}) for t in ledger(["stuck"] * 5)[3:]
+    ]
+    with pytest.raises(InputError, match="trials differ in their shapes"):
+        rows(mixed, mixed)
+    twice = ledger(["stuck"]) + ledger(["stuck"], version="2.21.0")
+    with pytest.raises(InputError, match="seed 0 was trained in several ways"):
+        rows(twice, ledger(["stuck"]))
+    two = Records(tuple(ledger(["stuck"]) + ledger(["stuck", "stuck"], version="2.21.0")[1:]))
+    with pytest.raises(InputError, match="trials of several environments"):
+        environments(two, two)

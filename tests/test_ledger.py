@@ -178,3 +178,12 @@ def test_a_key_knows_the_name_and_the_whole_identity():
     assert len({trial_key(t) for t in (trial, other, replace(trial, name="valid"))}) == 3
     assert find_same([trial, other], other.identity) is other
     assert find_same([trial], other.identity) is None
+
+
+def test_a_trial_that_json_cannot_hold_is_told_and_leaves_the_file_whole(tmp_path):
+    with Ledger(tmp_path) as book:
+        book.append(make_trial(0))
+        for value in (float("nan"), object()):
+            with pytest.raises(InputError, match=r"of same seed 1 cannot be written as JSON"):
+                book.append(replace(make_trial(1), probes={"mine": [[0, value]]}))
+    assert [t.seed for t in read_ledger(tmp_path).trials] == [0]

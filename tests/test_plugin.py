@@ -38,7 +38,7 @@ def project(pytester):
 
 
 def run(pytester, *arguments):
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    return pytester.runpytest_subprocess(*arguments)
 
 
 def test_a_true_claim_is_green_and_a_false_one_says_why(project):
@@ -46,8 +46,9 @@ def test_a_true_claim_is_green_and_a_false_one_says_why(project):
     result.assert_outcomes(passed=1, failed=1)
     text = result.stdout.str()
     assert "convergence: again with --convergence-seed 2000000" in text
-    assert "valid under tiny is claimed 'trains' (val_accuracy >= 0.99 within 1 epochs)" in text
-    assert re.search(r"0 of \d trials did so \(95 % interval 0-\d+ %\)", text)
+    assert "valid under tiny is claimed 'trains' in at least 90 % of trainings" in text
+    assert "The target, val_accuracy >= 0.99 within 1 epochs, was missed: stuck" in text
+    assert re.search(r"0 of \d trials were so \(95 % interval 0-\d+ %\)", text)
     assert "2 hypotheses share the suite's rates" in text
     assert "--convergence-hypotheses 2 --convergence-seed 2000000" in text
     assert "Traceback" not in text
@@ -99,6 +100,20 @@ def test_a_missing_baseline_is_written_and_fails(project):
     assert "as reliable: cannot tell" in " ".join(second.stdout.str().split())
 
 
+def test_a_pinned_number_holds_whatever_is_selected(project):
+    project.makeini(INI + "convergence_hypotheses = 7\n")
+    for arguments in ([], ["test_it.py::test_four_steps_teach_nothing[stuck]"], ["--lf"]):
+        run(project, "--collect-only", *arguments).assert_outcomes()
+    result = run(project, "test_it.py::test_four_steps_teach_nothing[stuck]")
+    assert "7 hypotheses share the suite's rates" in result.stdout.str()
+
+
+def test_a_marker_must_say_what_it_counts(project):
+    project.makepyfile(test_it=PROJECT.replace("mark.convergence\n", "mark.convergence(2)\n"))
+    result = run(project, "--collect-only")
+    assert "write pytest.mark.convergence(hypotheses=N)" in result.stderr.str()
+
+
 def test_an_unmarked_test_is_refused_before_any_training(project):
     project.makepyfile(test_it=PROJECT.replace("@pytest.mark.convergence\n", ""))
     result = run(project)
@@ -110,7 +125,10 @@ def test_an_unmarked_test_is_refused_before_any_training(project):
     ("arguments", "words"),
     [
         (["--convergence-seed", "some"], "--convergence-seed is 'some'; 'fixed', 'any' or"),
-        (["--convergence-hypotheses", "1"], "is 1, and 2 were collected"),
+        (["--convergence-hypotheses", "1"], "1 hypotheses are declared, and 2 were collected"),
+        (["test_it.py"], "only a part of the suite was collected"),
+        (["--lf"], "pin their number: ini convergence_hypotheses"),
+        (["-o", "convergence_hypotheses=no"], "convergence_hypotheses is 'no'; a whole number"),
         (["-o", "convergence_alpha=5"], "convergence_alpha is '5'; a number between 0 and 1"),
     ],
 )

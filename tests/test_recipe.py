@@ -80,6 +80,8 @@ def test_labels_out_of_range_are_refused():
         ({"validation_split": 1.0}, "validation_split is 1.0; between 0 and 1"),
         ({"target": 1.2}, "target is 1.2; an accuracy lies above 0 and at most at 1"),
         ({"target": float("nan")}, "target is nan; a finite number"),
+        ({"target": np.float32(0.5)}, "it cannot be recorded as JSON"),
+        ({"chance": float("inf")}, "it cannot be recorded as JSON"),
     ],
 )
 def test_an_impossible_recipe_is_refused(change, words):

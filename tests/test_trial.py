@@ -190,6 +190,97 @@ def test_outcome_diverged_stops_at_the_first_weight_that_is_not_finite():
     json.dumps(trial.as_dict(), allow_nan=False)
 
 
+def test_chance_of_a_binary_model_is_the_larger_class():
+    """Sigmoid and labels (n, 1): half of them are right by chance, and 0.75 is well on the way."""
+    keras = environment.load_keras()
+    examples = points()
+    labels = examples.y_train.argmax(1)[:, None].astype("float32")
+    binary = Examples(examples.x_train, labels, examples.x_train, labels)
+
+    def factory():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="sigmoid")])
+        model.layers[0].set_weights([np.array([[9]], "float32"), np.array([4], "float32")])
+        model.compile(keras.optimizers.SGD(1e-6), "binary_crossentropy", metrics=["accuracy"])
+        return model
+
+    trial = run_trial(factory, replace(POINTS, target=1.0, epochs=1), 0, examples=binary)
+    assert 0.65 < trial.epochs[-1].metrics["val_accuracy"] < 1
+    assert trial.outcome == "slow"
+
+
+def subclassed(**compile_settings):
+    keras = environment.load_keras()
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(2, activation="softmax")
+
+        def call(self, x):
+            return self.dense(x)
+
+    return Own()
+
+
+def unbuilt():
+    keras = environment.load_keras()
+    return keras.Sequential(
+        [keras.layers.Dense(2, activation="softmax"), keras.layers.Reshape((2,))]
+    )
+
+
+@pytest.mark.parametrize("build", [subclassed, unbuilt])
+def test_a_model_that_is_not_built_yet_is_built_from_the_seed(build):
+    first, second = (run_trial(build, POINTS, 4, examples=points()) for _ in range(2))
+    assert first.weights_sha256 == second.weights_sha256
+    assert first.identity == second.identity
+    assert first.identity["shapes"] == [[1, 2], [2]]
+    assert first.outcome in ("converged", "slow", "stuck")
+
+
+def test_a_proof_does_not_stop_a_run_judged_by_a_training_metric():
+    """The epoch's mean still counts the batches before the proof, so only later epochs can tell."""
+    from .test_frozen import hidden_softmax
+
+    recipe = replace(POINTS, monitor="accuracy", epochs=3, target=0.9, steps_per_execution=8)
+    stopped, ran_on = (
+        run_trial(hidden_softmax, recipe, 0, examples=points(), stop_when_frozen=stop)
+        for stop in (True, False)
+    )
+    assert len(stopped.epochs) == len(ran_on.epochs) == 3
+    assert stopped.outcome == ran_on.outcome
+    assert stopped.frozen_at_step == 8
+
+
+def test_steps_are_counted_as_they_were_trained():
+    """10 batches an epoch, four an execution: the last execution of an epoch has two."""
+    recipe = replace(POINTS, epochs=2, target=1.0, batch=7, steps_per_execution=4)
+    probe = Probe("steps", lambda run: run.step, at=("execution",))
+    trial = run_trial(dense_model, recipe, 0, examples=points(), probes=(probe,))
+    assert [step for step, _ in trial.probes["steps"]] == [4, 8, 10, 14, 18, 20]
+
+
+def test_metrics_with_a_value_a_class_and_metrics_that_are_never_finite():
+    keras = environment.load_keras()
+    examples = points()
+    nothing = Examples(
+        examples.x_train, examples.y_train, examples.x_train * np.nan, examples.y_train
+    )
+
+    def factory():
+        model = dense_model()
+        model.compile(
+            "adam", "categorical_crossentropy", metrics=[keras.metrics.F1Score(name="f1")]
+        )
+        return model
+
+    recipe = replace(POINTS, monitor="val_loss", mode="min", target=0.0, chance=1.0, epochs=2)
+    trial = run_trial(factory, recipe, 0, examples=nothing)
+    assert trial.outcome == "diverged"
+    assert trial.epochs[-1].metrics["val_loss"] is None
+    assert 0 <= trial.epochs[-1].metrics["f1"] <= 1
+
+
 def test_a_target_may_be_a_loss_to_go_below():
     recipe = replace(
         POINTS,
