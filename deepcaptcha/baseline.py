@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,13 +187,13 @@ def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> 
     except PlanError as error:
         plan, why = None, str(error)
     else:
-        why = f"a baseline of {rate:.0%} leaves no fall of {DROP:.0%} to detect"
+        why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} % to detect"
     if plan is None:
-        return Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why.replace("%", " %"))
+        return Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why)
     verdict = judge_plan("as reliable", plan, lambda i: trial_at(i).outcome == "converged")
     seen = detectable_rate(plan)
-    note = f"detects a fall from {rate:.0%} to {seen:.0%} with 90 % power".replace("%", " %", 2)
-    return Verdict(**{**verdict.__dict__, "note": note.replace("90  %", "90 %")})
+    note = f"detects a fall from {100 * rate:.0f} % to {100 * seen:.0f} % with 90 % power"
+    return replace(verdict, note=note)
 
 
 def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: int) -> Verdict:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import environment, seeds
 from .baseline import make_baseline, write_baseline
+from .diagnosis import symptom_lines
 from .errors import InputError
 from .factory import build
 from .options import names, whole
@@ -106,10 +107,12 @@ def _publish(
         for recipe in recipes
         if any(row[1] is recipe for row in rows)
     ]
+    symptoms = symptom_lines(trials)
     record = {
         "environment": environment.describe(),
         "stream": options.stream,
         "recipes": [recipe.as_dict() for recipe in recipes],
+        "symptoms": symptoms,
         "rows": [
             {
                 "variant": variant.name,
@@ -124,7 +127,9 @@ def _publish(
     }
     try:
         (output / "study.json").write_text(json.dumps(record, indent=2) + "\n")
-        (output / "study.md").write_text("\n".join(table.as_markdown() for table in tables))
+        (output / "study.md").write_text(
+            "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
+        )
     except OSError as error:
         raise InputError(f"cannot write the table to {output}: {error.strerror}") from None
     if options.json:
@@ -133,6 +138,8 @@ def _publish(
     for table in tables:
         table.write(sys.stdout)
         print()
+    for line in symptoms:
+        print(f"{line}.\n")
     print(f"Also in {output / 'study.md'} and study.json; every trial in {output / 'ledger'}.")
 
 

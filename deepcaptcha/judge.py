@@ -20,6 +20,7 @@ from .baseline import (
     require_comparable,
     write_baseline,
 )
+from .diagnosis import symptom_lines
 from .errors import InputError
 from .ledger import Ledger, Records, read_ledger, trial_key
 from .plan import Plan, worst_expected_trials
@@ -209,4 +210,5 @@ def _evidence(
         "worst_expected_trials": worst,
         "most_trials": max((plan.max_trials for plan in plans), default=len(trials)),
         "failed_seeds": [trial.seed for trial in failed],
+        "symptoms": symptom_lines(trials),
     }

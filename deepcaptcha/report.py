@@ -154,6 +154,7 @@ def failure_message(evidence: dict[str, Any], again: str) -> str:
             lines.append(f"The chance of such a red if all is well: {verdict['alpha']:.2g}.")
     if evidence["failures"]:
         lines.append(f"The target, {evidence['target']}, was missed: {evidence['failures']}.")
+    lines += [f"{line}." for line in evidence["symptoms"]]
     if evidence["environment"]:
         lines.append(f"The baseline's environment differed: {evidence['environment']}.")
     if evidence["failed_seeds"]:

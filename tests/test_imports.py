@@ -24,6 +24,7 @@ ORDER = [
     "plan",
     "trial",
     "ledger",
+    "diagnosis",
     "verdict",
     "baseline",
     "study",

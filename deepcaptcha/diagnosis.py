@@ -1,0 +1,107 @@
+"""Why a trial missed its target, as far as its record tells: symptoms, each with its number.
+
+A symptom is what was measured. None of the sentences here claims a cause.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .frozen import EPSILON
+from .trial import Epoch, Trial
+
+Symptom = Literal["clipped", "not finite", "frozen", "plateau", "learning"]
+
+CLIPPED_LOSS = -math.log(EPSILON)
+"""Loss of an example whose target has probability 0, as Keras' cross-entropy clips it: 16.118 nats. An
+example it is sure of costs nothing, so that a saturated softmax shows 16.118 * (1 - accuracy)."""
+
+NEAR = 0.03
+"""How near a loss must be to such a floor, as a share of it."""
+
+_MOST = 0.5  # of the training examples
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A symptom and one sentence with its numbers and what usually mends it."""
+
+    symptom: Symptom
+    sentence: str
+
+
+def diagnose(trial: Trial) -> Diagnosis | None:
+    """The first symptom, in the order of `Symptom`, that the record of a trial shows; None for one
+    that converged."""
+    if trial.outcome == "converged":
+        return None
+    last = trial.epochs[-1]
+    share, loss = last.zero_gradient_share, last.metrics.get("loss")
+    if share is not None and share >= _MOST and is_at_clipped_floor(last):
+        return Diagnosis(
+            "clipped",
+            f"{100 * share:.0f} % of the training examples have an exactly zero gradient and the loss "
+            f"is {loss:.2f} = {CLIPPED_LOSS:.3f} * (1 - accuracy): softmax is saturated and the loss "
+            "reads clipped probabilities; let the loss see the logits (softmax as the last operation, "
+            "or from_logits=True), or scale the inputs to 0..1",
+        )
+    if trial.outcome == "diverged":
+        epoch = next((i for i, e in enumerate(trial.epochs, 1) if e.metrics.get("loss") is None), 0)
+        where = f"in epoch {epoch}" if epoch else "in a weight"
+        return Diagnosis(
+            "not finite",
+            f"NaN or infinity appeared first {where}; look for such values in the data, or lower the "
+            "learning rate",
+        )
+    if not last.weights_changed:
+        return Diagnosis(
+            "frozen",
+            f"no weight changed in epoch {len(trial.epochs)}; look for a learning rate of zero or "
+            "layers that are not trainable",
+        )
+    classes = int(trial.identity["recipe"]["n_class"])
+    if is_at_chance_plateau(last, classes):
+        return Diagnosis(
+            "plateau",
+            f"the loss sits at {loss:.3f}, close to ln {classes} = {math.log(classes):.3f}, what "
+            "guessing costs, and gradients are alive; look at the inputs' offset and scale, dead "
+            "units and the learning rate",
+        )
+    first = trial.epochs[0].metrics.get("loss")
+    falls = "" if loss is None or first is None else f" (loss {first:.3f} to {loss:.3f})"
+    return Diagnosis(
+        "learning",
+        f"it still changed when its {len(trial.epochs)} epochs were over{falls}; give it more epochs or "
+        "a better learning rate",
+    )
+
+
+def is_at_clipped_floor(epoch: Epoch) -> bool:
+    """Whether the training loss is within NEAR of CLIPPED_LOSS * (1 - training accuracy), in nats."""
+    loss, accuracy = epoch.metrics.get("loss"), epoch.metrics.get("accuracy")
+    if loss is None or accuracy is None or accuracy >= 1:
+        return False
+    floor = CLIPPED_LOSS * (1 - accuracy)
+    return abs(loss - floor) <= NEAR * floor
+
+
+def is_at_chance_plateau(epoch: Epoch, classes: int) -> bool:
+    """Whether the training loss is within NEAR of ln(classes), in nats."""
+    loss = epoch.metrics.get("loss")
+    return loss is not None and abs(loss - math.log(classes)) <= NEAR * math.log(classes)
+
+
+def symptom_lines(trials: Sequence[Trial]) -> list[str]:
+    """For each symptom, most frequent first: of how many trials that missed their target it is, and
+    the sentence of the first."""
+    found = [diagnosis for trial in trials if (diagnosis := diagnose(trial)) is not None]
+    counts = Counter(diagnosis.symptom for diagnosis in found)
+    return [
+        f"{count} of {len(found)} that missed the target are {symptom}: "
+        + next(d.sentence for d in found if d.symptom == symptom)
+        for symptom, count in counts.most_common()
+    ]
