@@ -94,8 +94,15 @@ def adam_with(model, momentum, velocity, iterations):
 
 def zero_gradient_steps(model, count):
     """Stock Keras steps with zero gradients: the truth that `settled` predicts."""
-    for _ in range(count):
-        model.optimizer.apply([np.zeros(v.shape, "float32") for v in model.trainable_variables])
+    tf = environment.load_tensorflow()
+    zeros = [tf.zeros(v.shape) for v in model.trainable_variables]
+
+    @tf.function
+    def steps():
+        for _ in tf.range(count):
+            model.optimizer.apply(zeros)
+
+    steps()
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def test_a_missing_baseline_is_written_and_fails(project):
     assert "as reliable: cannot tell" in " ".join(second.stdout.str().split())
 
 
+@pytest.mark.integration
 def test_a_pinned_number_holds_whatever_is_selected(project):
     project.makeini(INI + "convergence_hypotheses = 7\n")
     for arguments in ([], ["test_it.py::test_four_steps_teach_nothing[stuck]"], ["--lf"]):

@@ -39,7 +39,7 @@ def test_percents_never_round_to_certainty(share, text):
 
 
 def test_interval_text():
-    assert interval_text((0.147, 0.947)) == "15-95 %"
+    assert interval_text((0.147, 0.947)) == "14-95 %"
 
 
 TABLE = Table(

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,11 +46,12 @@ def figures(records):
 def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     trained = []
-    two = partial(process_executor, 2)
-    undisturbed = run_study(tasks(), two, whole, wave=3)
-    run_study(tasks()[:3], two, part, on_trial=trained.append)
-    resumed = run_study(tasks(), two, part, on_trial=trained.append)
-    fresh = run_study(tasks()[:1], two, part, reuse=False)
+    with process_executor(2) as executor:
+        two = partial(nullcontext, executor)
+        undisturbed = run_study(tasks(), two, whole, wave=3)
+        run_study(tasks()[:3], two, part, on_trial=trained.append)
+        resumed = run_study(tasks(), two, part, on_trial=trained.append)
+        fresh = run_study(tasks()[:1], two, part, reuse=False)
     assert figures(resumed) == figures(undisturbed)
     assert [(t.name, t.seed) for t in resumed.trials] == [(t.name, t.seed) for t in tasks()]
     assert len(trained) == 7
