@@ -50,14 +50,16 @@ def load_mnist(source: str = "subset") -> Mnist:
     return _check(_read(Path(source)), source)
 
 
-def digit_strips(digits: Digits, n_prediction: int, seed: int = 0) -> Digits:
-    """As many strips as there are digits, each of `n_prediction` digits side by side.
+def digit_strips(n_prediction: int, digits: Digits | None = None, seed: int = 0) -> Digits:
+    """As many strips as there are digits (default: the subset's training digits), each of
+    `n_prediction` digits side by side.
 
     Every digit appears exactly once at each position: images (n, 28, 28 * n_prediction), labels
     (n, n_prediction).
     """
     if type(n_prediction) is not int or n_prediction < 1:
         raise InputError(f"n_prediction is {n_prediction!r}; a whole number >= 1 is needed")
+    digits = load_mnist().train if digits is None else digits
     random = np.random.RandomState(seed)
     order = [random.permutation(len(digits.labels)) for _ in range(n_prediction)]
     return Digits(

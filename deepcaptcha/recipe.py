@@ -189,7 +189,7 @@ def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
 
 
 def _encode(digits: Digits, recipe: Recipe, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    strips = digit_strips(digits, recipe.n_prediction, seed) if recipe.n_prediction > 1 else digits
+    strips = digit_strips(recipe.n_prediction, digits, seed) if recipe.n_prediction > 1 else digits
     labels = strips.labels.reshape(len(strips.labels), recipe.n_prediction)
     if labels.max() >= recipe.n_class:
         raise InputError(

@@ -225,10 +225,19 @@ def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: boo
         f"worker{'s' if workers > 1 else ''}; expected about {minutes('worst_expected_trials')}, "
         f"never more than {minutes('most_trials')}.",
     ]
-    saved = sum(evidence["epochs_saved_by_proof"] for evidence in reported)
-    frozen = sum(evidence["frozen"] for evidence in reported)
-    if frozen:
-        lines.append(f"{frozen} trials were proved stuck early, which saved {saved} epochs.")
+    for recipe in sorted({evidence["recipe"] for evidence in reported}):
+        chosen = [evidence for evidence in reported if evidence["recipe"] == recipe]
+        frozen, saved = (
+            sum(evidence[key] for evidence in chosen) for key in ("frozen", "epochs_saved_by_proof")
+        )
+        planned = sum(evidence["summary"]["epochs_planned"] for evidence in chosen)
+        if frozen:
+            lines.append(
+                f"{recipe}: {frozen} trials were proved stuck early, which saved {saved} of {planned} "
+                "epochs."
+            )
+    for difference in sorted({evidence["environment"] for evidence in reported} - {""}):
+        lines.append(f"Not the environment of the baselines: {difference}.")
     if nightly:
         alarms = false_alarms_a_year(budget)
         lines.append(f"Run every night, expect at most {alarms:.0f} false alarms a year.")

@@ -8,11 +8,10 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     Executor,
-    Future,
     ProcessPoolExecutor,
     as_completed,
 )
@@ -94,14 +93,18 @@ def run_study(
     known: dict[tuple[str, str, int], list[Trial]] = {}
     for trial in recorded.trials:
         known.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
+    # What the ledger may hold already comes last: it needs no training, only to be recognized.
+    order = sorted(range(len(tasks)), key=lambda position: _place(tasks[position]) in known)
     done: dict[int, Trial] = {}
     deaths = 0
     with Ledger(folder) as ledger:
-        while left := [position for position in range(len(tasks)) if position not in done]:
+        while left := [position for position in order if position not in done]:
             try:
                 with executors() as executor:
                     futures = {
-                        _submit(executor, tasks[position], known): position
+                        executor.submit(
+                            run_task, tasks[position], tuple(known.get(_place(tasks[position]), ()))
+                        ): position
                         for position in left[:wave]
                     }
                     for future in as_completed(futures):
@@ -123,12 +126,8 @@ def run_study(
     return Records(tuple(done[position] for position in sorted(done)), recorded.problems)
 
 
-def _submit(
-    executor: Executor, task: Task, known: Mapping[tuple[str, str, int], Sequence[Trial]]
-) -> Future[Trial]:
-    return executor.submit(
-        run_task, task, tuple(known.get((task.name, task.recipe.name, task.seed), ()))
-    )
+def _place(task: Task) -> tuple[str, str, int]:
+    return task.name, task.recipe.name, task.seed
 
 
 @contextmanager

@@ -3,10 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from deepcaptcha.cli import main
+from deepcaptcha.ledger import Ledger
+
+from .test_baseline import trial
+from .test_ledger import make_trial
 
 
 def test_params_prints_rows_and_total(capsys):
@@ -54,6 +59,17 @@ def test_variants_and_recipes_are_listed(capsys):
         (["study", "--stream", "river"], "unknown seed stream 'river'; known: pilot"),
         (["study", "--data", "/no/such.npz"], "cannot read the digits from /no/such.npz"),
         (["study", "--recipes", "question", "--data", "subset"], "wants 60000 training digits"),
+        (["plan", "--p-good", "0.5", "--p-bad", "0.9"], "p_bad must be less than p_good"),
+        (
+            ["plan", "--p-good", "1", "--p-bad", "0.5"],
+            "p_good must be a number above 0 and below 1",
+        ),
+        (["plan", "--p-good", "high", "--p-bad", "0.5"], "--p-good is 'high'; a number between"),
+        (["plan", "--p-good", "0.9", "--p-bad", "0.5", "--alpha", "0"], "alpha must be a number"),
+        (["plan", "--p-good", "0.9", "--p-bad", "0.5", "--max-trials", "3"], "the least is"),
+        (["compare", "/no/such.jsonl", "/no/such.jsonl"], "cannot read the ledger /no/such.jsonl"),
+        (["compare", "/no/folder", "/no/folder"], "the ledger /no/folder holds no trials"),
+        (["claims", "--pilot", "/no/folder"], "no pilot of same sound-subset in /no/folder"),
         (["study", "--output", "/dev/null/x"], "cannot record trials in /dev/null/x/ledger"),
     ],
 )
@@ -82,3 +98,55 @@ def test_help_names_every_command(capsys):
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("params", "variants", "recipes", "study"))
+
+
+def test_plan_prints_the_reference_point(capsys):
+    """0.95 against 0.5 at 1 % each: a fixed plan takes 17 trials and 14 successes (binomial tails)."""
+    rates = ["--p-good", "0.95", "--p-bad", "0.5", "--alpha", "0.01", "--beta", "0.01"]
+    assert main(["plan", *rates, "--json", "--ledger", "/no/folder"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["fixed_plan"] == {"trials": 17, "accept_at": 14}
+    assert record["max_trials"] == 22  # a quarter more than 17, rounded up
+    assert 0 < record["alpha"] <= 0.01
+    assert 0 < record["beta"] <= 0.01
+    half = (record["expected_trials_good"] + record["expected_trials_bad"]) / 2
+    assert record["lower_bound"] <= half <= 1.05 * record["lower_bound"]
+    assert main(["plan", *rates, "--ledger", "/no/folder"]) == 0
+    text = capsys.readouterr().out
+    assert "a fixed plan takes 17 (green from 14)" in text
+    assert "never more than 22" in text
+
+
+def test_plan_tells_minutes_from_recorded_trials(tmp_path, capsys):
+    with Ledger(tmp_path) as book:
+        book.append(make_trial(0))  # 1.5 seconds
+    rates = ["--p-good", "0.95", "--p-bad", "0.5", "--alpha", "0.01", "--beta", "0.01"]
+    main(["plan", *rates, "--ledger", str(tmp_path)])
+    # 22 trials of 1.5 s are 33 s, 0.55 minutes
+    assert "points: 0.2 expected, 0.6 at most (1.5 s a trial" in capsys.readouterr().out
+
+
+def test_compare_says_what_changed(tmp_path, capsys):
+    for side, outcome in (("before", "converged"), ("after", "stuck")):
+        with Ledger(tmp_path / side) as book:
+            for seed in range(8):
+                made = trial(seed, outcome, initial_weights=f"w{seed}")
+                book.append(replace(made, weights_sha256=outcome))
+    sides = [str(tmp_path / side) for side in ("before", "after")]
+    assert main(["compare", *sides]) == 1
+    assert "trains less reliably" in capsys.readouterr().out
+    assert main(["compare", *sides[::-1], "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert (row["before"], row["after"], row["changed"]) == ([0, 8], [8, 8], True)
+    assert row["p"] == pytest.approx(2 / 12870)  # Fisher: 2 / C(16, 8)
+
+
+def test_claims_stand_beside_their_pilot(capsys):
+    assert main(["claims", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["hypotheses"] == 63  # 24 rows with reliability and speed, 15 claims judged
+    stuck = next(c for c in record["claims"] if c["claim"] == "stuck")
+    assert (stuck["variant"], stuck["recipe"]) == ("same", "raw-subset")
+    assert all(c["chance_to_pass"] > 0.99 for c in record["claims"] if c["claim"] != "mixed")
+    assert main(["claims"]) == 0
+    assert "63 hypotheses" in capsys.readouterr().out

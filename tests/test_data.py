@@ -117,15 +117,16 @@ def test_strips_hold_their_digits_side_by_side():
         np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8),
         np.arange(5, dtype=np.uint8),
     )
-    strips = digit_strips(digits, 3)
+    strips = digit_strips(3, digits)
     assert (strips.images.shape, strips.labels.shape) == ((5, 28, 84), (5, 3))
     for image, labels in zip(strips.images, strips.labels, strict=True):
         assert image[0, ::28].tolist() == labels.tolist()  # each digit is painted as its label
     assert sorted(strips.labels[:, 1]) == [0, 1, 2, 3, 4]
-    assert (digit_strips(digits, 3).labels == strips.labels).all()
+    assert digit_strips(2).images.shape == (12_000, 28, 56)
+    assert (digit_strips(3, digits).labels == strips.labels).all()
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.0, True])
 def test_strips_of_no_digit_are_refused(count):
     with pytest.raises(InputError, match="n_prediction is"):
-        digit_strips(load_mnist().test, count)
+        digit_strips(count)

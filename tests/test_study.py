@@ -140,7 +140,7 @@ def test_killed_at_fifty_moments_a_study_loses_nothing(tmp_path):
     recorded is there, once, and the last run completes the very record of an undisturbed one."""
     script = tmp_path / "study.py"
     script.write_text(STUDY)
-    count, kills, announced = 160, 0, set()
+    count, kills, announced = 300, 0, set()
     random = np.random.RandomState(0)
     command = [sys.executable, str(script), str(tmp_path / "killed"), str(count)]
     while kills < 50:
