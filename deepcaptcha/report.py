@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def interval_text(interval: tuple[float, float]) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column; `prose` columns are left-aligned and may wrap."""
+    """A table's column; `prose` columns are left-aligned and may wrap, but for the first."""
 
     title: str
     prose: bool = False
@@ -114,14 +115,14 @@ class Table:
         if not console.is_terminal:
             console.width = 160
         if console.width < _narrow(self):
-            _write_records(self, file)
+            _write_records(self, file, console.width)
             return
         table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
-        for column in self.columns:
+        for place, column in enumerate(self.columns):
             table.add_column(
                 column.title,
                 justify="left" if column.prose else "right",
-                no_wrap=not column.prose,
+                no_wrap=not column.prose or not place,
                 overflow="fold",
             )
         for row in self.rows:
@@ -255,20 +256,21 @@ def _narrow(table: Table) -> int:
         for i, column in enumerate(table.columns)
     ]
     kept = [
-        min(width, 12) if column.prose else width
-        for width, column in zip(widths, table.columns, strict=True)
+        min(width, 12) if column.prose and place else width
+        for place, (width, column) in enumerate(zip(widths, table.columns, strict=True))
     ]
     return sum(kept) + len(kept)
 
 
-def _write_records(table: Table, file: IO[str]) -> None:
+def _write_records(table: Table, file: IO[str], width: int) -> None:
     """Too narrow for columns: one block a row, one line a figure."""
     file.write(f"{table.title}\n")
     for row in table.rows:
         file.write(f"\n{row[0]}\n")
         for column, cell in zip(table.columns[1:], row[1:], strict=True):
             if cell:
-                file.write(f"  {column.title}: {cell}\n")
+                text = f"  {column.title}: {cell}"
+                file.write(textwrap.fill(text, max(width, 20), subsequent_indent="    ") + "\n")
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
