@@ -20,10 +20,12 @@ CLIPPED_LOSS = -math.log(EPSILON)
 """Loss of an example whose target has probability 0, as Keras' cross-entropy clips it: 16.118 nats. An
 example it is sure of costs nothing, so that a saturated softmax shows 16.118 * (1 - accuracy)."""
 
-NEAR = 0.03
-"""How near a loss must be to such a floor, as a share of it."""
+CLIPPED_SHARE = 0.75
+"""Least share of that floor in a loss that is called clipped: the wrong examples cost 12 nats each on
+average, which only a saturated softmax asks for."""
 
-_MOST = 0.5  # of the training examples
+NEAR = 0.05
+"""How near a loss must be to what it is compared with, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ def diagnose(trial: Trial) -> Diagnosis | None:
         return None
     last = trial.epochs[-1]
     share, loss = last.zero_gradient_share, last.metrics.get("loss")
-    if share is not None and share >= _MOST and is_at_clipped_floor(last):
+    if share is not None and share > 0 and is_at_clipped_floor(last):
         return Diagnosis(
             "clipped",
             f"{100 * share:.0f} % of the training examples have an exactly zero gradient and the loss "
-            f"is {loss:.2f} = {CLIPPED_LOSS:.3f} * (1 - accuracy): softmax is saturated and the loss "
+            f"is {loss:.2f}, near {CLIPPED_LOSS:.3f} * (1 - accuracy): softmax is saturated and the loss "
             "reads clipped probabilities; let the loss see the logits (softmax as the last operation, "
             "or from_logits=True), or scale the inputs to 0..1",
         )
@@ -81,12 +83,13 @@ def diagnose(trial: Trial) -> Diagnosis | None:
 
 
 def is_at_clipped_floor(epoch: Epoch) -> bool:
-    """Whether the training loss is within NEAR of CLIPPED_LOSS * (1 - training accuracy), in nats."""
+    """Whether the training loss is CLIPPED_SHARE to 1 + NEAR of CLIPPED_LOSS * (1 - training accuracy),
+    in nats."""
     loss, accuracy = epoch.metrics.get("loss"), epoch.metrics.get("accuracy")
     if loss is None or accuracy is None or accuracy >= 1:
         return False
     floor = CLIPPED_LOSS * (1 - accuracy)
-    return abs(loss - floor) <= NEAR * floor
+    return CLIPPED_SHARE * floor <= loss <= (1 + NEAR) * floor
 
 
 def is_at_chance_plateau(epoch: Epoch, classes: int) -> bool:
