@@ -48,8 +48,8 @@ def diagnose(trial: Trial) -> Diagnosis | None:
             "clipped",
             f"{100 * share:.0f} % of the training examples have an exactly zero gradient and the loss "
             f"is {loss:.2f}, near {CLIPPED_LOSS:.3f} * (1 - accuracy): softmax is saturated and the "
-            "loss reads clipped probabilities; let the loss see the logits (softmax as the last operation, "
-            "or from_logits=True), or scale the inputs to 0..1",
+            "loss reads clipped probabilities; let the loss see the logits (softmax as the last "
+            "operation, or from_logits=True), or scale the inputs to 0..1",
         )
     if trial.outcome == "diverged":
         epoch = next((i for i, e in enumerate(trial.epochs, 1) if e.metrics.get("loss") is None), 0)
