@@ -26,7 +26,7 @@ from .ledger import Ledger, Records, read_ledger, trial_key
 from .plan import Plan, worst_expected_trials
 from .recipe import Recipe
 from .report import failure_message, failures_text, summarise
-from .study import Task, run_task
+from .study import Task, forget_models, run_task
 from .trial import Factory, Trial
 from .verdict import (
     Budget,
@@ -104,6 +104,8 @@ class Judge:
             self._judge(build, recipe, claim, name, baselines, reuse_model)
         except InputError as error:
             _fail(str(error))
+        finally:
+            forget_models()  # the next row has a model of its own
 
     def _judge(
         self,

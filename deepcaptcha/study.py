@@ -69,6 +69,11 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
     )
 
 
+def forget_models() -> None:
+    """Let go of the traced models of this process; a pytest worker does between two factories."""
+    _traced.clear()
+
+
 def run_study(
     tasks: Sequence[Task],
     executors: Executors,
