@@ -85,22 +85,22 @@ def judge(build, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "build", [scaled_initializer, thirtyfold_learning_rate, dropped_activation]
-)
-def test_a_deliberate_regression_is_seen_or_said_to_be_undetectable(build, tmp_path):
+@pytest.mark.parametrize("build", [scaled_initializer, thirtyfold_learning_rate])
+def test_a_deliberate_regression_is_red(build, tmp_path):
     evidence, failure = judge(build, tmp_path)
-    summary = evidence["summary"]
-    print(
-        build.__name__, f"{summary['converged']}/{summary['trials']}", failure, evidence["verdicts"]
-    )
-    if failure is None:
-        # It trains as reliably and as fast as before, as far as this plan can tell; the evidence
-        # says how large a fall would have been seen.
-        assert summary["converged"] >= summary["trials"] - 1
-        assert any("with 90 % power" in verdict["note"] for verdict in evidence["verdicts"])
-    else:
-        assert "red if all is well" in failure
+    assert failure is not None
+    assert "trains less reliably than its baseline" in failure
+    assert "that missed the target are" in failure
+    assert evidence["verdicts"][0]["colour"] == "red"
+
+
+@pytest.mark.slow
+def test_a_dropped_activation_is_said_to_be_undetectable(tmp_path):
+    """Max pooling alone is non-linear enough to reach 0.90 on digits in one epoch; the verdict stays
+    green and says how large a fall it would have seen."""
+    evidence, failure = judge(dropped_activation, tmp_path)
+    assert failure is None
+    assert "detects a fall from 100 % to" in evidence["verdicts"][1]["note"]
 
 
 @pytest.mark.slow
