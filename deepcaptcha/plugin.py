@@ -176,7 +176,7 @@ def _budget(config: pytest.Config) -> Budget:
 
 @pytest.fixture(scope="session")
 def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
-    """The ledger of this process: `known` trials that may be reused, and `append`."""
+    """Runs and records the trials of this process (`deepcaptcha.judge.Recorder`)."""
     from .judge import Recorder
 
     folder = Path(
