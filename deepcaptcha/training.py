@@ -193,7 +193,7 @@ def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
 
     def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         results = compute(x, y, y_pred, sample_weight)
-        zero = _zero_gradient(model, x, y, y_pred, sample_weight)
+        zero = zero_gradient(model, x, y, y_pred, sample_weight)
         if zero is None:
             return dict(results)
         share.update_state(zero)
@@ -202,14 +202,16 @@ def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
     model.compute_metrics = compute_metrics
 
 
-def _zero_gradient(model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+def zero_gradient(
+    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool = True
+) -> Any:
     """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
     does not depend on the outputs at all."""
     tf = environment.load_tensorflow()
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(read)
-        loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
+        loss = model.compute_loss(x, y, y_pred, sample_weight, training=training)
     gradients = [gradient for gradient in tape.gradient(loss, read) if gradient is not None]
     if not gradients:
         return None
