@@ -58,6 +58,20 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--record", metavar="DIR", help="write each row as a baseline to this folder"
     )
+    check = command(
+        "check", _check, "Say before training whether a variant can train, and why not."
+    )
+    check.add_argument("variant", metavar="VARIANT")
+    check.add_argument("--recipe", default="raw-subset", metavar="R", help="default raw-subset")
+    check.add_argument("--seed", default="0", metavar="N", help="of the initial weights, default 0")
+    check.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    predict = command("predict", _predict, "Score the check against how recorded trials ended.")
+    predict.add_argument("--variants", metavar="A,B", help="default: all")
+    predict.add_argument("--recipes", metavar="R,S", default="raw-subset,sound-subset")
+    predict.add_argument("--seeds", metavar="N", default="30", help="of each row, default 30")
+    predict.add_argument("--baselines", metavar="DIR", default="fixtures/baselines")
+    predict.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    predict.add_argument("--output", metavar="DIR", default="build/predict")
     plan = command("plan", _plan, "Design the sequential plan for a claim and print its rates.")
     plan.add_argument("--p-good", required=True, metavar="P", help="rarely red from here up")
     plan.add_argument("--p-bad", required=True, metavar="P", help="rarely green from here down")
@@ -180,6 +194,18 @@ def _study(options: argparse.Namespace) -> int:
     from .command_study import study
 
     return study(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .command_check import check_variant
+
+    return check_variant(options)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from .command_check import predict
+
+    return predict(options)
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -51,7 +51,7 @@ def data_findings(
     *,
     classes: int | None,
     prepared_inside: bool,
-    validation: tuple[list[NDArray[Any]], list[NDArray[Any]]] | None,
+    x_validation: list[NDArray[Any]] | None,
 ) -> list[Finding]:
     """Findings on arrays whose first axis counts examples.
 
@@ -67,8 +67,8 @@ def data_findings(
         found += _labels(y[0], classes)
     if len(x) == len(y) == 1:
         found += _unrelated(x[0], y[0], classes)
-    if validation is not None:
-        found += _leak(x, validation[0])
+    if x_validation is not None:
+        found += _leak(x, [np.asarray(array) for array in x_validation])
     return found
 
 
@@ -80,9 +80,9 @@ def class_numbers(y: NDArray[Any], classes: int) -> NDArray[np.int64] | None:
         and (flat.sum(axis=1) == 1).all()
         and (flat.max(axis=1) == 1).all()
     ):
-        return flat.argmax(axis=1)
+        return np.asarray(flat.argmax(axis=1), dtype=np.int64)
     if flat.shape[1] == 1 and (flat == np.floor(flat)).all():
-        return flat[:, 0].astype(np.int64)
+        return np.asarray(flat[:, 0], dtype=np.int64)
     return None
 
 
@@ -133,8 +133,8 @@ def _offset_and_scale(x: list[NDArray[Any]]) -> list[Finding]:
                     "scale",
                     "warning",
                     size,
-                    f"the inputs' root mean square is {size:.3g}; initializers and learning rates assume "
-                    "about 1",
+                    f"the inputs' root mean square is {size:.3g}; initializers and learning rates "
+                    "assume about 1",
                     "divide the inputs by it (pixels by 255), or normalize them",
                 )
             )

@@ -87,15 +87,13 @@ def check(
 def _data(model: keras.Model, x: Any, y: Any, validation: Any) -> list[Finding]:
     tf = environment.load_tensorflow()
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
-    held = None
-    if validation is not None:
-        held = tuple([np.asarray(a) for a in tf.nest.flatten(part)] for part in validation)
+    held = None if validation is None else tf.nest.flatten(validation[0])
     return data_findings(
         tf.nest.flatten(x),
         tf.nest.flatten(y),
         classes=_classes(model),
         prepared_inside=any(type(layer).__name__ in _PREPARING for layer in first),
-        validation=held,
+        x_validation=held,
     )
 
 
@@ -111,9 +109,7 @@ def _weights(model: keras.Model) -> list[Finding]:
                 "build the model anew, or load weights that are finite",
             )
         )
-    frozen = [
-        layer.name for layer in model.layers if layer.weights and not layer.trainable_variables
-    ]
+    frozen = [layer.name for layer in model.layers if layer.weights and not layer.trainable]
     if not model.trainable_variables:
         found.append(
             Finding(

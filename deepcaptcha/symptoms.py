@@ -141,7 +141,6 @@ def gradient_norms(model: keras.Model, x: Any, y: Any) -> dict[str, float]:
     of `x` in one batch, layers in inference mode; 0 where the loss does not depend on them."""
     tf = environment.load_tensorflow()
 
-    @tf.function
     def gradients(x: Any, y: Any) -> list[Any]:
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x, y, model(x, training=False), None, training=False)
@@ -151,7 +150,7 @@ def gradient_norms(model: keras.Model, x: Any, y: Any) -> dict[str, float]:
         ]
 
     squares: dict[str, float] = {}
-    for variable, norm in zip(model.trainable_variables, gradients(x, y), strict=True):
+    for variable, norm in zip(model.trainable_variables, tf.function(gradients)(x, y), strict=True):
         layer = variable.path.rpartition("/")[0] or variable.path
         squares[layer] = squares.get(layer, 0.0) + float(norm) ** 2
     return {layer: square**0.5 for layer, square in squares.items()}
@@ -183,7 +182,7 @@ def _length(x: Any) -> int:
 
 def _layer_name(operation: Any) -> str:
     scopes = operation.name.split("/")[:-1]
-    return scopes[-1] if scopes else operation.name
+    return str(scopes[-1] if scopes else operation.name)
 
 
 def _head(output: Any) -> tuple[Head, Any]:

@@ -48,7 +48,7 @@ def prepare(model: keras.Model, recipe: Recipe, examples: Examples) -> Prepared:
     """Compile `model` as the recipe says, unless it is compiled already, and watch it."""
     keras = environment.load_keras()
     if not model.compiled:
-        _compile(model, recipe, examples)
+        compile_model(model, recipe, examples)
     model.steps_per_execution = recipe.steps_per_execution
     optimizer = model.optimizer
     if optimizer is not None:
@@ -63,7 +63,8 @@ def _variables(model: keras.Model) -> list[Any]:
     return [variable for layer in model.layers for variable in layer.variables]
 
 
-def _compile(model: keras.Model, recipe: Recipe, examples: Examples) -> None:
+def compile_model(model: keras.Model, recipe: Recipe, examples: Examples) -> None:
+    """Compile `model` as the recipe says; an output named `logits` has its loss taken from logits."""
     keras = environment.load_keras()
     loss: Any = recipe.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:

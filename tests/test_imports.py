@@ -24,6 +24,7 @@ ORDER = [
     "rehearsal",
     "finding",
     "preflight",
+    "prediction",
     "seeds",
     "plan",
     "trial",
@@ -38,12 +39,21 @@ ORDER = [
     "options",
     "command_study",
     "command_judge",
+    "command_check",
     "cli",
     "__main__",
     "plugin",
 ]
 DEEPCAPTCHA_ONLY = {"architecture", "variants", "factory"}
-MAY_KNOW_DEEPCAPTCHA = {"factory", "variants", "training", "command_study", "command_judge", "cli"}
+MAY_KNOW_DEEPCAPTCHA = {
+    "factory",
+    "variants",
+    "training",
+    "command_study",
+    "command_judge",
+    "command_check",
+    "cli",
+}
 
 
 def imports(module):
