@@ -24,6 +24,7 @@ _HOME = {
     "Examples": "recipe",
     "RECIPES": "recipe",
     "Recipe": "recipe",
+    "check": "preflight",
     "Probe": "trial",
     "Trial": "trial",
     "run_trial": "trial",

@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--output", metavar="DIR", default="build/study", help="default build/study")
     study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
     study.add_argument(
+        "--symptoms", action="store_true", help="measure symptoms along the way (own ledger)"
+    )
+    study.add_argument(
         "--record", metavar="DIR", help="write each row as a baseline to this folder"
     )
     check = command(
@@ -72,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--baselines", metavar="DIR", default="fixtures/baselines")
     predict.add_argument("--jobs", metavar="N", help="processes; default: one per core")
     predict.add_argument("--output", metavar="DIR", default="build/predict")
+    symptoms = command("symptoms", _symptoms, "Say which symptoms foretold the stuck trials.")
+    symptoms.add_argument(
+        "--ledger", metavar="PATH", default="build/study/symptoms", help="of study --symptoms"
+    )
     plan = command("plan", _plan, "Design the sequential plan for a claim and print its rates.")
     plan.add_argument("--p-good", required=True, metavar="P", help="rarely red from here up")
     plan.add_argument("--p-bad", required=True, metavar="P", help="rarely green from here down")
@@ -206,6 +213,12 @@ def _predict(options: argparse.Namespace) -> int:
     from .command_check import predict
 
     return predict(options)
+
+
+def _symptoms(options: argparse.Namespace) -> int:
+    from .command_symptoms import symptoms
+
+    return symptoms(options)
 
 
 def _plan(options: argparse.Namespace) -> int:

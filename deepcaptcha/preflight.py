@@ -163,7 +163,7 @@ def _rehearse(model: keras.Model, x: Any, y: Any) -> list[Finding]:
     if not before.finite or not model.trainable_variables:
         return found
     order = draw.integers(count, size=(STEPS, min(_BATCH, count)))
-    start = [np.array(variable) for variable in model.variables]
+    start = [np.asarray(variable).copy() for variable in model.variables]
     rehearsal = Rehearsal(model, x, y)
     rehearsal.run(order[:1])
     next_ = observer.observe(seen_x, seen_y)

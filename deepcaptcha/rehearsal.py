@@ -80,7 +80,7 @@ def left_as_found(model: keras.Model) -> Iterator[None]:
     """Restore every variable of the model when the block is left, however it is left: weights, batch
     statistics, random states, metrics."""
     variables = [*model.variables, *model.metrics_variables]
-    kept = [np.array(variable) for variable in variables]
+    kept = [np.asarray(variable).copy() for variable in variables]
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from . import environment
 from .errors import InputError
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
 from .recipe import Recipe
+from .symptom_probes import SYMPTOMS
 from .training import Prepared
 from .trial import Factory, Trial, run_trial
 
@@ -43,6 +44,7 @@ class Task:
     """One trial to run: a name, a factory that pickles, a recipe and a seed.
 
     `reuse_model`: the factory's model depends on the seed alone, so a process may trace it once.
+    `symptoms`: measure them along the way.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Task:
     recipe: Recipe
     seed: int
     reuse_model: bool = False
+    symptoms: bool = False
 
 
 _traced: dict[bytes, Prepared] = {}  # of this process
@@ -66,6 +69,7 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
         name=task.name,
         recall=lambda identity: find_same(known, identity),
         traced=_traced if task.reuse_model else None,
+        probes=SYMPTOMS if task.symptoms else (),
     )
 
 

@@ -6,6 +6,7 @@ ReLU, in functional, sequential and subclassed models alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,9 +78,14 @@ class Observer:
     def observe(self, x: Any, y: Any) -> Observed:
         """The model's state on examples `x` with targets `y`, nested alike in arrays."""
         counts, parts = [], []
+        metrics = [
+            (variable, np.asarray(variable).copy()) for variable in self.model.metrics_variables
+        ]
         for batch_x, batch_y in _batches(x, y):
             counts.append(_length(batch_x))
             parts.append(self._measure(batch_x, batch_y))
+        for variable, value in metrics:  # a loss may count in them
+            variable.assign(value)
 
         def mean(name: str) -> float | None:
             if parts[0][name] is None:
@@ -115,7 +121,8 @@ class Observer:
         y_pred = self.model(x, training=training)
         operations = tf.compat.v1.get_default_graph().get_operations()
         relus = [op for op in operations if op.type in _RELU and op.outputs[0].shape.rank > 1]
-        self._relu_layers = [_layer_name(op) for op in relus]
+        layers = {layer.name for layer in self.model._flatten_layers()}
+        self._relu_layers = [_layer_name(op, layers) for op in relus]
         outputs = tf.nest.flatten(y_pred)
         self.head, logits = _head(outputs[0]) if len(outputs) == 1 else (Head(None), None)
         zero = zero_gradient(self.model, x, y, y_pred, None, training=training)
@@ -180,9 +187,11 @@ def _length(x: Any) -> int:
     return len(environment.load_tensorflow().nest.flatten(x)[0])
 
 
-def _layer_name(operation: Any) -> str:
-    scopes = operation.name.split("/")[:-1]
-    return str(scopes[-1] if scopes else operation.name)
+def _layer_name(operation: Any, layers: set[str]) -> str:
+    """The layer an operation belongs to: the innermost scope, without the number TensorFlow appends
+    to a scope that it opens again."""
+    scope = operation.name.split("/")[-2] if "/" in operation.name else operation.name
+    return scope if scope in layers else re.sub(r"_\d+$", "", scope)
 
 
 def _head(output: Any) -> tuple[Head, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,13 @@ _VALIDATION_BATCH = 250
 
 @dataclass
 class Prepared:
-    """A compiled model ready to fit, with the metric that watches its zero gradients and the values
-    its optimizer starts from."""
+    """A compiled model ready to fit, with the metric that watches its zero gradients, the values its
+    optimizer starts from, and what probes traced for it."""
 
     model: keras.Model
     share: Any
     optimizer_start: list[Any]
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def restart(self, fresh: keras.Model) -> None:
         """Take every weight and random state of `fresh`, the same model newly built, and put the
