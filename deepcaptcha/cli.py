@@ -68,6 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--recipe", default="raw-subset", metavar="R", help="default raw-subset")
     check.add_argument("--seed", default="0", metavar="N", help="of the initial weights, default 0")
     check.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    judge = command("judge", _judge, "Train one variant until it is decided whether it trains.")
+    judge.add_argument("variant", metavar="VARIANT")
+    judge.add_argument("--recipe", default="raw-subset", metavar="R", help="default raw-subset")
+    judge.add_argument(
+        "--p-good", default="0.75", metavar="P", help="rarely red from here up, 0.75"
+    )
+    judge.add_argument("--p-bad", default="0.35", metavar="P", help="rarely green from here, 0.35")
+    judge.add_argument("--alpha", default="0.05", metavar="A", help="chance of a false red, 0.05")
+    judge.add_argument("--beta", default="0.05", metavar="B", help="chance of a false green, 0.05")
+    judge.add_argument("--ledger", metavar="DIR", default="build/ledger", help="keeps every trial")
     predict = command("predict", _predict, "Score the check against how recorded trials ended.")
     predict.add_argument("--variants", metavar="A,B", help="default: all")
     predict.add_argument("--recipes", metavar="R,S", default="raw-subset,sound-subset")
@@ -207,6 +217,12 @@ def _check(options: argparse.Namespace) -> int:
     from .command_check import check_variant
 
     return check_variant(options)
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from .command_judge import judge
+
+    return judge(options)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .report import percent
+
 Severity = Literal["error", "warning", "information"]
 
 OFFSET = 2.0
@@ -166,7 +168,7 @@ def _labels(y: NDArray[Any], classes: int) -> list[Finding]:
             "balance",
             "warning",
             most,
-            f"{most:.0%} of the examples are of one class; always saying it is as accurate",
+            f"{percent(most)} of the examples are of one class; always saying it is as accurate",
             "weigh or sample the classes, and watch another metric than accuracy",
         )
     ]
@@ -194,7 +196,7 @@ def _unrelated(x: NDArray[Any], y: NDArray[Any], classes: int | None) -> list[Fi
             return []
         related = binomtest(agree, count, chance, alternative="greater").pvalue < UNRELATED
         value = agree / count
-        told = f"nearest neighbours share their label in {value:.0%}, chance {chance:.0%}"
+        told = f"nearest neighbours share their label in {percent(value)}, chance {percent(chance)}"
     else:
         numbers = y[:count].reshape(count)
         if np.ptp(numbers) == 0:
