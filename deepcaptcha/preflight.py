@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from . import environment
 from .errors import InputError
 from .finding import Finding, data_findings
-from .rehearsal import Rehearsal, left_as_found
 from .report import percent
 from .structure import CLIP, STEPS, classes, head_findings, weight_findings
 from .symptoms import Head, Observed, Observer
+from .throwaway import ThrowawaySteps, left_as_found
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +73,7 @@ def check(
         with warnings.catch_warnings(), left_as_found(model):
             # Keras' own remarks, on logits that are probabilities for one; a finding says so instead.
             warnings.simplefilter("ignore", UserWarning)
-            found += _rehearse(model, x, y)
+            found += _try_steps(model, x, y)
     severities = ("error", "warning", "information")
     return tuple(sorted(found, key=lambda finding: severities.index(finding.severity)))
 
@@ -91,7 +91,7 @@ def _data(model: keras.Model, x: Any, y: Any, validation: Any) -> list[Finding]:
     )
 
 
-def _rehearse(model: keras.Model, x: Any, y: Any) -> list[Finding]:
+def _try_steps(model: keras.Model, x: Any, y: Any) -> list[Finding]:
     tf = environment.load_tensorflow()
     draw = np.random.default_rng(0)
     count = len(tf.nest.flatten(x)[0])
@@ -104,22 +104,22 @@ def _rehearse(model: keras.Model, x: Any, y: Any) -> list[Finding]:
         return found
     order = draw.integers(count, size=(STEPS, min(_BATCH, count)))
     start = [np.asarray(variable).copy() for variable in model.variables]
-    rehearsal = Rehearsal(model, x, y)
-    rehearsal.run(order[:1])
+    steps = ThrowawaySteps(model, x, y)
+    steps.run(order[:1])
     next_ = observer.observe(seen_x, seen_y)
-    rehearsal.run(order[1:])
+    steps.run(order[1:])
     after = observer.observe(seen_x, seen_y)
     found += [
         *_one_step(observer.head, before, next_),
         *_unstable(before, next_, after),
         *_lost(observer.head, before, after),
         *_dead(before, after),
-        *_untouched(model, rehearsal.untouched),
+        *_untouched(model, steps.untouched),
     ]
     for variable, value in zip(model.variables, start, strict=True):
         variable.assign(value)
-    rehearsal.restart()
-    return [*found, *_one_batch(rehearsal, observer, order, x, y)]
+    steps.restart()
+    return [*found, *_one_batch(steps, observer, order, x, y)]
 
 
 def _before(model: keras.Model, head: Head, seen: Observed, y: Any) -> list[Finding]:
@@ -249,13 +249,13 @@ def _untouched(model: keras.Model, untouched: list[Any]) -> list[Finding]:
 
 
 def _one_batch(
-    rehearsal: Rehearsal, observer: Observer, order: NDArray[Any], x: Any, y: Any
+    steps: ThrowawaySteps, observer: Observer, order: NDArray[Any], x: Any, y: Any
 ) -> list[Finding]:
     tf = environment.load_tensorflow()
     rows = order[0]
     batch_x, batch_y = tf.nest.map_structure(lambda a: a[rows], (x, y))
     first = observer.observe(batch_x, batch_y).loss
-    rehearsal.run(np.tile(rows, (STEPS, 1)))
+    steps.run(np.tile(rows, (STEPS, 1)))
     last = observer.observe(batch_x, batch_y).loss
     if first <= 0 or last <= LEARNED * first:
         return []

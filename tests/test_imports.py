@@ -21,7 +21,7 @@ ORDER = [
     "training",
     "frozen",
     "symptoms",
-    "rehearsal",
+    "throwaway",
     "prediction",
     "seeds",
     "plan",

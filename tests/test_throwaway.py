@@ -3,7 +3,7 @@
 import numpy as np
 
 from deepcaptcha import environment
-from deepcaptcha.rehearsal import Rehearsal, left_as_found
+from deepcaptcha.throwaway import ThrowawaySteps, left_as_found
 
 DRAW = np.random.default_rng(0)
 X = DRAW.standard_normal((40, 5)).astype("float32")
@@ -39,24 +39,24 @@ def same(a, b):
 
 def test_steps_are_those_of_keras():
     order = DRAW.permutation(40).reshape(5, 8)
-    rehearsed, trained = network(), network()
-    Rehearsal(rehearsed, X, Y).run(order)
+    moved, trained = network(), network()
+    ThrowawaySteps(moved, X, Y).run(order)
     for rows in order:
         trained.train_on_batch(X[rows], Y[rows])
-    for a, b in zip(rehearsed.get_weights(), trained.get_weights(), strict=True):
+    for a, b in zip(moved.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_a_restarted_rehearsal_repeats_itself():
+def test_a_restarted_copy_repeats_itself():
     model = network()
-    rehearsal = Rehearsal(model, X, Y)
+    steps = ThrowawaySteps(model, X, Y)
     order = DRAW.permutation(40).reshape(5, 8)
     ends = []
     for _ in range(2):
         with left_as_found(model):
-            rehearsal.run(order)
+            steps.run(order)
             ends.append(model.get_weights())
-        rehearsal.restart()
+        steps.restart()
     assert same(*ends)
 
 
@@ -66,7 +66,7 @@ def test_the_model_and_its_optimizer_are_left_as_found():
     model.fit(X, Y, epochs=1, verbose=0)
     before = state(model)
     with left_as_found(model):
-        Rehearsal(model, X, Y).run(np.arange(40).reshape(5, 8))
+        ThrowawaySteps(model, X, Y).run(np.arange(40).reshape(5, 8))
         moved = state(model)
     assert not same(before, moved)
     assert same(before, state(model))
@@ -78,8 +78,8 @@ def test_weights_cut_off_from_the_loss_are_named():
     model.layers[-1].kernel.assign(model.layers[-1].kernel * 0)
     model.layers[-1].trainable = False
     model.compile(optimizer="sgd", loss="mse")
-    rehearsal = Rehearsal(model, X, Y)
-    rehearsal.run(np.arange(16).reshape(2, 8))
+    steps = ThrowawaySteps(model, X, Y)
+    steps.run(np.arange(16).reshape(2, 8))
     # Nothing passes a last layer of zeros that may not change.
-    assert [v.path for v in rehearsal.untouched] == [v.path for v in model.trainable_variables]
+    assert [v.path for v in steps.untouched] == [v.path for v in model.trainable_variables]
     assert isinstance(model, keras.Model)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class Rehearsal:
+class ThrowawaySteps:
     """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
 
     The model's own optimizer is never touched; its variables are for `left_as_found` to restore.
