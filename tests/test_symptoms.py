@@ -73,3 +73,22 @@ def test_a_gradient_worked_out_by_hand():
     assert first_not_finite(model) is None
     model.set_weights([np.array([[np.nan]]), np.zeros(1)])
     assert first_not_finite(model).endswith("line/kernel")
+
+
+def test_looking_leaves_the_metrics_of_a_running_epoch_alone():
+    """A loss of several outputs counts each of them as it is computed."""
+    keras = environment.load_keras()
+    inputs = keras.Input((2,))
+    outputs = {name: keras.layers.Dense(1, name=name)(inputs) for name in ("a", "b")}
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", {"a": "mse", "b": "mse"})
+    x = np.ones((4, 2), "float32")
+    y = {"a": np.ones((4, 1), "float32"), "b": np.zeros((4, 1), "float32")}
+    model.train_on_batch(x, y)
+    before = [np.asarray(variable).copy() for variable in model.metrics_variables]
+    seen = Observer(model, training=False).observe(x, y)
+    assert all(
+        np.array_equal(a, np.asarray(b))
+        for a, b in zip(before, model.metrics_variables, strict=True)
+    )
+    assert (seen.logits, seen.lost_share, seen.most_frequent_share) == (None, None, None)
