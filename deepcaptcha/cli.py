@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--record", metavar="DIR", help="write each row as a baseline to this folder"
     )
+    report = command("report", _report, "Write an HTML report on the trials of a ledger.")
+    report.add_argument(
+        "--ledger", metavar="PATH", default="build/study/ledger", help="default build/study/ledger"
+    )
+    report.add_argument(
+        "--output", metavar="FILE", default="build/report.html", help="default build/report.html"
+    )
     plan = command("plan", _plan, "Design the sequential plan for a claim and print its rates.")
     plan.add_argument("--p-good", required=True, metavar="P", help="rarely red from here up")
     plan.add_argument("--p-bad", required=True, metavar="P", help="rarely green from here down")
@@ -180,6 +187,12 @@ def _study(options: argparse.Namespace) -> int:
     from .command_study import study
 
     return study(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .command_report import report
+
+    return report(options)
 
 
 def _plan(options: argparse.Namespace) -> int:
