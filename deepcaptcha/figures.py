@@ -49,8 +49,15 @@ def curves_figure(row: Row, key: str) -> str:
                     clip_on=False,
                     gid=f"is curve {curve.outcome}",
                 )
-        place = axes.get_yaxis_transform()
-        axes.text(1, target, f"target {target:g} ", transform=place, ha="right", va="top")
+        axes.annotate(
+            f"target {target:g}",
+            (1, target),
+            (0, -3),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+        )
         figure.legend(
             [Line2D([], [], **_style(outcome), markevery=[1]) for outcome in shown],
             [f"{outcome} {counts[outcome]}" for outcome in shown],
