@@ -52,11 +52,11 @@ def curves_figure(row: Row, key: str) -> str:
         axes.annotate(
             f"target {target:g}",
             (1, target),
-            (0, -3),
+            (0, -3 if recipe["mode"] == "max" else 3),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             ha="right",
-            va="top",
+            va="top" if recipe["mode"] == "max" else "bottom",
         )
         figure.legend(
             [Line2D([], [], **_style(outcome), markevery=[1]) for outcome in shown],
@@ -204,8 +204,8 @@ def chances_figure(rows: Sequence[Row], key: str) -> str:
         for place, row in enumerate(rows):
             chance, line = row.chance, place + 0.72
             numbers = f"{chance.converged}/{chance.trials}, {chance.text}"
-            room = 46 - len(numbers)
-            axes.text(0, place + 0.44, _short(row.name, room), weight="bold", clip_on=False)
+            name = _short(row.name, 40 - len(numbers))
+            axes.text(0, place + 0.44, name, weight="bold")
             axes.text(1, place + 0.44, numbers, ha="right", color=INKS["muted"])
             low, high = chance.interval
             axes.plot(

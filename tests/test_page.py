@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -13,14 +14,21 @@ from deepcaptcha.findings import rows_of_ledger, rows_of_verdicts
 from deepcaptcha.ledger import Ledger, Records
 from deepcaptcha.page import render
 
-from .test_findings import CURVES, judged, trained
+from .test_findings import CURVES, RECIPE, judged, trained
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+LONG = "tests.models.test_a_name_that_never_seems_to_end[adam-1e-3]"
+LOSS = replace(RECIPE, name="loss", monitor="val_loss", mode="min", target=0.05, epochs=40)
 
 
 def study_rows():
     trials = [trained(seed, outcome, "all-four") for seed, outcome in enumerate(CURVES)]
     trials += [trained(seed, name="<b>&'\"$x_1$") for seed in range(3)]
+    for seed, outcome in enumerate(["converged", "slow"]):
+        values = [2.3 / (1 + epoch) for epoch in range(40)]
+        trials.append(trained(seed, outcome, LONG, LOSS, values))
     return rows_of_ledger(Records(tuple(trials)))
 
 
@@ -49,6 +57,8 @@ def test_names_are_text_and_identifiers_are_unique():
     assert "<b>&'" not in page
     assert "&lt;b&gt;&amp;&#39;&#34;$x_1$" in page
     assert "made &lt;so&gt;" in page
+    drawn = ElementTree.fromstring(chances_figure(study_rows(), "k"))
+    assert "<b>&'\"$x_1$" in [text.text for text in drawn.iter(f"{SVG}text")]  # no formula
     found = re.findall(r"\bid=\"([^\"]+)\"", page)
     assert len(found) == len(set(found)) > 10
     for target in re.findall(r"href=\"#([^\"]+)\"", page):
@@ -89,7 +99,7 @@ def test_outcomes_differ_by_dash_and_by_mark():
 
 
 def test_every_row_has_its_interval_at_its_place():
-    """1 of 4 and 3 of 3: the points stand at 1/4 and 1 of the width between the axis' ends."""
+    """1 of 4, 3 of 3 and 1 of 2: the points stand there between the axis' ends."""
     rows = study_rows()
     root = ElementTree.fromstring(chances_figure(rows, "k"))
     left, width = 8, 340 - 8 - 12
@@ -99,7 +109,7 @@ def test_every_row_has_its_interval_at_its_place():
         if group.get("class") == "rate"
         for use in group.iter(f"{SVG}use")
     ]
-    assert places == pytest.approx([left + width / 4, left + width])
+    assert places == pytest.approx([left + width / 4, left + width, left + width / 2])
 
 
 def test_a_figure_takes_the_colours_and_the_font_of_the_page():

@@ -66,6 +66,25 @@ def test_it_fits_its_window_and_says_nothing_on_the_console(open_page, address, 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_lies_on_top_of_something_else(open_page, width):
+    """Tables and figures side by side, and the words of one figure."""
+    page = open_page(width)
+    for group, parts in ((".overview", ":scope > *"), ("svg", "text")):
+        overlaps = page.locator(group).evaluate_all(
+            """(groups, parts) => groups.flatMap(group => {
+                const all = [...group.querySelectorAll(parts)];
+                const boxes = all.map(part => part.getBoundingClientRect());
+                return all.flatMap((part, i) => all.slice(0, i).filter((other, j) =>
+                    boxes[i].left < boxes[j].right - 1 && boxes[j].left < boxes[i].right - 1 &&
+                    boxes[i].top < boxes[j].bottom - 4 && boxes[j].top < boxes[i].bottom - 4
+                ).map(other => part.textContent + ' on ' + other.textContent));
+            })""",
+            parts,
+        )
+        assert overlaps == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_no_letter_is_too_small_or_cut_off(open_page, width):
     """At least 10 CSS pixels high as shown; text of a figure stays inside it."""
     texts = open_page(width).evaluate("""() => [...document.querySelectorAll('svg text')].map(text => {
