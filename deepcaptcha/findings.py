@@ -132,12 +132,7 @@ class Section:
 
 
 def rows_of_ledger(records: Records) -> tuple[Row, ...]:
-    """A row for every factory and recipe of a ledger.
-
-    InputError where it holds no trial, or one seed trained in several ways.
-    """
-    if not records.trials:
-        raise InputError("the ledger holds no trials; give a study's ledger folder")
+    """A row for every factory and recipe of a ledger; InputError for a seed trained in several ways."""
     rows = []
     for name, recipe in dict.fromkeys((trial.name, trial.recipe) for trial in records.trials):
         found = records.of(name, recipe)

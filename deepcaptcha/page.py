@@ -57,6 +57,8 @@ def write_report(
     """
     require_extra()
     records = read_ledger(ledger)
+    if not records.trials:
+        raise InputError(f"the ledger {ledger} holds no trials; give a study's ledger folder")
     rows = rows_of_ledger(records) if reported is None else rows_of_verdicts(reported, records)
     page = render(rows, made_by, [*notes, *records.problems])
     try:
