@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SEED ?= fixed
 
-.PHONY: setup test integration slow study compare lint clean
+.PHONY: setup test integration browser slow study picture compare lint clean
 
 setup: $(READY)
 
@@ -17,13 +17,29 @@ test: $(READY)
 	$(BIN)/pytest -n auto
 
 integration: $(READY)
+	-@$(MAKE) --no-print-directory browser
 	$(BIN)/pytest -n auto -m integration
+
+# Any Chromium or Chrome that is there will do for the report's test; else Debian's is installed.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
+
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if command -v $$name > /dev/null; then exit 0; fi; \
+	done; \
+	$(ROOT) apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive $(ROOT) apt-get -qq install --no-install-recommends chromium
 
 slow: $(READY)
 	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED)
 
 study: $(READY)
 	$(BIN)/python -m deepcaptcha study
+
+# The README's picture, of what `make study` trained.
+picture: $(READY) browser
+	$(BIN)/python -m deepcaptcha report
+	$(BIN)/python -m docs.make_picture build/report.html pool4
 
 # make compare OLD="tensorflow==2.19.*" NEW="tensorflow==2.21.*"
 OLD ?=

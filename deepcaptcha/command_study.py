@@ -151,6 +151,7 @@ def _publish(
     for line in symptoms:
         print(f"{line}.\n")
     print(f"Also in {output / 'study.md'} and study.json; every trial in {ledger}.")
+    print(f"As a page: python -m deepcaptcha report --ledger {ledger}")
 
 
 def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]) -> Table:

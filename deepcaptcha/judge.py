@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +24,7 @@ from .diagnosis import symptom_lines
 from .errors import InputError
 from .ledger import Ledger, Records, read_ledger, trial_key
 from .plan import Plan, worst_expected_trials
-from .recipe import Recipe
+from .recipe import Recipe, target_text
 from .report import failure_message, failures_text, summarise
 from .study import Task, forget_models, run_task
 from .trial import Factory, Trial
@@ -193,8 +193,7 @@ def _evidence(
     return {
         "name": name,
         "recipe": recipe.name,
-        "target": f"{recipe.monitor} {'>=' if recipe.mode == 'max' else '<='} {recipe.target:g} "
-        f"within {recipe.epochs} epochs",
+        "target": target_text(recipe.as_dict()),
         "claim": claim.kind,
         "p_good": claim.p_good,
         "p_bad": claim.p_bad,
@@ -213,4 +212,6 @@ def _evidence(
         "most_trials": max((plan.max_trials for plan in plans), default=len(trials)),
         "failed_seeds": [trial.seed for trial in failed],
         "symptoms": symptom_lines(trials),
+        "trials": [trial_key(trial) for trial in trials],
+        "plans": [asdict(plan) for plan in plans],
     }

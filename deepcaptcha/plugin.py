@@ -5,6 +5,7 @@ Nothing here imports TensorFlow or SciPy before a test asks for a verdict.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "convergence_ledger", "folder that keeps every trial (build/ledger)", default="build/ledger"
     )
+    parser.addini("convergence_report", "file of an HTML report on the verdicts", default="")
     group = parser.getgroup("convergence", "verdicts on training (deepcaptcha)")
     group.addoption(
         "--convergence-seed",
@@ -54,6 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="hypotheses that share the suite's error rates; default: all that were collected",
     )
     group.addoption("--convergence-ledger", metavar="DIR", help="folder that keeps every trial")
+    group.addoption(
+        "--convergence-report",
+        metavar="FILE",
+        help="write an HTML report on the verdicts (needs deepcaptcha[report])",
+    )
     group.addoption(
         "--convergence-reuse",
         action="store_true",
@@ -86,9 +93,19 @@ def pytest_configure(config: pytest.Config) -> None:
         drawn = getattr(config, "workerinput", {}).get("convergence_seed")
         config.option.convergence_seed = _first_seed(given) if drawn is None else drawn
         _rates(config)
+        if _path(config, "report") is not None:
+            from .page import require_extra
+
+            require_extra()
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(_Summary(config), "convergence-summary")
+
+
+def _path(config: pytest.Config, name: str) -> Path | None:
+    """The value of an option or ini value that is a path, from the root folder of the tests."""
+    given = config.getoption(f"--convergence-{name}") or config.getini(f"convergence_{name}")
+    return config.rootpath / given if given else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -179,11 +196,8 @@ def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
     """Runs and records the trials of this process (`deepcaptcha.judge.Recorder`)."""
     from .judge import Recorder
 
-    folder = Path(
-        pytestconfig.getoption("--convergence-ledger") or pytestconfig.getini("convergence_ledger")
-    )
-    if not folder.is_absolute():
-        folder = pytestconfig.rootpath / folder
+    folder = _path(pytestconfig, "ledger")
+    assert folder is not None  # it has a default
     with Recorder(folder, reuse=pytestconfig.getoption("--convergence-reuse")) as recorder:
         yield recorder
 
@@ -252,9 +266,25 @@ class _Summary:
         verdict_table(self.reported).write(terminalreporter._tw._file)
         workers = getattr(self.config.option, "numprocesses", None) or 1
         nightly = self.config.option.convergence_seed >= seeds.STREAMS["nightly"].start
-        for line in summary_lines(self.reported, workers, nightly):
+        notes = summary_lines(self.reported, workers, nightly)
+        for line in notes:
             terminalreporter.write_line(line)
-        terminalreporter.write_line(
-            f"Again: --convergence-seed {self.config.option.convergence_seed} "
+        again = (
+            f"--convergence-seed {self.config.option.convergence_seed} "
             f"--convergence-hypotheses {self.reported[0]['hypotheses']}"
         )
+        terminalreporter.write_line(f"Again: {again}")
+        if (path := _path(self.config, "report")) is not None:
+            terminalreporter.write_line(self._write_report(path, again, notes))
+
+    def _write_report(self, path: Path, again: str, notes: list[str]) -> str:
+        from .page import write_report
+
+        ledger = _path(self.config, "ledger")
+        assert ledger is not None  # it has a default
+        command = shlex.join(["pytest", *map(str, self.config.invocation_params.args)])
+        try:
+            write_report(path, ledger, f"{command} {again}", self.reported, notes)
+        except InputError as error:
+            return f"No report: {error}"
+        return f"Report: {path}"
