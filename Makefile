@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SEED ?= fixed
 
-.PHONY: setup test integration browser slow study picture compare lint clean
+.PHONY: setup test integration browser slow study picture docs compare lint clean
 
 setup: $(READY)
 
@@ -40,6 +40,9 @@ study: $(READY)
 picture: $(READY) browser
 	$(BIN)/python -m deepcaptcha report
 	$(BIN)/python -m docs.make_picture build/report.html pool4
+
+docs: $(READY)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
 
 # make compare OLD="tensorflow==2.19.*" NEW="tensorflow==2.21.*"
 OLD ?=
