@@ -22,7 +22,9 @@ ORDER = [
     "frozen",
     "seeds",
     "plan",
+    "minimal_sets",
     "trial",
+    "configuration",
     "ledger",
     "diagnosis",
     "verdict",
@@ -31,15 +33,28 @@ ORDER = [
     "report",
     "comparison",
     "judge",
+    "trial_pool",
+    "cells",
+    "bisection",
+    "bisection_report",
     "options",
     "command_study",
     "command_judge",
+    "command_bisect",
     "cli",
     "__main__",
     "plugin",
 ]
 DEEPCAPTCHA_ONLY = {"architecture", "variants", "factory"}
-MAY_KNOW_DEEPCAPTCHA = {"factory", "variants", "training", "command_study", "command_judge", "cli"}
+MAY_KNOW_DEEPCAPTCHA = {
+    "factory",
+    "variants",
+    "training",
+    "command_study",
+    "command_judge",
+    "command_bisect",
+    "cli",
+}
 
 
 def imports(module):
