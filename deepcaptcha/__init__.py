@@ -12,6 +12,8 @@ _HOME = {
     "Architecture": "architecture",
     "ConvBlock": "architecture",
     "LayerRow": "architecture",
+    "Configuration": "configuration",
+    "bisect": "bisection",
     "InputError": "errors",
     "VARIANTS": "variants",
     "Variant": "variants",

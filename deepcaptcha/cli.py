@@ -146,6 +146,36 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
     )
+    bisect = command(
+        "bisect",
+        _later("command_bisect.bisect"),
+        "Find which change makes a failing training succeed.",
+    )
+    bisect.add_argument("a", metavar="VARIANT:RECIPE", help="such as same:raw-subset")
+    bisect.add_argument("b", metavar="VARIANT:RECIPE", help="such as valid:raw-subset")
+    bisect.add_argument(
+        "--together",
+        metavar="X,Y",
+        action="append",
+        default=[],
+        help="differences that move as one; may be repeated",
+    )
+    bisect.add_argument("--p-good", default="0.75", metavar="P", help="trains from here up, 0.75")
+    bisect.add_argument("--p-bad", default="0.35", metavar="P", help="fails from here down, 0.35")
+    bisect.add_argument("--alpha", default="0.05", metavar="A", help="any false 'fails', 0.05")
+    bisect.add_argument("--beta", default="0.05", metavar="B", help="any false 'trains', 0.05")
+    bisect.add_argument("--cells", metavar="N", help="bound of the search beyond four differences")
+    seed = bisect.add_mutually_exclusive_group()
+    seed.add_argument("--seed", metavar="N", help="the first seed, in place of a stream's")
+    seed.add_argument(
+        "--stream", default="pilot", help="pilot (default), baseline, pull-request or nightly"
+    )
+    bisect.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    bisect.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    bisect.add_argument(
+        "--output", metavar="DIR", default="build/bisect", help="default build/bisect"
+    )
+    bisect.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
     return parser
 
 

@@ -49,17 +49,26 @@ class Recorder:
 
     def run(self, task: Task) -> Trial:
         """The task's trial, trained and recorded, or the very same from the ledger."""
+        trial = run_task(task, self.known(task))
+        self.keep(trial)
+        return trial
+
+    def known(self, task: Task) -> tuple[Trial, ...]:
+        """The recorded trials among which the task's may be; the ledger is ready to record it."""
         if self._ledger is None:
             self._ledger = Ledger(self.folder)
-        known = [
+        place = (task.name, task.recipe.name, task.seed)
+        return tuple(
             trial
             for trial in self._known.values()
-            if (trial.name, trial.recipe, trial.seed) == (task.name, task.recipe.name, task.seed)
-        ]
-        trial = run_task(task, known)
+            if (trial.name, trial.recipe, trial.seed) == place
+        )
+
+    def keep(self, trial: Trial) -> None:
+        """Record a trial that `known` opened the ledger for, unless it was taken from there."""
+        assert self._ledger is not None
         if trial_key(trial) not in self._known:
             self._ledger.append(trial)
-        return trial
 
     def __enter__(self) -> Recorder:
         return self

@@ -20,7 +20,6 @@ FILE = re.compile(r"# file: (\S+)\n")
 
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
-    "bisect": "--cells 2 --max-trials 1",
     "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
     "study": "--variants valid --seeds 1 --recipes sound-subset --jobs 1",
 }
