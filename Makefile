@@ -2,15 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
 .PHONY: setup test integration browser slow study picture docs compare lint clean
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 test: $(READY)
@@ -31,7 +32,7 @@ browser:
 	DEBIAN_FRONTEND=noninteractive $(ROOT) apt-get -qq install --no-install-recommends chromium
 
 slow: $(READY)
-	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED)
+	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED) --convergence-report build/report.html
 
 study: $(READY)
 	$(BIN)/python -m deepcaptcha study
