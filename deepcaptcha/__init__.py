@@ -21,7 +21,7 @@ _HOME = {
     "working_DeepCAPCHA": "factory",
     "digit_strips": "data",
     "load_mnist": "data",
-    "Examples": "recipe",
+    "Examples": "examples",
     "RECIPES": "recipe",
     "Recipe": "recipe",
     "Probe": "trial",

@@ -22,9 +22,10 @@ from pathlib import Path
 from . import environment
 from .errors import InputError
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
+from .pipelines import Data
 from .recipe import Recipe
 from .training import Prepared
-from .trial import Factory, Trial, run_trial
+from .trial import Callbacks, Factory, Trial, run_trial
 
 TRIALS_PER_PROCESS = 24
 REUSING_TRIALS_PER_PROCESS = 240
@@ -43,6 +44,7 @@ class Task:
     """One trial to run: a name, a factory that pickles, a recipe and a seed.
 
     `reuse_model`: the factory's model depends on the seed alone, so a process may trace it once.
+    `examples`, `callbacks` and `version` are those of `run_trial`.
     """
 
     name: str
@@ -50,6 +52,9 @@ class Task:
     recipe: Recipe
     seed: int
     reuse_model: bool = False
+    examples: Data | None = None
+    callbacks: Callbacks | None = None
+    version: str | None = None
 
 
 _traced: dict[bytes, Prepared] = {}  # of this process
@@ -64,6 +69,9 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
         task.recipe,
         task.seed,
         name=task.name,
+        examples=task.examples,
+        callbacks=task.callbacks,
+        version=task.version,
         recall=lambda identity: find_same(known, identity),
         traced=_traced if task.reuse_model else None,
     )
