@@ -21,6 +21,8 @@ _HOME = {
     "working_DeepCAPCHA": "factory",
     "digit_strips": "data",
     "load_mnist": "data",
+    "Contracted": "contracted",
+    "parametrize_with_contracts": "contracts",
     "Examples": "examples",
     "RECIPES": "recipe",
     "Recipe": "recipe",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,12 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
         declared=declared,
         test=node.nodeid,
     )
+
+
+@pytest.fixture
+def contract(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Asserts what `deepcaptcha.contracts.parametrize_with_contracts` has chosen for this test."""
+    return partial(request.param.verify, lambda: request.getfixturevalue("convergence"))
 
 
 @pytest.hookimpl(wrapper=True)

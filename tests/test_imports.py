@@ -37,6 +37,8 @@ ORDER = [
     "marker",
     "rehearsal",
     "judge",
+    "contracted",
+    "contracts",
     "options",
     "command_study",
     "command_judge",
