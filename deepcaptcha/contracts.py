@@ -228,7 +228,8 @@ class Contract:
         except DoesNotApply as reason:
             pytest.skip(str(reason))
         except (AssertionError, InputError) as error:
-            pytest.fail(f"{self.factory.title}, {self.name}: {error}", pytrace=False)
+            message = f"{self.factory.title}, {self.name}: {error}"
+            raise pytest.fail.Exception(message, pytrace=False) from None
 
 
 def parametrize_with_contracts(factories: Sequence[Contracted]) -> pytest.MarkDecorator:

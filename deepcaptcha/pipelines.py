@@ -22,7 +22,8 @@ class Pipelines:
     """Two tf.data pipelines, each made anew by a function for every trial, and what reading them
     showed.
 
-    - `batches`: of a training epoch. `n_train`, `n_validation`: examples.
+    - `batches`: of a training epoch; `batch`: examples in the first of them. `n_train`,
+      `n_validation`: examples.
     - `first`: inputs and labels of the first training batch.
     - `y_validation`: all validation labels; None where they are several arrays.
     - `sha256`: of every batch of both, in order, as made under seed 0.
@@ -31,6 +32,7 @@ class Pipelines:
     make_train: Callable[[], Any]
     make_validation: Callable[[], Any]
     batches: int
+    batch: int
     n_train: int
     n_validation: int
     first: tuple[Part, Part]
@@ -84,6 +86,7 @@ def read_data(train: Any, validation: Any) -> Data:
         _maker(train),
         _maker(validation),
         read.batches,
+        read.batch,
         read.examples,
         read_validation.examples,
         read.first,
@@ -136,6 +139,7 @@ def _maker(value: Any) -> Callable[[], Any]:
 @dataclass(frozen=True)
 class _Reading:
     batches: int
+    batch: int
     examples: int
     first: tuple[Any, Any]
     labels: Any
@@ -171,7 +175,7 @@ def _read(part: str, make: Callable[[], Any]) -> _Reading:
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise InputError(endless)
     digest = hashlib.sha256()
-    batches, examples, first, labels = 0, 0, None, []
+    batches, size, examples, first, labels = 0, 0, 0, None, []
     for element in dataset:
         if batches == MOST_BATCHES:
             raise InputError(endless)
@@ -181,12 +185,13 @@ def _read(part: str, make: Callable[[], Any]) -> _Reading:
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         batch = tf.nest.map_structure(_plain, element)
-        first = batch[:2] if first is None else first
+        if first is None:
+            first, size = batch[:2], count
         labels.append(batch[1])
         batches, examples = batches + 1, examples + count
     if first is None:
         raise InputError(f"{part} is an empty dataset; at least one batch is needed")
-    return _Reading(batches, examples, first, _joined(labels), digest.hexdigest())
+    return _Reading(batches, size, examples, first, _joined(labels), digest.hexdigest())
 
 
 def _batch_size(part: str, element: Any) -> int:

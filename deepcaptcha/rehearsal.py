@@ -41,8 +41,11 @@ def prepare_task(
     Raises InputError for whatever does not fit together.
     """
     data = read_data(train, validation)
-    if isinstance(data, Pipelines) and "batch" in declared.training:
-        raise InputError("a dataset brings its own batches; leave batch out of the marker")
+    own: dict[str, Any] = {}
+    if isinstance(data, Pipelines):
+        if "batch" in declared.training:
+            raise InputError("a dataset brings its own batches; leave batch out of the marker")
+        own = {"batch": data.batch}
     first, second = _build_twice(build)
     require_compiled(first, recipe)
     per_batch = callbacks is not None and _look_at_batches(callbacks)
@@ -54,6 +57,7 @@ def prepare_task(
         n_train=data.n_train,
         n_validation=data.n_validation,
         validation_split=None,
+        **own,
     )
     steps = 1 if per_batch else min(whole.steps_per_execution, data.steps(whole.batch))
     classes = _classes(first, whole, data.y_validation)

@@ -41,7 +41,8 @@ def test_several_inputs_and_outputs_keep_their_structure():
 def test_a_dataset_is_read_once_and_described():
     pipelines = read_data(dataset(), dataset(X[:6], Y[:6]))
     assert isinstance(pipelines, Pipelines)
-    assert (pipelines.batches, pipelines.n_train, pipelines.n_validation) == (3, 10, 6)
+    assert (pipelines.batches, pipelines.batch) == (3, 4)
+    assert (pipelines.n_train, pipelines.n_validation) == (10, 6)
     np.testing.assert_array_equal(pipelines.first[0], X[:4])
     np.testing.assert_array_equal(pipelines.y_validation, Y[:6])
     others = [read_data(dataset(X + 1), dataset()), read_data(dataset(batch=5), dataset())]

@@ -1,5 +1,6 @@
 """A user's factory, data and callbacks: what fits becomes a task, what does not is refused at once."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -77,8 +78,6 @@ def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
 
 
 def test_a_pipeline_made_by_a_function_is_shuffled_by_the_trials_seed():
-    from dataclasses import replace
-
     tf = environment.load_tensorflow()
 
     def train():
@@ -86,7 +85,7 @@ def test_a_pipeline_made_by_a_function_is_shuffled_by_the_trials_seed():
 
     declared = read_marker((), {k: v for k, v in TRUE.items() if k != "batch"})
     task = prepare(train=train, validation=lambda: train().take(2), declared=declared)
-    assert (task.recipe.n_train, task.recipe.n_validation) == (64, 40)
+    assert (task.recipe.n_train, task.recipe.n_validation, task.recipe.batch) == (64, 40, 20)
     one, again, other = (run_task(replace(task, seed=seed)) for seed in (3, 3, 4))
     assert one.weights_sha256 == again.weights_sha256 != other.weights_sha256
     assert one.identity == again.identity
