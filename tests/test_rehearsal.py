@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from deepcaptcha import InputError, Recipe, environment
+from deepcaptcha import Examples, InputError, Recipe, environment
 from deepcaptcha.marker import read_marker
 from deepcaptcha.rehearsal import factory_name, prepare_task
 from deepcaptcha.study import run_task
+from deepcaptcha.training import require_fit
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.rand(64, 2).astype("float32")
@@ -209,6 +210,28 @@ def test_what_keras_refuses_is_told_in_its_words():
     labels = np.full((64, 1), 7)
     with pytest.raises(InputError, match=r"one batch could not be trained: .*label value of 7"):
         prepare(partial(mlp, "sparse_categorical_crossentropy"), (X, labels), (X, labels))
+
+
+def test_only_a_loss_that_compares_outputs_needs_labels_of_their_shape():
+    """Keras' sparse cross-entropy takes a column of class numbers; a loss of one's own, anything."""
+    keras = environment.load_keras()
+    examples = Examples(X, Y, X, Y)
+
+    def fit(loss):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
+        model.compile("sgd", loss)
+        require_fit(model, Recipe(name="any"), examples)
+
+    fit("sparse_categorical_crossentropy")
+    fit(keras.losses.SparseCategoricalCrossentropy())
+    fit(lambda y, prediction: prediction - y)
+    for loss in (
+        "categorical_crossentropy",
+        keras.losses.MeanSquaredError(),
+        keras.losses.mean_squared_error,
+    ):
+        with pytest.raises(InputError, match=r"output has shape \(3,\) and the data's \(1,\)"):
+            fit(loss)
 
 
 def test_names():
