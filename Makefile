@@ -2,28 +2,48 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test integration slow study compare lint clean
+.PHONY: setup test integration browser slow study picture docs compare lint clean
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 test: $(READY)
 	$(BIN)/pytest -n auto
 
 integration: $(READY)
+	-@$(MAKE) --no-print-directory browser
 	$(BIN)/pytest -n auto -m integration
 
+# Any Chromium or Chrome that is there will do for the report's test; else Debian's is installed.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
+
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if command -v $$name > /dev/null; then exit 0; fi; \
+	done; \
+	$(ROOT) apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive $(ROOT) apt-get -qq install --no-install-recommends chromium
+
 slow: $(READY)
-	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED)
+	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED) --convergence-report build/report.html
 
 study: $(READY)
 	$(BIN)/python -m deepcaptcha study
+
+# The README's picture, of what `make study` trained.
+picture: $(READY) browser
+	$(BIN)/python -m deepcaptcha report
+	$(BIN)/python -m docs.make_picture build/report.html pool4
+
+docs: $(READY)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
 
 # make compare OLD="tensorflow==2.19.*" NEW="tensorflow==2.21.*"
 OLD ?=

@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from .errors import InputError
@@ -44,7 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     params.add_argument("variant", metavar="VARIANT")
     command("variants", _variants, "List the variants and what is said of them.")
     command("recipes", _recipes, "List the recipes.")
-    study = command("study", _study, "Train variants over several seeds and print a table.")
+    study = command(
+        "study",
+        _later("command_study.study"),
+        "Train variants over several seeds and print a table.",
+    )
     study.add_argument("--variants", metavar="A,B", help="default: all")
     study.add_argument("--recipes", metavar="R,S", default="raw-subset,sound-subset")
     study.add_argument("--seeds", metavar="N", default="5", help="seeds per row, default 5")
@@ -56,9 +61,69 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--output", metavar="DIR", default="build/study", help="default build/study")
     study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
     study.add_argument(
+        "--symptoms", action="store_true", help="measure symptoms along the way (own ledger)"
+    )
+    study.add_argument(
         "--record", metavar="DIR", help="write each row as a baseline to this folder"
     )
-    plan = command("plan", _plan, "Design the sequential plan for a claim and print its rates.")
+    check = command(
+        "check",
+        _later("command_check.check_variant"),
+        "Say before training whether a variant can train, and why not.",
+    )
+    check.add_argument("variant", metavar="VARIANT")
+    check.add_argument("--recipe", default="raw-subset", metavar="R", help="default raw-subset")
+    check.add_argument("--seed", default="0", metavar="N", help="of the initial weights, default 0")
+    check.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    judge = command(
+        "judge",
+        _later("command_judge.judge"),
+        "Train one variant until it is decided whether it trains.",
+    )
+    judge.add_argument("variant", metavar="VARIANT")
+    judge.add_argument("--recipe", default="raw-subset", metavar="R", help="default raw-subset")
+    judge.add_argument(
+        "--p-good", default="0.75", metavar="P", help="rarely red from here up, 0.75"
+    )
+    judge.add_argument("--p-bad", default="0.35", metavar="P", help="rarely green from here, 0.35")
+    judge.add_argument("--alpha", default="0.05", metavar="A", help="chance of a false red, 0.05")
+    judge.add_argument("--beta", default="0.05", metavar="B", help="chance of a false green, 0.05")
+    judge.add_argument("--ledger", metavar="DIR", default="build/ledger", help="keeps every trial")
+    predict = command(
+        "predict",
+        _later("command_check.predict"),
+        "Score the check against how recorded trials ended.",
+    )
+    predict.add_argument("--variants", metavar="A,B", help="default: all")
+    predict.add_argument("--recipes", metavar="R,S", default="raw-subset,sound-subset")
+    predict.add_argument("--seeds", metavar="N", default="30", help="of each row, default 30")
+    predict.add_argument("--baselines", metavar="DIR", default="fixtures/baselines")
+    predict.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    predict.add_argument("--output", metavar="DIR", default="build/predict")
+    symptoms = command(
+        "symptoms",
+        _later("command_symptoms.symptoms"),
+        "Say which symptoms foretold the stuck trials.",
+    )
+    symptoms.add_argument(
+        "--ledger", metavar="PATH", default="build/study/symptoms", help="of study --symptoms"
+    )
+    report = command(
+        "report",
+        _later("command_report.report"),
+        "Write an HTML report on the trials of a ledger.",
+    )
+    report.add_argument(
+        "--ledger", metavar="PATH", default="build/study/ledger", help="default build/study/ledger"
+    )
+    report.add_argument(
+        "--output", metavar="FILE", default="build/report.html", help="default build/report.html"
+    )
+    plan = command(
+        "plan",
+        _later("command_judge.plan"),
+        "Design the sequential plan for a claim and print its rates.",
+    )
     plan.add_argument("--p-good", required=True, metavar="P", help="rarely red from here up")
     plan.add_argument("--p-bad", required=True, metavar="P", help="rarely green from here down")
     plan.add_argument("--alpha", default="0.05", metavar="A", help="chance of a false red, 0.05")
@@ -67,15 +132,61 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--ledger", metavar="PATH", default="build/study/ledger", help="for the time of a trial"
     )
-    claims = command("claims", _claims, "List the declared claims beside their pilot.")
+    claims = command(
+        "claims", _later("command_judge.claims"), "List the declared claims beside their pilot."
+    )
     claims.add_argument("--pilot", metavar="DIR", default="fixtures/pilot")
-    compare = command("compare", _compare, "Say what changed between two ledgers.")
+    compare = command(
+        "compare",
+        _later("command_judge.compare_ledgers"),
+        "Say what changed between two ledgers.",
+    )
     compare.add_argument("before", metavar="A", help="a ledger's folder or file")
     compare.add_argument("after", metavar="B")
     compare.add_argument(
         "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
     )
+    bisect = command(
+        "bisect",
+        _later("command_bisect.bisect"),
+        "Find which change makes a failing training succeed.",
+    )
+    bisect.add_argument("a", metavar="VARIANT:RECIPE", help="such as same:raw-subset")
+    bisect.add_argument("b", metavar="VARIANT:RECIPE", help="such as valid:raw-subset")
+    bisect.add_argument(
+        "--together",
+        metavar="X,Y",
+        action="append",
+        default=[],
+        help="differences that move as one; may be repeated",
+    )
+    bisect.add_argument("--p-good", default="0.75", metavar="P", help="trains from here up, 0.75")
+    bisect.add_argument("--p-bad", default="0.35", metavar="P", help="fails from here down, 0.35")
+    bisect.add_argument("--alpha", default="0.05", metavar="A", help="any false 'fails', 0.05")
+    bisect.add_argument("--beta", default="0.05", metavar="B", help="any false 'trains', 0.05")
+    bisect.add_argument("--cells", metavar="N", help="bound of the search beyond four differences")
+    seed = bisect.add_mutually_exclusive_group()
+    seed.add_argument("--seed", metavar="N", help="the first seed, in place of a stream's")
+    seed.add_argument(
+        "--stream", default="pilot", help="pilot (default), baseline, pull-request or nightly"
+    )
+    bisect.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    bisect.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    bisect.add_argument(
+        "--output", metavar="DIR", default="build/bisect", help="default build/bisect"
+    )
+    bisect.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
     return parser
+
+
+def _later(place: str) -> Callable[[argparse.Namespace], int]:
+    """The command at `module.function`; the module is loaded when it is run."""
+    module, _, function = place.partition(".")
+
+    def run(options: argparse.Namespace) -> int:
+        return int(getattr(import_module(f".{module}", __package__), function)(options))
+
+    return run
 
 
 def _print_json(value: Any) -> None:
@@ -174,27 +285,3 @@ def _recipes(options: argparse.Namespace) -> int:
         ),
     ).write(sys.stdout)
     return 0
-
-
-def _study(options: argparse.Namespace) -> int:
-    from .command_study import study
-
-    return study(options)
-
-
-def _plan(options: argparse.Namespace) -> int:
-    from .command_judge import plan
-
-    return plan(options)
-
-
-def _compare(options: argparse.Namespace) -> int:
-    from .command_judge import compare_ledgers
-
-    return compare_ledgers(options)
-
-
-def _claims(options: argparse.Namespace) -> int:
-    from .command_judge import claims
-
-    return claims(options)

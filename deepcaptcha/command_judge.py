@@ -1,17 +1,23 @@
-"""`python -m deepcaptcha plan`, `claims` and `compare`: what verdicts cost and what they promise."""
+"""`python -m deepcaptcha judge`, `plan`, `claims` and `compare`: a verdict, what verdicts cost and what
+they promise."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from . import seeds
 from .baseline import read_baseline
 from .comparison import compare, comparison_table, environments
+from .diagnosis import symptom_lines
 from .errors import InputError
+from .factory import build
+from .judge import Recorder
 from .ledger import Records, read_ledger
 from .options import number, whole
 from .plan import (
@@ -23,9 +29,47 @@ from .plan import (
     operating_characteristic,
     worst_expected_trials,
 )
+from .recipe import find_recipe
 from .report import Column, Table, interval_text, percent
-from .variants import CLAIMS, HYPOTHESES
-from .verdict import Budget, Claim, chance_to_pass
+from .study import Task
+from .trial import Trial
+from .variants import CLAIMS, HYPOTHESES, find_variant
+from .verdict import Budget, Claim, chance_to_pass, judge_claim
+
+
+def judge(options: argparse.Namespace) -> int:
+    """Train one variant until it is decided whether it trains, and say so; 1 for red."""
+    variant, recipe = find_variant(options.variant), find_recipe(options.recipe)
+    rates = [number(f"--{n}", getattr(options, n.replace("-", "_"))) for n in ("p-good", "p-bad")]
+    claim = Claim("trains", *rates)
+    budget = Budget(1, number("--alpha", options.alpha), number("--beta", options.beta))
+    trials: list[Trial] = []
+
+    def trial_at(index: int) -> Trial:
+        seed = seeds.first_seed("pull-request") + index
+        factory = partial(build, variant.architecture)
+        trials.append(recorder.run(Task(variant.name, factory, recipe, seed, reuse_model=True)))
+        print(f"seed {seed}: {trials[-1].outcome}", file=sys.stderr)
+        return trials[-1]
+
+    with Recorder(Path(options.ledger), reuse=True) as recorder:
+        verdict = judge_claim(claim, budget, trial_at)
+    symptoms, alpha, beta = symptom_lines(trials), verdict.alpha or 0.0, verdict.beta or 0.0
+    if options.json:
+        print(json.dumps({**verdict.as_dict(), "symptoms": symptoms}, indent=2))
+        return int(verdict.colour == "red")
+    print(
+        f"{verdict.colour}: {variant.name} under {recipe.name} reached its target in "
+        f"{verdict.successes} of {verdict.trials} trainings (95 % interval "
+        f"{interval_text(verdict.interval)})."
+    )
+    print(
+        f"Red by mistake: {100 * alpha:.3g} % if it trains in {percent(rates[0])} of cases; "
+        f"green by mistake: {100 * beta:.3g} % if in {percent(rates[1])}."
+    )
+    for line in symptoms:
+        print(f"{line}.")
+    return int(verdict.colour == "red")
 
 
 def plan(options: argparse.Namespace) -> int:

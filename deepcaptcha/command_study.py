@@ -38,12 +38,21 @@ def study(options: argparse.Namespace) -> int:
     chosen = seeds.take(options.stream, whole("--seeds", options.seeds))
     jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
     output = Path(options.output)
+    # Trials with symptoms are records of their own: an older one without would stand in for them.
+    ledger = output / ("symptoms" if options.symptoms else "ledger")
     for recipe in recipes:
         load_examples(recipe)  # a missing file or too few digits is known before any process starts
     # One recipe's variants take turns: a process keeps their traced models, and an interrupted study
     # holds about equally many trials of each.
     tasks = [
-        Task(variant.name, partial(build, variant.architecture), recipe, seed, reuse_model=True)
+        Task(
+            variant.name,
+            partial(build, variant.architecture),
+            recipe,
+            seed,
+            reuse_model=True,
+            symptoms=options.symptoms,
+        )
         for recipe in recipes
         for seed in chosen
         for variant in variants
@@ -60,7 +69,7 @@ def study(options: argparse.Namespace) -> int:
             records = run_study(
                 tasks,
                 partial(process_executor, jobs),
-                output / "ledger",
+                ledger,
                 reuse=not options.fresh,
                 wave=REUSING_TRIALS_PER_PROCESS * jobs,
                 on_trial=keep,
@@ -74,7 +83,7 @@ def study(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     if done:
-        _publish(done, variants, recipes, output, options)
+        _publish(done, variants, recipes, output, ledger, options)
     if options.record and not interrupted:
         _record(done, Path(options.record))
     return 130 if interrupted else 0
@@ -94,6 +103,7 @@ def _publish(
     variants: Sequence[Variant],
     recipes: Sequence[Recipe],
     output: Path,
+    ledger: Path,
     options: argparse.Namespace,
 ) -> None:
     rows = [
@@ -140,7 +150,8 @@ def _publish(
         print()
     for line in symptoms:
         print(f"{line}.\n")
-    print(f"Also in {output / 'study.md'} and study.json; every trial in {output / 'ledger'}.")
+    print(f"Also in {output / 'study.md'} and study.json; every trial in {ledger}.")
+    print(f"As a page: python -m deepcaptcha report --ledger {ledger}")
 
 
 def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]) -> Table:

@@ -20,7 +20,6 @@ In a test module of any project::
 
 from __future__ import annotations
 
-import importlib
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import environment, training
-from .contracted import SEED, Contracted
+from .contracted import SEED
+from .contracted import Contracted as Contracted
 from .errors import InputError
 from .examples import Examples
 from .identity import hash_weights
@@ -166,7 +166,8 @@ def saves_and_loads(it: Contracted) -> None:
 
 def passes_preflight(it: Contracted) -> None:
     """What can be checked before training finds no error."""
-    check = importlib.import_module(".preflight", __package__).check
+    from .preflight import check
+
     model = it.new_model()
     training.prepare(model, it.small_recipe(), it.data)
     data = it.data

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def build(architecture: Architecture) -> keras.Model:
-    """An uncompiled functional Keras model: float32 (batch, *input_shape) in,
+    """An uncompiled functional Keras model: float32 (batch, height, width, channels) in,
     (batch, n_prediction, n_class) out, layers named as in `architecture.rows`."""
     keras = environment.load_keras()
     layers = keras.layers

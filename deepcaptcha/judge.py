@@ -6,7 +6,7 @@ import logging
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +27,7 @@ from .errors import InputError
 from .ledger import Ledger, Records, read_ledger, trial_key
 from .marker import EXAMPLE, Declared
 from .plan import Plan, worst_expected_trials
-from .recipe import Recipe
+from .recipe import Recipe, target_text
 from .rehearsal import prepare_task
 from .report import failure_message, failures_text, summarise
 from .study import Task, forget_models, run_task
@@ -53,17 +53,26 @@ class Recorder:
 
     def run(self, task: Task) -> Trial:
         """The task's trial, trained and recorded, or the very same from the ledger."""
+        trial = run_task(task, self.known(task))
+        self.keep(trial)
+        return trial
+
+    def known(self, task: Task) -> tuple[Trial, ...]:
+        """The recorded trials among which the task's may be; the ledger is ready to record it."""
         if self._ledger is None:
             self._ledger = Ledger(self.folder)
-        known = [
+        place = (task.name, task.recipe.name, task.seed)
+        return tuple(
             trial
             for trial in self._known.values()
-            if (trial.name, trial.recipe, trial.seed) == (task.name, task.recipe.name, task.seed)
-        ]
-        trial = run_task(task, known)
+            if (trial.name, trial.recipe, trial.seed) == place
+        )
+
+    def keep(self, trial: Trial) -> None:
+        """Record a trial that `known` opened the ledger for, unless it was taken from there."""
+        assert self._ledger is not None
         if trial_key(trial) not in self._known:
             self._ledger.append(trial)
-        return trial
 
     def __enter__(self) -> Recorder:
         return self
@@ -251,8 +260,7 @@ def _evidence(
     return {
         "name": name,
         "recipe": recipe.name,
-        "target": f"{recipe.monitor} {'>=' if recipe.mode == 'max' else '<='} {recipe.target:g} "
-        f"within {recipe.epochs} epochs",
+        "target": target_text(recipe.as_dict()),
         "claim": claim.kind,
         "p_good": claim.p_good,
         "p_bad": claim.p_bad,
@@ -271,4 +279,6 @@ def _evidence(
         "most_trials": max((plan.max_trials for plan in plans), default=len(trials)),
         "failed_seeds": [trial.seed for trial in failed],
         "symptoms": symptom_lines(trials),
+        "trials": [trial_key(trial) for trial in trials],
+        "plans": [asdict(plan) for plan in plans],
     }

@@ -25,12 +25,12 @@ def number(option: str, text: str) -> float:
         raise InputError(f"{option} is {text!r}; a number between 0 and 1 is needed") from None
 
 
-def whole(option: str, text: str) -> int:
-    """A whole number of at least 1."""
+def whole(option: str, text: str, least: int = 1) -> int:
+    """A whole number of at least `least`."""
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise InputError(f"{option} is {text!r}; a whole number >= 1 is needed")
+        value = least - 1
+    if value < least:
+        raise InputError(f"{option} is {text!r}; a whole number >= {least} is needed")
     return value

@@ -57,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
         drawn = getattr(config, "workerinput", {}).get("convergence_seed")
         config.option.convergence_seed = settings.first_seed(config) if drawn is None else drawn
         settings.rates(config)
+        if settings.path(config, "report") is not None:
+            from .page import require_extra
+
+            require_extra()
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     config.pluginmanager.register(_Summary(config), "convergence-summary")
@@ -125,9 +129,8 @@ def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
     """Runs and records the trials of this process (`deepcaptcha.judge.Recorder`)."""
     from .judge import Recorder
 
-    folder = Path(settings.find(pytestconfig, "ledger")[0])
-    if not folder.is_absolute():
-        folder = pytestconfig.rootpath / folder
+    folder = settings.path(pytestconfig, "ledger")
+    assert folder is not None  # it has a default
     with Recorder(folder, reuse=settings.find(pytestconfig, "reuse")[0]) as recorder:
         yield recorder
 
@@ -223,18 +226,38 @@ class _Summary:
         table = verdict_table(self.reported)
         workers = getattr(self.config.option, "numprocesses", None) or 1
         nightly = self.config.option.convergence_seed >= seeds.STREAMS["nightly"].start
-        lines = summary_lines(self.reported, workers, nightly)
-        again = settings.repeating_options(self.config, self.reported[0]["hypotheses"])
-        lines.append(f"Again: --convergence-seed {self.config.option.convergence_seed} {again}")
+        notes = summary_lines(self.reported, workers, nightly)
+        options = settings.repeating_options(self.config, self.reported[0]["hypotheses"])
+        again = f"--convergence-seed {self.config.option.convergence_seed} {options}"
+        lines = [*notes, f"Again: {again}"]
+        if (path := settings.path(self.config, "report")) is not None:
+            lines.append(self._write_report(path, again, notes))
+        if (job := os.environ.get("GITHUB_STEP_SUMMARY")) is not None:
+            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
+            lines += _append(Path(job), text)
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
         for line in lines:
             terminalreporter.write_line(line)
-        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            try:
-                with open(path, "a", encoding="utf-8") as file:
-                    file.write(
-                        table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
-                    )
-            except OSError as error:
-                terminalreporter.write_line(f"GITHUB_STEP_SUMMARY could not be written: {error}")
+
+    def _write_report(self, path: Path, again: str, notes: list[str]) -> str:
+        from .page import write_report
+
+        ledger = settings.path(self.config, "ledger")
+        assert ledger is not None  # it has a default
+        command = shlex.join(["pytest", *map(str, self.config.invocation_params.args)])
+        try:
+            write_report(path, ledger, f"{command} {again}", self.reported, notes)
+        except InputError as error:
+            return f"No report: {error}"
+        return f"Report: {path}"
+
+
+def _append(path: Path, text: str) -> list[str]:
+    """Nothing, or why the text could not be added to the file: a summary is no reason to fail."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        return [f"No summary in {path}: {error.strerror}"]
+    return []

@@ -119,6 +119,12 @@ def _restore(fields: dict[str, Any]) -> Recipe:
     return Recipe(**fields)
 
 
+def target_text(recipe: Mapping[str, Any]) -> str:
+    """The target of a recipe as `as_dict` gives it: `val_accuracy >= 0.9 within 5 epochs`."""
+    sign = ">=" if recipe["mode"] == "max" else "<="
+    return f"{recipe['monitor']} {sign} {recipe['target']:g} within {recipe['epochs']} epochs"
+
+
 @lru_cache(maxsize=2)
 def load_examples(recipe: Recipe) -> Examples:
     """The recipe's digits: x float32 (n, 28, 28 * n_prediction, 1), y float32 one-hot

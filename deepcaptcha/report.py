@@ -282,8 +282,9 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 @contextmanager
-def trial_progress(total: int, quiet: bool) -> Iterator[Callable[[Trial], None]]:
-    """A live bar in a terminal, a plain line a trial elsewhere; both on standard error."""
+def trial_progress(total: int | None, quiet: bool) -> Iterator[Callable[[Trial], None]]:
+    """A live bar in a terminal, a plain line a trial elsewhere; both on standard error. `total`: of
+    trials, None where it is not known beforehand."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -304,7 +305,8 @@ def trial_progress(total: int, quiet: bool) -> Iterator[Callable[[Trial], None]]
             nonlocal count
             count += 1
             if not quiet:
-                print(f"[{count}/{total}] {text(trial)}", file=sys.stderr, flush=True)
+                place = f"{count}" if total is None else f"{count}/{total}"
+                print(f"[{place}] {text(trial)}", file=sys.stderr, flush=True)
 
         yield line
         return

@@ -4,6 +4,7 @@ counts."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,12 @@ SETTINGS = (
     Setting("beta", "0.05", "the suite's chance of a false green (0.05)", "B"),
     Setting("ledger", "build/ledger", "folder that keeps every trial (build/ledger)", "DIR"),
     Setting(
+        "report",
+        "",
+        "write an HTML report on the verdicts to this file (needs deepcaptcha[report])",
+        "FILE",
+    ),
+    Setting(
         "reuse",
         "",
         "take trials with the very same fingerprint from the ledger instead of training them",
@@ -74,6 +81,12 @@ def find(config: pytest.Config, name: str) -> tuple[Any, str]:
     if given is not None:
         return given, f"--convergence-{name}"
     return config.getini(f"convergence_{name}"), f"convergence_{name}"
+
+
+def path(config: pytest.Config, name: str) -> Path | None:
+    """A setting that is a path, from the root folder of the tests; None where it is empty."""
+    text, _ = find(config, name)
+    return config.rootpath / text if text else None
 
 
 def first_seed(config: pytest.Config) -> int:

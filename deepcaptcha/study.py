@@ -24,6 +24,7 @@ from .errors import InputError
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
 from .pipelines import Data
 from .recipe import Recipe
+from .symptom_probes import SYMPTOMS
 from .training import Prepared
 from .trial import Callbacks, Factory, Trial, run_trial
 
@@ -44,7 +45,8 @@ class Task:
     """One trial to run: a name, a factory that pickles, a recipe and a seed.
 
     `reuse_model`: the factory's model depends on the seed alone, so a process may trace it once.
-    `examples`, `callbacks` and `version` are those of `run_trial`.
+    `examples`, `callbacks` and `version` are those of `run_trial`. `symptoms`: measure them along
+    the way.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Task:
     examples: Data | None = None
     callbacks: Callbacks | None = None
     version: str | None = None
+    symptoms: bool = False
 
 
 _traced: dict[bytes, Prepared] = {}  # of this process
@@ -74,6 +77,7 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
         version=task.version,
         recall=lambda identity: find_same(known, identity),
         traced=_traced if task.reuse_model else None,
+        probes=SYMPTOMS if task.symptoms else (),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +29,13 @@ _VALIDATION_BATCH = 250
 
 @dataclass
 class Prepared:
-    """A compiled model ready to fit, with the metric that watches its zero gradients and the values
-    its optimizer starts from."""
+    """A compiled model ready to fit, with the metric that watches its zero gradients, the values its
+    optimizer starts from, and what probes traced for it."""
 
     model: keras.Model
     share: Any
     optimizer_start: list[Any]
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def restart(self, fresh: keras.Model) -> None:
         """Take every weight and random state of `fresh`, the same model newly built, and put the
@@ -50,7 +51,7 @@ def prepare(model: keras.Model, recipe: Recipe, examples: Data) -> Prepared:
     """Compile `model` as the recipe says, unless it is compiled already, and watch it."""
     keras = environment.load_keras()
     if not model.compiled:
-        _compile(model, recipe, examples)
+        compile_model(model, recipe, examples)
     model.steps_per_execution = recipe.steps_per_execution
     optimizer = model.optimizer
     if optimizer is not None:
@@ -65,7 +66,8 @@ def _variables(model: keras.Model) -> list[Any]:
     return [variable for layer in model.layers for variable in layer.variables]
 
 
-def _compile(model: keras.Model, recipe: Recipe, examples: Data) -> None:
+def compile_model(model: keras.Model, recipe: Recipe, examples: Data) -> None:
+    """Compile `model` as the recipe says; an output named `logits` has its loss taken from logits."""
     keras = environment.load_keras()
     loss: Any = recipe.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:
@@ -241,7 +243,7 @@ def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
 
     def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         results = compute(x, y, y_pred, sample_weight)
-        zero = _zero_gradient(model, x, y, y_pred, sample_weight)
+        zero = zero_gradient(model, x, y, y_pred, sample_weight)
         if zero is None:
             return dict(results)
         share.update_state(zero)
@@ -250,14 +252,16 @@ def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
     model.compute_metrics = compute_metrics
 
 
-def _zero_gradient(model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+def zero_gradient(
+    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool = True
+) -> Any:
     """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
     does not depend on the outputs at all."""
     tf = environment.load_tensorflow()
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(read)
-        loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
+        loss = model.compute_loss(x, y, y_pred, sample_weight, training=training)
     gradients = [gradient for gradient in tape.gradient(loss, read) if gradient is not None]
     if not gradients:
         return None

@@ -98,11 +98,13 @@ class Probe:
 
 @dataclass
 class Run:
-    """The state of a trial while it runs; what probes see. `step` counts batches."""
+    """The state of a trial while it runs; what probes see. `step` counts batches; in `kept` a probe may
+    leave what it traced, for later trials of the same traced model."""
 
     model: keras.Model
     examples: Data
     recipe: Recipe
+    kept: dict[str, Any]
     step: int = 0
     epochs: list[Epoch] = field(default_factory=list)
     stop_reason: StopReason = "epochs"
@@ -161,7 +163,7 @@ def run_trial(
     identity = identify(prepared.model, recipe, seed, examples, called, version)
     if (known := recall(identity)) is not None:
         return known
-    run = Run(prepared.model, examples, recipe)
+    run = Run(prepared.model, examples, recipe, prepared.kept)
     _fit(run, prepared, seed, called, probes, stop_when_frozen)
     epochs_to_target = len(run.epochs) if run.converged else None
     return Trial(

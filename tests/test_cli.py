@@ -69,6 +69,7 @@ def test_variants_and_recipes_are_listed(capsys):
         (["plan", "--p-good", "0.9", "--p-bad", "0.5", "--max-trials", "3"], "the least is"),
         (["compare", "/no/such.jsonl", "/no/such.jsonl"], "cannot read the ledger /no/such.jsonl"),
         (["compare", "/no/folder", "/no/folder"], "the ledger /no/folder holds no trials"),
+        (["report", "--ledger", "/no/folder"], "the ledger /no/folder holds no trials"),
         (["claims", "--pilot", "/no/folder"], "no pilot of same sound-subset in /no/folder"),
         (["study", "--output", "/dev/null/x"], "cannot record trials in /dev/null/x/ledger"),
     ],

@@ -13,6 +13,7 @@ from deepcaptcha.contracts import (
     is_reproducible,
     overfits_one_batch,
     parameter_count,
+    passes_preflight,
     saves_and_loads,
     shapes,
 )
@@ -138,6 +139,13 @@ def test_a_layer_that_forgets_a_setting_is_seen():
 
     with pytest.raises(AssertionError, match="predictions differ by up to"):
         saves_and_loads(contracted(build))
+
+
+def test_the_preflight_check():
+    passes_preflight(contracted())
+    broken = np.where(X > 0.9, np.nan, X)
+    with pytest.raises(AssertionError, match="not finite: "):
+        passes_preflight(Contracted(mlp, train=(broken, Y), validation=(X, Y)))
 
 
 def test_one_test_a_factory_and_contract():

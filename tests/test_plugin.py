@@ -157,11 +157,11 @@ def test_every_option_has_an_ini_twin_and_counts_more(project):
         """
     )
     text = run(project, "--collect-only", "-s").stdout.str()
-    assert "SETTINGS [7, '9', '0.2', '0.1', 'kept', True, True]" in text
+    assert "SETTINGS [7, '9', '0.2', '0.1', 'kept', '', True, True]" in text
     assert "again with --convergence-seed 7 --convergence-hypotheses 9" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     text = run(project, "--collect-only", "-s", *given).stdout.str()
-    assert "SETTINGS [8, '9', '0.3', '0.1', 'other', True, True]" in text
+    assert "SETTINGS [8, '9', '0.3', '0.1', 'other', '', True, True]" in text
     assert "--convergence-seed 8 --convergence-hypotheses 9 --convergence-alpha 0.3" in text
 
 
@@ -196,6 +196,34 @@ def test_a_wrong_option_is_one_clear_line(project, arguments, words):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert words in result.stderr.str()
     assert "Traceback" not in result.stderr.str()
+
+
+@pytest.mark.integration
+def test_a_report_is_written_by_the_controller_of_two_workers(project):
+    project.makeini(INI + "convergence_report = made/report.html\n")
+    result = run(project, "-n", "2")
+    result.assert_outcomes(passed=1, failed=1)
+    path = project.path / "made" / "report.html"
+    assert f"Report: {path}" in result.stdout.str()
+    page = path.read_text()
+    assert "2 rows judged: 1 red, 1 green, 0 cannot tell. Red: valid under tiny." in page
+    assert "2 hypotheses share the suite&#39;s rates" in page
+    assert " -n 2 --convergence-seed 2000000 --convergence-hypotheses 2" in page
+    assert len(re.findall("<svg", page)) == 1 + 2 * 3  # P(converge); curves, epochs, walk for each
+
+
+def test_a_report_that_cannot_be_written_is_told(project):
+    result = run(project, "-k", "stuck", "--convergence-report", "/dev/null/x.html")
+    result.assert_outcomes(passed=1, deselected=1)
+    assert "No report: cannot write the report /dev/null/x.html" in result.stdout.str()
+
+
+def test_a_report_without_its_extra_is_refused_before_any_training(project):
+    project.makepyfile(sitecustomize="import sys; sys.modules['jinja2'] = None")
+    project._monkeypatch.setenv("PYTHONPATH", str(project.path), prepend=":")
+    result = run(project, "--convergence-report", "report.html")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "pip install 'deepcaptcha[report]'" in result.stderr.str()
 
 
 def test_an_installed_plugin_leaves_other_projects_alone(pytester):

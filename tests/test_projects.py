@@ -173,9 +173,8 @@ def test_contracts(project):
     for name in CONTRACTS:
         identifier = f"test_contracts.py::test_factories[build_mlp-{name.replace(' ', '_')}]"
         assert identifier in result.stdout.str()
-    # The check before training has tests of its own.
-    result = run(pytester, "-v", "-rs", "-k", "not pre-flight")
-    result.assert_outcomes(passed=11, failed=1, skipped=5, xfailed=1, deselected=3)
+    result = run(pytester, "-v", "-rs")
+    result.assert_outcomes(passed=14, failed=1, skipped=5, xfailed=1)
     text = result.stdout.str()
     assert "build_subclassed, parameter count: the model has 82 parameters; 81 are declared" in text
     assert "Own is subclassed: its layers have no shape until they are called" in text

@@ -1,0 +1,228 @@
+"""`python -m deepcaptcha check` and `predict`: what can be said before training, and how true it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from . import environment
+from .baseline import Baseline, read_baseline
+from .errors import InputError
+from .factory import build
+from .finding import Finding
+from .options import names, whole
+from .prediction import Case, Confusion, confusion, leave_one_out
+from .recipe import Recipe, find_recipe, load_examples
+from .report import Column, Table, percent
+from .study import cores, process_executor
+from .variants import VARIANTS, find_variant
+
+_CHECKS_PER_PROCESS = 40
+
+
+def check_variant(options: argparse.Namespace) -> int:
+    """Print the findings on one variant under one recipe; 1 if any is an error."""
+    variant = find_variant(options.variant)
+    recipe = find_recipe(options.recipe)
+    if options.data is not None:
+        recipe = replace(recipe, data=options.data)
+    seed = whole("--seed", options.seed, least=0)
+    found = _check(variant.name, recipe, seed)
+    failed = any(finding.severity == "error" for finding in found)
+    if options.json:
+        print(json.dumps([finding.as_dict() for finding in found], indent=2, default=str))
+        return int(failed)
+    for finding in found:
+        print(
+            f"{finding.severity}: {finding.code}: {finding.sentence}.\n  To mend it: {finding.mend}."
+        )
+    errors = sum(finding.severity == "error" for finding in found)
+    print(
+        f"{variant.name} under {recipe.name}, seed {seed}: "
+        + (
+            f"{errors} error{'s' * (errors != 1)}"
+            if errors
+            else "nothing that stops it from training"
+        )
+    )
+    return int(failed)
+
+
+def _check(variant: str, recipe: Recipe, seed: int) -> tuple[Finding, ...]:
+    from .preflight import check
+    from .training import compile_model
+
+    keras = environment.load_keras()
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    examples = load_examples(recipe)
+    model = build(find_variant(variant).architecture)
+    compile_model(model, recipe, examples)
+    return check(
+        model,
+        examples.x_train,
+        examples.y_train,
+        (examples.x_validation, examples.y_validation),
+    )
+
+
+@dataclass(frozen=True)
+class _Checked:
+    variant: str
+    recipe: str
+    seed: int
+    lost_share: float
+    errors: tuple[str, ...]
+
+
+def _checked(variant: str, recipe: Recipe, seed: int) -> _Checked:
+    found = _check(variant, recipe, seed)
+    lost = [finding.value for finding in found if finding.code == "lost examples"]
+    errors = tuple(finding.code for finding in found if finding.severity == "error")
+    return _Checked(variant, recipe.name, seed, lost[0] if lost else 0.0, errors)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Check every recorded trial's model before training, and score the errors against how the trial
+    ended."""
+    rows = [
+        (find_variant(name).name, find_recipe(recipe))
+        for recipe in names(options.recipes, [])
+        for name in names(options.variants, list(VARIANTS))
+    ]
+    seeds = whole("--seeds", options.seeds)
+    baselines = {(v, r.name): _baseline(Path(options.baselines), v, r.name, seeds) for v, r in rows}
+    path = Path(options.output) / "checks.jsonl"
+    wanted = [
+        (variant, recipe, baselines[variant, recipe.name].first_seed + place)
+        for variant, recipe in rows
+        for place in range(seeds)
+    ]
+    jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
+    checked = _check_all(wanted, path, jobs)
+    cases = {
+        recipe: [
+            (
+                c,
+                baselines[c.variant, recipe].outcomes[
+                    c.seed - baselines[c.variant, recipe].first_seed
+                ],
+            )
+            for c in checked
+            if c.recipe == recipe
+        ]
+        for recipe in dict.fromkeys(recipe.name for _, recipe in rows)
+    }
+    if options.json:
+        print(
+            json.dumps({r: [{**asdict(c), "outcome": o} for c, o in rs] for r, rs in cases.items()})
+        )
+        return 0
+    for recipe, scored in cases.items():
+        _prediction_table(recipe, scored).write(sys.stdout)
+        print()
+    return 0
+
+
+def _baseline(folder: Path, variant: str, recipe: str, seeds: int) -> Baseline:
+    baseline = read_baseline(folder, variant, recipe)
+    if baseline is None:
+        raise InputError(
+            f"no baseline of {variant} {recipe} in {folder}; give --baselines its folder"
+        )
+    if len(baseline.outcomes) < seeds:
+        raise InputError(
+            f"--seeds is {seeds}; the baseline of {variant} {recipe} has {len(baseline.outcomes)}"
+        )
+    return baseline
+
+
+def _check_all(wanted: Sequence[tuple[str, Recipe, int]], path: Path, jobs: int) -> list[_Checked]:
+    """All checks, in the order wanted; those that the file at `path` holds are not made again."""
+    done = {(c.variant, c.recipe, c.seed): c for c in _read(path)}
+    left = [key for key in wanted if (key[0], key[1].name, key[2]) not in done]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            while left:
+                wave, left = left[: _CHECKS_PER_PROCESS * jobs], left[_CHECKS_PER_PROCESS * jobs :]
+                with process_executor(jobs) as executor:
+                    for future in as_completed([executor.submit(_checked, *key) for key in wave]):
+                        checked = future.result()
+                        done[checked.variant, checked.recipe, checked.seed] = checked
+                        file.write(json.dumps(asdict(checked)) + "\n")
+                        file.flush()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    return [done[variant, recipe.name, seed] for variant, recipe, seed in wanted]
+
+
+def _read(path: Path) -> list[_Checked]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    return [_Checked(**json.loads(line)) for line in lines if line.endswith("}")]
+
+
+def _prediction_table(recipe: str, scored: Sequence[tuple[_Checked, str]]) -> Table:
+    cases = [Case(c.variant, c.lost_share, outcome == "stuck") for c, outcome in scored]
+    chosen = leave_one_out(cases)
+    rows = []
+    for variant, (threshold, left_out) in chosen.items():
+        own = [(c, outcome) for c, outcome in scored if c.variant == variant]
+        alarmed = sum(bool(c.errors) for c, _ in own)
+        fixed = _confusion(own)
+        rows.append(
+            (
+                variant,
+                f"{sum(o == 'stuck' for _, o in own)} / {len(own)}",
+                f"{alarmed} / {len(own)}",
+                *_scores(fixed),
+                f"{threshold:.2f}",
+                *_scores(left_out),
+            )
+        )
+    total = sum((c for _, c in chosen.values()), Confusion())
+    rows.append(
+        (
+            "all",
+            f"{sum(case.stuck for case in cases)} / {len(cases)}",
+            f"{sum(bool(c.errors) for c, _ in scored)} / {len(cases)}",
+            *_scores(_confusion(scored)),
+            "",
+            *_scores(total),
+        )
+    )
+    return Table(
+        f"{recipe}: does an error of the check foretell a stuck trial?",
+        (
+            Column("variant", prose=True),
+            Column("stuck"),
+            Column("errors"),
+            Column("precision"),
+            Column("recall"),
+            Column("others' threshold"),
+            Column("precision"),
+            Column("recall"),
+        ),
+        tuple(rows),
+    )
+
+
+def _confusion(scored: Sequence[tuple[_Checked, str]]) -> Confusion:
+    return confusion([Case(c.variant, float(bool(c.errors)), o == "stuck") for c, o in scored], 0.5)
+
+
+def _scores(counts: Confusion) -> tuple[str, str]:
+    def share(value: float | None, of: int) -> str:
+        return "-" if value is None else f"{percent(value)} of {of}"
+
+    return (
+        share(counts.precision, counts.hits + counts.false_alarms),
+        share(counts.recall, counts.hits + counts.misses),
+    )

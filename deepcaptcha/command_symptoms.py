@@ -1,0 +1,85 @@
+"""`python -m deepcaptcha symptoms`: what stuck trials showed, before and after."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .association import Association, associate
+from .diagnosis import diagnose
+from .errors import InputError
+from .ledger import read_ledger
+from .plan import binomial_interval
+from .report import Column, Table, interval_text, percent
+from .symptom_probes import PREDICTORS
+
+
+def symptoms(options: argparse.Namespace) -> int:
+    """Print P(symptom | stuck) and P(symptom | converged) of each declared predictor, and the
+    failures by mode."""
+    trials = read_ledger(Path(options.ledger)).trials
+    if not any(PREDICTORS in trial.probes for trial in trials):
+        raise InputError(
+            f"{options.ledger} holds no trials with symptoms; run `study --symptoms` first"
+        )
+    found = associate(trials)
+    modes = Counter(
+        diagnosis.symptom for trial in trials if (diagnosis := diagnose(trial)) is not None
+    )
+    missed = sum(modes.values())
+    if options.json:
+        record: dict[str, Any] = {
+            "trials": len(trials),
+            "predictors": [asdict(association) for association in found],
+            "modes": dict(modes),
+        }
+        print(json.dumps(record, indent=2))
+        return 0
+    _predictors_table(found).write(sys.stdout)
+    print()
+    Table(
+        f"Failures: {missed} of {len(trials)} trials",
+        (Column("mode", prose=True), Column("trials"), Column("share"), Column("95 % interval")),
+        tuple(
+            (
+                mode,
+                str(count),
+                percent(count / missed),
+                interval_text(binomial_interval(count, missed)),
+            )
+            for mode, count in modes.most_common()
+        ),
+    ).write(sys.stdout)
+    return 0
+
+
+def _predictors_table(found: tuple[Association, ...]) -> Table:
+    def share(counts: tuple[int, int]) -> str:
+        shown, of = counts
+        return f"{shown} / {of}"
+
+    return Table(
+        "Symptoms declared before the trials, and how the trials ended",
+        (
+            Column("symptom", prose=True),
+            Column("shown by stuck"),
+            Column("by converged"),
+            Column("p (Holm)"),
+            Column("least p"),
+        ),
+        tuple(
+            (
+                association.predictor.words,
+                share(association.stuck),
+                share(association.converged),
+                f"{association.p:.2g}",
+                f"{association.least_p:.2g}",
+            )
+            for association in found
+        ),
+    )

@@ -1,0 +1,135 @@
+"""Drawing for the HTML report: matplotlib, as SVG to stand inside the page.
+
+The same drawing gives the same bytes. Colours are the page's (CSS variables), so that a figure follows
+it into the dark and onto paper. One unit is one CSS pixel.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from .report import OUTCOMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+WIDTH = 340
+"""Of every figure: what a narrow phone shows unscaled."""
+
+FONT = 12
+
+INKS = {name: f"#0{i}0{i}0{i}" for i, name in enumerate(("ink", "muted", "line", *OUTCOMES), 1)}
+"""Placeholders that matplotlib takes for colours; the page's variables stand there in the end."""
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+def add_axes(figure: Figure, height: int, *, top: int, right: int = 12) -> Axes:
+    """Axes with a quiet grid, that leave `top` and `right` pixels of a figure `height` pixels high."""
+    left, bottom = 44, 36
+    axes = figure.add_axes(
+        (
+            left / WIDTH,
+            bottom / height,
+            (WIDTH - left - right) / WIDTH,
+            (height - top - bottom) / height,
+        )
+    )
+    axes.grid(axis="y", color=INKS["line"], linewidth=0.8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(INKS["muted"])
+    axes.tick_params(length=0, pad=6, labelcolor=INKS["muted"])
+    axes.set_axisbelow(True)
+    return axes
+
+
+def whole_ticks(axis: Axis) -> None:
+    """Ticks at whole numbers, about six."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+@contextmanager
+def _settings(key: str) -> Iterator[None]:
+    """Matplotlib's own defaults, whatever the user's are, and ours on top of them."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": key,  # identifiers of their own for every figure of a page
+                "font.size": FONT,
+                "text.color": INKS["ink"],
+                "text.parse_math": False,
+                "axes.facecolor": "none",
+            }
+        )
+        yield
+
+
+def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, text: str) -> str:
+    """What `draw` draws on a figure `height` pixels high, as an SVG element with a name and a
+    description. `key` is its own in the page; a `gid` of `is NAMES` becomes the class `NAMES`."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with _settings(key):
+        figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
+        FigureCanvasSVG(figure)
+        draw(figure)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return _inline(file.getvalue(), key, title, text)
+
+
+def _inline(drawn: str, key: str, title: str, text: str) -> str:
+    """A drawing as an element of a page: named for screen readers, as wide as its place, without
+    identifiers that a second figure would repeat."""
+    root = ElementTree.fromstring(drawn)
+    for name in ("width", "height"):
+        del root.attrib[name]
+    # The first definitions are a style sheet that would reach the whole page; the page has its own.
+    for tag in ("metadata", "defs"):
+        root.remove(root.find(f"{{{_SVG}}}{tag}"))  # type: ignore[arg-type]
+    used = set(re.findall(r"#(\w+)", " ".join(v for e in root.iter() for v in e.attrib.values())))
+    for element in root.iter():
+        element.text, element.tail = _squeezed(element.text), _squeezed(element.tail)
+        identity = element.attrib.pop("id", "")
+        if identity in used:
+            element.set("id", identity)
+        elif identity.startswith("is "):
+            element.set("class", identity.removeprefix("is "))
+        if "style" in element.attrib:
+            element.set("style", _page_style(element.attrib["style"]))
+        if "d" in element.attrib:
+            element.set("d", " ".join(element.attrib["d"].split()))
+    root.attrib |= {"role": "img", "aria-labelledby": f"{key}-title {key}-desc"}
+    for place, (tag, words) in enumerate((("title", title), ("desc", text))):
+        element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{key}-{tag}"})
+        element.text = words
+        root.insert(place, element)
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _page_style(style: str) -> str:
+    """The page's font and colours in place of matplotlib's."""
+    style = re.sub(r"font-family: [^;]*;? ?", "", style)
+    for name, ink in INKS.items():
+        style = style.replace(ink, f"var(--{name})")
+    return style
+
+
+def _squeezed(text: str | None) -> str | None:
+    return None if text is not None and not text.strip() else text

@@ -1,0 +1,128 @@
+"""The HTML report: one file that needs nothing else, with figures inside (extra `report`)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+from .ledger import read_ledger
+from .page_content import (
+    Evidence,
+    Row,
+    environment_lines,
+    opening,
+    reached,
+    rows_of_ledger,
+    rows_of_verdicts,
+    sections,
+    seeds_text,
+)
+from .report import failures_text
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
+
+    row: Row
+    key: str
+    figures: tuple[tuple[str, str, str], ...]
+
+
+def require_extra() -> None:
+    """InputError where Jinja2 or matplotlib is missing; imports neither."""
+    if not all(importlib.util.find_spec(name) for name in ("jinja2", "matplotlib")):
+        raise InputError(
+            "the HTML report needs Jinja2 and matplotlib: pip install 'deepcaptcha[report]'"
+        )
+
+
+def write_report(
+    path: Path,
+    ledger: Path,
+    made_by: str,
+    reported: Sequence[Evidence] | None = None,
+    notes: Iterable[str] = (),
+) -> tuple[Row, ...]:
+    """Write the report on a ledger, or on the verdicts `reported`, whose trials the ledger holds.
+
+    `made_by` is the command that makes it again, `notes` what its figures are worth. Raises InputError
+    for a missing extra, a ledger without the trials, or a path that cannot be written.
+    """
+    require_extra()
+    records = read_ledger(ledger)
+    if not records.trials:
+        raise InputError(f"the ledger {ledger} holds no trials; give a study's ledger folder")
+    rows = rows_of_ledger(records) if reported is None else rows_of_verdicts(reported, records)
+    page = render(rows, made_by, [*notes, *records.problems])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the report {path}: {error.strerror}") from None
+    return rows
+
+
+def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
+    """The page; the same rows and words give the same bytes."""
+    import jinja2
+
+    from .figures import chances_figure
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(zip=zip, failures=failures_text)
+    groups = []
+    for i, section in enumerate(sections(rows), 1):
+        panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section.rows, 1)]
+        groups.append((section, panels, chances_figure(section.rows, f"chance-{i}")))
+    page = environment.get_template("report.html.j2").render(
+        opening=opening(rows),
+        environment=environment_lines(rows),
+        groups=groups,
+        judged=any(row.verdicts for row in rows),
+        few=len(rows) <= 2,
+        made_by=made_by,
+        notes=list(notes),
+        seeds=seeds_text(rows),
+        version=importlib.metadata.version("deepcaptcha"),
+    )
+    return page.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _panel(row: Row, key: str) -> Panel:
+    from .figures import curves_figure, reached_figure, walk_figure
+
+    figures = [
+        (
+            "Learning curves",
+            f"{row.recipe['monitor']} by epoch, a line a seed",
+            curves_figure(row, f"{key}-curves"),
+        ),
+        (
+            "Epochs to target",
+            "share of trainings there (Kaplan-Meier)",
+            reached_figure(row, reached(row.trials), f"{key}-reached"),
+        ),
+    ]
+    for i, walk in enumerate(row.walks, 1):
+        words = "stuck" if walk.hypothesis == "stuck" else "converged"
+        figures.append(
+            (
+                f"Verdict: {walk.hypothesis}",
+                f"trials {words} against trials read",
+                walk_figure(row, walk, f"{key}-walk-{i}"),
+            )
+        )
+    return Panel(row, key, tuple(figures))

@@ -1,0 +1,14 @@
+"""Sphinx settings; `make docs` builds with warnings as errors."""
+
+from deepcaptcha import __version__
+
+project = "deepcaptcha"
+author = "the deepcaptcha developers"
+release = version = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"deepcaptcha {release}"
+nitpicky = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"

@@ -1,0 +1,106 @@
+"""Every example and every command of README and docs is run, at small size where it is long."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# file: (\S+)\n")
+
+# Arguments that make a long command short; of two equal options the last one counts.
+SMALLER = {
+    "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
+    "study": "--variants valid --seeds 1 --recipes sound-subset --jobs 1",
+}
+# Commands that end in something else than 0, which is what they are there to show.
+ENDS = {"check same": 1, "judge same": 1}
+# They work on what an earlier command of the page left; tests of their own give them that.
+ELSEWHERE = ("compare", "report", "symptoms")
+
+
+def blocks(page, language):
+    return [
+        "\n".join(line.removeprefix(indent) for line in text.splitlines()) + "\n"
+        for indent, found, text in BLOCK.findall(page.read_text())
+        if found == language
+    ]
+
+
+def commands():
+    found = {}
+    for page in PAGES:
+        for block in blocks(page, "console"):
+            for line in block.splitlines():
+                if line.startswith("$ "):
+                    found.setdefault(line[2:].split("#")[0].strip(), page.name)
+    return found
+
+
+def environment(*folders):
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *folders]))}
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make ")])
+def test_every_make_command_exists(command):
+    done = subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if c.startswith("python -m deepcaptcha ")]
+)
+def test_every_command_runs(command, tmp_path):
+    words = shlex.split(command)[3:]
+    if words[0] in ELSEWHERE:
+        assert "usage" in _run([*words, "--help"], tmp_path).stdout
+        return
+    done = _run([*words, *shlex.split(SMALLER.get(words[0], ""))], tmp_path)
+    assert done.returncode == ENDS.get(" ".join(words[:2]), 0), done.stderr
+    assert done.stdout
+
+
+def _run(words, folder):
+    if words[0] in ("study", "predict", "bisect") and "--help" not in words:
+        words = [*words, "--output", str(folder)]
+        words += ["--record", str(folder)] if "--record" in words else []
+    if words[0] == "judge":
+        words = [*words, "--ledger", str(folder)]
+    return subprocess.run(
+        [sys.executable, "-m", "deepcaptcha", *words],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p, "python")], ids=lambda page: page.stem
+)
+def test_every_python_example_runs(page, tmp_path):
+    """Blocks that name a file become that file; the others run one after another beside them, and
+    `pytest` runs the tests that the page has written."""
+    parts = [*blocks(page, "ini"), *blocks(page, "python")]
+    files = {name.group(1): text for text in parts if (name := FILE.match(text))}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    script = "\n".join(text for text in parts if not FILE.match(text))
+    run = {"cwd": tmp_path, "env": environment(tmp_path), "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", script], **run)
+    assert done.returncode == 0, done.stderr
+    if any(name.startswith("test_") for name in files):
+        done = subprocess.run([sys.executable, "-m", "pytest", "-n", "2"], **run)
+        assert done.returncode == 0, done.stdout
