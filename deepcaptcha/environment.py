@@ -42,7 +42,8 @@ def prepare() -> None:
         if wrong:
             raise InputError(
                 "TensorFlow was imported before its settings: start Python with "
-                f"{' '.join(wrong)}, or call deepcaptcha before importing tensorflow"
+                f"{' '.join(wrong)}, or call deepcaptcha before importing tensorflow; under pytest, set "
+                "the ini value convergence_single_thread = true"
             )
     os.environ.update(SETTINGS)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

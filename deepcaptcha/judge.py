@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,11 +25,13 @@ from .baseline import (
 from .diagnosis import symptom_lines
 from .errors import InputError
 from .ledger import Ledger, Records, read_ledger, trial_key
+from .marker import EXAMPLE, Declared
 from .plan import Plan, worst_expected_trials
 from .recipe import Recipe, target_text
+from .rehearsal import prepare_task
 from .report import failure_message, failures_text, summarise
 from .study import Task, forget_models, run_task
-from .trial import Factory, Trial
+from .trial import Callbacks, Factory, Trial
 from .verdict import (
     Budget,
     Claim,
@@ -83,7 +87,8 @@ class Judge:
     """Asks for verdicts within the suite's budget; what the `convergence` fixture gives a test.
 
     `first_seed` begins the judged stream; `again` is the command that repeats the test; `report`
-    receives the evidence, JSON-ready. `hypotheses` is how many verdicts the test has declared.
+    receives the evidence, JSON-ready. `hypotheses` is how many verdicts the test has declared,
+    `declared` whatever else its marker says; `test` names it in messages.
     """
 
     budget: Budget
@@ -93,6 +98,50 @@ class Judge:
     record: bool
     report: Callable[[dict[str, Any]], None]
     again: str
+    declared: Declared = field(default_factory=Declared)
+    test: str = ""
+    _asked: list[int] = field(default_factory=list)
+
+    def check(
+        self,
+        build: Factory,
+        *,
+        train: Any,
+        validation: Any,
+        recipe: Recipe | None = None,
+        callbacks: Callbacks | None = None,
+        version: str | None = None,
+        name: str | None = None,
+        baselines: Path | None = None,
+    ) -> None:
+        """Judge whether what `build()` returns trains on the given data, as the test's marker claims.
+
+        - `build`: no argument, a new Keras model each time, compiled; or not, and `recipe` names its
+          optimizer and loss.
+        - `train`, `validation`: pairs (x, y) of arrays, or of tuples or mappings of arrays; or
+          tf.data.Datasets, or functions that make them (see `pipelines.read_data`).
+        - `callbacks`: makes a list of new Keras callbacks for each trial.
+        - `version`: change it when code changes that no configuration shows (of a subclassed model, a
+          loss, a callback), so that `--convergence-reuse` takes no old trial for a new one.
+        - `name`: for people; the factory's own by default. `baselines`: as for `judge`.
+
+        Everything is tried once, with one batch, before the first trial. Fails the test like `judge`.
+        """
+        with self._answer():
+            claim = self.declared.claim
+            if claim is None:
+                raise InputError(f"the marker claims nothing; write {EXAMPLE}")
+            task = prepare_task(
+                build,
+                train,
+                validation,
+                declared=self.declared,
+                recipe=recipe,
+                callbacks=callbacks,
+                version=version,
+                name=name,
+            )
+            self._judge(task, claim, baselines)
 
     def judge(
         self,
@@ -109,30 +158,26 @@ class Judge:
         Fails the test with a message that reads on its own if any verdict is red, or if the baseline
         is missing (it is written then). With `record`, only the baseline is written.
         """
+        with self._answer():
+            self._judge(Task(name, build, recipe, 0, reuse_model), claim, baselines)
+
+    @contextmanager
+    def _answer(self) -> Iterator[None]:
+        logger = logging.getLogger("tensorflow")
+        level = logger.level
+        # A new model each trial means a new trace each trial; TensorFlow would warn of it.
+        logger.setLevel(logging.ERROR)
         try:
-            self._judge(build, recipe, claim, name, baselines, reuse_model)
+            yield
         except InputError as error:
-            _fail(str(error))
+            _fail(f"{self.test}: {error}" if self.test else str(error))
         finally:
+            logger.setLevel(level)
             forget_models()  # the next row has a model of its own
 
-    def _judge(
-        self,
-        build: Factory,
-        recipe: Recipe,
-        claim: Claim,
-        name: str,
-        baselines: Path | None,
-        reuse_model: bool,
-    ) -> None:
-        asked = (claim.kind != "mixed") + 2 * (baselines is not None)
-        if asked > self.hypotheses:
-            raise InputError(
-                f"{name} {recipe.name} asks for {asked} verdicts and its test declares "
-                f"{self.hypotheses}; mark it with pytest.mark.convergence(hypotheses={asked}), or the "
-                "suite's error rates do not hold"
-            )
-        task = Task(name, build, recipe, 0, reuse_model)
+    def _judge(self, task: Task, claim: Claim, baselines: Path | None) -> None:
+        name, recipe = task.name, task.recipe
+        self._count((claim.kind != "mixed") + 2 * (baselines is not None), f"{name} {recipe.name}")
         baseline = None
         if baselines is not None:
             baseline = None if self.record else read_baseline(baselines, name, recipe.name)
@@ -169,9 +214,21 @@ class Judge:
         chosen = [trials[index] for index in sorted(trials)]
         evidence = _evidence(name, recipe, claim, self.budget, verdicts, chosen, plans)
         evidence["environment"] = "" if baseline is None else environment_differences(baseline)
+        evidence["test"] = self.test
         self.report(evidence)
         if any(verdict.colour == "red" for verdict in verdicts):
             _fail(failure_message(evidence, self.again))
+
+    def _count(self, asked: int, what: str) -> None:
+        used = sum(self._asked)
+        if used + asked > self.hypotheses:
+            raise InputError(
+                f"{what} asks for {asked} verdicts and its test declares {self.hypotheses}"
+                + (f", of which {used} are used" if used else "")
+                + f"; mark it with pytest.mark.convergence(hypotheses={used + asked}), or the suite's "
+                "error rates do not hold"
+            )
+        self._asked.append(asked)
 
     def _write_baseline(self, task: Task, folder: Path) -> Path:
         chosen = seeds.take("baseline", TRIALS)
@@ -182,7 +239,8 @@ class Judge:
 def _fail(message: str) -> NoReturn:
     import pytest
 
-    pytest.fail(message, pytrace=False)
+    # Of whatever it is told after, the message says enough.
+    raise pytest.fail.Exception(message, pytrace=False) from None
 
 
 def _evidence(

@@ -5,22 +5,25 @@ Nothing here imports TensorFlow or SciPy before a test asks for a verdict.
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import environment, seeds
+from . import environment, seeds, settings
 from .errors import InputError
 
 if TYPE_CHECKING:
     from .judge import Judge
-    from .verdict import Budget
+    from .marker import Declared
 
-_PROPERTY = "convergence"
 _COUNT = pytest.StashKey[int]()
+_MISTAKE = pytest.StashKey[str]()
+_EVIDENCE = pytest.StashKey[list[dict[str, Any]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,47 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
-    parser.addini("convergence_alpha", "the suite's chance of a false red (0.05)", default="0.05")
-    parser.addini("convergence_beta", "the suite's chance of a false green (0.05)", default="0.05")
-    parser.addini(
-        "convergence_hypotheses",
-        "hypotheses that share the suite's rates; pins them whatever is collected",
-        default="",
-    )
-    parser.addini(
-        "convergence_ledger", "folder that keeps every trial (build/ledger)", default="build/ledger"
-    )
-    parser.addini("convergence_report", "file of an HTML report on the verdicts", default="")
-    group = parser.getgroup("convergence", "verdicts on training (deepcaptcha)")
-    group.addoption(
-        "--convergence-seed",
-        default="fixed",
-        metavar="SEED",
-        help="first seed of every verdict: 'fixed' (default, always the same), 'any' (a fresh one "
-        "for this run) or a number",
-    )
-    group.addoption(
-        "--convergence-hypotheses",
-        type=int,
-        metavar="N",
-        help="hypotheses that share the suite's error rates; default: all that were collected",
-    )
-    group.addoption("--convergence-ledger", metavar="DIR", help="folder that keeps every trial")
-    group.addoption(
-        "--convergence-report",
-        metavar="FILE",
-        help="write an HTML report on the verdicts (needs deepcaptcha[report])",
-    )
-    group.addoption(
-        "--convergence-reuse",
-        action="store_true",
-        help="take trials with the very same fingerprint from the ledger instead of training them",
-    )
-    group.addoption(
-        "--convergence-record",
-        action="store_true",
-        help="train and write the baselines instead of comparing with them",
-    )
+    settings.add_settings(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -84,16 +47,17 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "slow: training studies, minutes to hours",
         "integration: needs a browser, a cluster or other projects",
-        "convergence(hypotheses=1): a test that asks for so many verdicts on training",
+        "convergence(hypotheses=1, target, epochs, p_good, p_bad, kind='trains', "
+        "monitor='val_accuracy', mode='max', batch=32, chance): a test that asks for so many verdicts "
+        "on training, and what its factory is claimed to reach",
     ):
         config.addinivalue_line("markers", marker)
     try:
-        given = config.getoption("--convergence-seed")
         # A worker of xdist takes what its controller drew.
         drawn = getattr(config, "workerinput", {}).get("convergence_seed")
-        config.option.convergence_seed = _first_seed(given) if drawn is None else drawn
-        _rates(config)
-        if _path(config, "report") is not None:
+        config.option.convergence_seed = settings.first_seed(config) if drawn is None else drawn
+        settings.rates(config)
+        if settings.path(config, "report") is not None:
             from .page import require_extra
 
             require_extra()
@@ -102,93 +66,62 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Summary(config), "convergence-summary")
 
 
-def _path(config: pytest.Config, name: str) -> Path | None:
-    """The value of an option or ini value that is a path, from the root folder of the tests."""
-    given = config.getoption(f"--convergence-{name}") or config.getini(f"convergence_{name}")
-    return config.rootpath / given if given else None
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["convergence_seed"] = node.config.option.convergence_seed
 
 
-def _first_seed(text: str | int) -> int:
-    if text == "fixed":
-        return seeds.first_seed("pull-request")
-    if text == "any":
-        return seeds.first_seed("nightly")
-    try:
-        seed = int(text)
-    except ValueError:
-        seed = -1
-    if not 0 <= seed < 2**32 - 10_000:
-        raise InputError(
-            f"--convergence-seed is {text!r}; 'fixed', 'any' or a whole number below 2**32 is needed"
-        )
-    return seed
-
-
-def _rates(config: pytest.Config) -> tuple[float, float]:
-    rates = []
-    for name in ("convergence_alpha", "convergence_beta"):
-        text = config.getini(name)
-        try:
-            rate = float(text)
-        except ValueError:
-            rate = 0.0
-        if not 0 < rate < 1:
-            raise InputError(f"{name} is {text!r}; a number between 0 and 1 is needed")
-        rates.append(rate)
-    return rates[0], rates[1]
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count the hypotheses before anything is deselected."""
-    collected = sum(_hypotheses(item) for item in items)
-    declared = config.getoption("--convergence-hypotheses") or _pinned(config)
-    selected = config.getoption("lf", False) or config.args_source is pytest.Config.ArgsSource.ARGS
-    if declared is None and collected and selected:
-        raise pytest.UsageError(
+    """Read every marker and count the hypotheses before anything is deselected."""
+    try:
+        collected = sum(_declared(item).hypotheses for item in items if _marker(item) is not None)
+        config.stash[_COUNT] = _shared_among(config, collected)
+    except InputError as error:
+        if not hasattr(config, "workerinput"):
+            raise pytest.UsageError(str(error)) from None
+        # A worker of xdist cannot end the run; each of its verdicts says so instead.
+        config.stash[_MISTAKE] = str(error)
+
+
+def _shared_among(config: pytest.Config, collected: int) -> int:
+    declared = settings.pinned_hypotheses(config)
+    if declared is None and collected and _selects(config):
+        raise InputError(
             "only a part of the suite was collected, and its error rates are shared by all of it; pin "
             "their number: ini convergence_hypotheses = N, or --convergence-hypotheses N"
         )
     if declared is not None and declared < max(collected, 1):
-        raise pytest.UsageError(
+        raise InputError(
             f"{declared} hypotheses are declared, and {collected} were collected; "
             "their error rates would not add up to the suite's"
         )
-    config.stash[_COUNT] = declared or max(collected, 1)
+    return declared or max(collected, 1)
 
 
-def _pinned(config: pytest.Config) -> int | None:
-    text = config.getini("convergence_hypotheses")
-    if not text:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise pytest.UsageError(
-            f"convergence_hypotheses is {text!r}; a whole number of at least 1 is needed"
-        )
-    return int(text)
+def _selects(config: pytest.Config) -> bool:
+    source = pytest.Config.ArgsSource
+    below = config.invocation_params.dir.resolve() != config.rootpath.resolve()
+    return (
+        config.getoption("lf", False)
+        or config.args_source is source.ARGS
+        or (config.args_source is source.INVOCATION_DIR and below)
+    )
 
 
-def _hypotheses(item: pytest.Item) -> int:
-    marker = item.get_closest_marker("convergence")
-    if marker is None:
-        return 0
-    count = marker.kwargs.get("hypotheses", 1)
-    if marker.args or type(count) is not int or count < 1:
-        raise pytest.UsageError(
-            f"{item.nodeid}: write pytest.mark.convergence(hypotheses=N), N a whole number >= 1"
-        )
-    return count
+def _marker(item: pytest.Item) -> pytest.Mark | None:
+    return item.get_closest_marker("convergence")
 
 
-def _budget(config: pytest.Config) -> Budget:
-    from .verdict import Budget
+def _declared(item: pytest.Item) -> Declared:
+    from .marker import read_marker
 
-    return Budget(config.stash[_COUNT], *_rates(config))
+    marker = _marker(item)
+    assert marker is not None
+    try:
+        return read_marker(marker.args, marker.kwargs)
+    except InputError as error:
+        raise InputError(f"{item.nodeid}: {error}") from None
 
 
 @pytest.fixture(scope="session")
@@ -196,9 +129,9 @@ def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
     """Runs and records the trials of this process (`deepcaptcha.judge.Recorder`)."""
     from .judge import Recorder
 
-    folder = _path(pytestconfig, "ledger")
+    folder = settings.path(pytestconfig, "ledger")
     assert folder is not None  # it has a default
-    with Recorder(folder, reuse=pytestconfig.getoption("--convergence-reuse")) as recorder:
+    with Recorder(folder, reuse=settings.find(pytestconfig, "reuse")[0]) as recorder:
         yield recorder
 
 
@@ -206,11 +139,14 @@ def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
 def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Judge:
     """Asks for verdicts on training; see `deepcaptcha.judge.Judge`."""
     from .judge import Judge
+    from .verdict import Budget
+    from .verdict_words import verdict_properties
 
     config = request.config
     node = request.node
-    hypotheses = _hypotheses(node)
-    if not hypotheses:
+    if _MISTAKE in config.stash:
+        pytest.fail(config.stash[_MISTAKE], pytrace=False)
+    if _marker(node) is None:
         pytest.fail(
             "a test that uses the convergence fixture must carry pytest.mark.convergence, so that its "
             "verdicts are counted before any is deselected",
@@ -218,17 +154,37 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
         )
 
     def report(evidence: dict[str, Any]) -> None:
-        node.user_properties.append((_PROPERTY, evidence))
+        node.stash.setdefault(_EVIDENCE, []).append(evidence)
+        node.user_properties.extend(verdict_properties(evidence))  # JUnit's file has them
 
+    declared = _declared(node)
+    count = config.stash[_COUNT]
     return Judge(
-        budget=_budget(config),
-        hypotheses=hypotheses,
+        budget=Budget(count, *settings.rates(config)),
+        hypotheses=declared.hypotheses,
         first_seed=config.option.convergence_seed,
         recorder=convergence_recorder,
-        record=config.getoption("--convergence-record"),
+        record=settings.find(config, "record")[0],
         report=report,
-        again=f"pytest '{node.nodeid}' --convergence-hypotheses {config.stash[_COUNT]}",
+        again=f"pytest {shlex.quote(node.nodeid)} {settings.repeating_options(config, count)}",
+        declared=declared,
+        test=node.nodeid,
     )
+
+
+@pytest.fixture
+def contract(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Asserts what `deepcaptcha.contracts.parametrize_with_contracts` has chosen for this test."""
+    return partial(request.param.verify, lambda: request.getfixturevalue("convergence"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
+    """Hand the evidence to the summary; xdist sends a report's attributes along."""
+    report = yield
+    if report.when == "call" and (found := item.stash.get(_EVIDENCE, [])):
+        report.convergence = found
+    return report
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -236,8 +192,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     facts = environment.describe()
     versions = ", ".join(f"{name} {facts[name]}" for name in ("tensorflow", "keras", "numpy"))
-    count = config.getoption("--convergence-hypotheses")
-    shared = f" --convergence-hypotheses {count}" if count else ""
+    count = settings.find(config, "hypotheses")[0]
+    shared = f" {settings.repeating_options(config, count)}" if count else ""
     return [
         f"convergence: again with --convergence-seed {config.option.convergence_seed}{shared}; "
         f"{versions}, one thread a process, oneDNN on"
@@ -251,36 +207,43 @@ class _Summary:
         self.config = config
         self.reported: list[dict[str, Any]] = []
 
+    @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            for name, evidence in report.user_properties:
-                if name == _PROPERTY and isinstance(evidence, dict):
-                    self.reported.append(evidence)
+        found = getattr(report, "convergence", [])
+        self.reported.extend(found)
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if found and terminal is not None and self.config.option.verbose > 0:
+            from .verdict_words import verdict_line
+
+            for evidence in found:
+                terminal.write_line(verdict_line(evidence))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.reported:
+        if not self.reported or hasattr(self.config, "workerinput"):
             return
         from .report import summary_lines, verdict_table
 
-        terminalreporter.section("convergence")
-        verdict_table(self.reported).write(terminalreporter._tw._file)
+        table = verdict_table(self.reported)
         workers = getattr(self.config.option, "numprocesses", None) or 1
         nightly = self.config.option.convergence_seed >= seeds.STREAMS["nightly"].start
         notes = summary_lines(self.reported, workers, nightly)
-        for line in notes:
+        options = settings.repeating_options(self.config, self.reported[0]["hypotheses"])
+        again = f"--convergence-seed {self.config.option.convergence_seed} {options}"
+        lines = [*notes, f"Again: {again}"]
+        if (path := settings.path(self.config, "report")) is not None:
+            lines.append(self._write_report(path, again, notes))
+        if (job := os.environ.get("GITHUB_STEP_SUMMARY")) is not None:
+            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
+            lines += _append(Path(job), text)
+        terminalreporter.section("convergence")
+        table.write(terminalreporter._tw._file)
+        for line in lines:
             terminalreporter.write_line(line)
-        again = (
-            f"--convergence-seed {self.config.option.convergence_seed} "
-            f"--convergence-hypotheses {self.reported[0]['hypotheses']}"
-        )
-        terminalreporter.write_line(f"Again: {again}")
-        if (path := _path(self.config, "report")) is not None:
-            terminalreporter.write_line(self._write_report(path, again, notes))
 
     def _write_report(self, path: Path, again: str, notes: list[str]) -> str:
         from .page import write_report
 
-        ledger = _path(self.config, "ledger")
+        ledger = settings.path(self.config, "ledger")
         assert ledger is not None  # it has a default
         command = shlex.join(["pytest", *map(str, self.config.invocation_params.args)])
         try:
@@ -288,3 +251,13 @@ class _Summary:
         except InputError as error:
             return f"No report: {error}"
         return f"Report: {path}"
+
+
+def _append(path: Path, text: str) -> list[str]:
+    """Nothing, or why the text could not be added to the file: a summary is no reason to fail."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        return [f"No summary in {path}: {error.strerror}"]
+    return []

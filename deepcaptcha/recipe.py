@@ -5,12 +5,11 @@ Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from .data import Digits, digit_strips, load_mnist
 from .errors import InputError
+from .examples import Examples as Examples
 
 Scaling = Literal["raw", "unit"]
 Mode = Literal["max", "min"]
@@ -123,46 +123,6 @@ def target_text(recipe: Mapping[str, Any]) -> str:
     """The target of a recipe as `as_dict` gives it: `val_accuracy >= 0.9 within 5 epochs`."""
     sign = ">=" if recipe["mode"] == "max" else "<="
     return f"{recipe['monitor']} {sign} {recipe['target']:g} within {recipe['epochs']} epochs"
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """What a trial trains and validates on: arrays whose first axis counts examples.
-
-    Raises InputError for arrays that cannot belong together or hold no example.
-    """
-
-    x_train: NDArray[Any]
-    y_train: NDArray[Any]
-    x_validation: NDArray[Any]
-    y_validation: NDArray[Any]
-
-    def __post_init__(self) -> None:
-        for part in ("train", "validation"):
-            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
-            if not len(x) or len(x) != len(y):
-                raise InputError(
-                    f"{part} data: {len(x)} inputs and {len(y)} labels; equally many are needed, "
-                    "and at least one"
-                )
-        for kind, a, b in (
-            ("inputs", self.x_train, self.x_validation),
-            ("labels", self.y_train, self.y_validation),
-        ):
-            if a.shape[1:] != b.shape[1:]:
-                raise InputError(
-                    f"{kind}: an example has shape {a.shape[1:]} in training and {b.shape[1:]} in "
-                    "validation; one shape is needed"
-                )
-
-    @cached_property
-    def sha256(self) -> str:
-        """A hash of all four arrays: values, shapes and dtypes."""
-        digest = hashlib.sha256()
-        for array in (self.x_train, self.y_train, self.x_validation, self.y_validation):
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
 
 
 @lru_cache(maxsize=2)

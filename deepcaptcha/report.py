@@ -163,6 +163,13 @@ def failure_message(evidence: dict[str, Any], again: str) -> str:
     return "\n".join(lines)
 
 
+def claim_text(evidence: dict[str, Any]) -> str:
+    """The claim with its rates, such as `trains 0.95/0.5`."""
+    if evidence["p_good"] is None:
+        return str(evidence["claim"])
+    return f"{evidence['claim']} {evidence['p_good']:g}/{evidence['p_bad']:g}"
+
+
 def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
     """A row a factory and recipe, in order of recipe and name."""
     rows = []
@@ -170,14 +177,11 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
         claim, *others = evidence["verdicts"]
         summary = evidence["summary"]
         colour = "interval only" if evidence["claim"] == "mixed" else claim["colour"]
-        rates = ""
-        if claim["alpha"] is not None:
-            rates = f"{evidence['p_good']:g}/{evidence['p_bad']:g}"
         rows.append(
             (
                 evidence["name"],
                 evidence["recipe"],
-                f"{evidence['claim']} {rates}".strip(),
+                claim_text(evidence),
                 f"{claim['successes']}/{claim['trials']}",
                 interval_text(tuple(claim["interval"])),
                 colour,

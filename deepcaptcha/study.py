@@ -22,10 +22,11 @@ from pathlib import Path
 from . import environment
 from .errors import InputError
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
+from .pipelines import Data
 from .recipe import Recipe
 from .symptom_probes import SYMPTOMS
 from .training import Prepared
-from .trial import Factory, Trial, run_trial
+from .trial import Callbacks, Factory, Trial, run_trial
 
 TRIALS_PER_PROCESS = 24
 REUSING_TRIALS_PER_PROCESS = 240
@@ -44,7 +45,8 @@ class Task:
     """One trial to run: a name, a factory that pickles, a recipe and a seed.
 
     `reuse_model`: the factory's model depends on the seed alone, so a process may trace it once.
-    `symptoms`: measure them along the way.
+    `examples`, `callbacks` and `version` are those of `run_trial`. `symptoms`: measure them along
+    the way.
     """
 
     name: str
@@ -52,6 +54,9 @@ class Task:
     recipe: Recipe
     seed: int
     reuse_model: bool = False
+    examples: Data | None = None
+    callbacks: Callbacks | None = None
+    version: str | None = None
     symptoms: bool = False
 
 
@@ -67,6 +72,9 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
         task.recipe,
         task.seed,
         name=task.name,
+        examples=task.examples,
+        callbacks=task.callbacks,
+        version=task.version,
         recall=lambda identity: find_same(known, identity),
         traced=_traced if task.reuse_model else None,
         probes=SYMPTOMS if task.symptoms else (),

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .examples import Examples
 from .symptoms import Observed, Observer, first_not_finite, gradient_norms
 from .trial import Probe, Run
 
@@ -36,11 +38,13 @@ def predictors(run: Run) -> dict[str, float | None] | None:
     - `dead_units`: of the ReLU units of the layer with most of them, those no example activates;
     - `logit_movement`: median over examples of the largest change of a logit since step 0, in nats.
 
-    None at other steps; a value is None where the model does not show it.
+    None at other steps, and where the examples are no plain arrays; a value is None where the model
+    does not show it.
     """
-    if run.step not in STEPS or not _measurable(run):
+    arrays = _arrays(run)
+    if run.step not in STEPS or arrays is None or not _measurable(run):
         return None
-    x, y = run.examples.x_train[:EXAMPLES], run.examples.y_train[:EXAMPLES]
+    x, y = arrays[0][:EXAMPLES], arrays[1][:EXAMPLES]
     seen = _observer(run).observe(x, y)
     if run.step == 0:
         run.kept["first logits"] = seen.logits
@@ -62,7 +66,10 @@ def state_at_end(run: Run) -> dict[str, Any] | None:
     path = first_not_finite(run.model)
     if path is not None:
         return {"first_not_finite": path}
-    x, y = run.examples.x_train, run.examples.y_train
+    arrays = _arrays(run)
+    if arrays is None:
+        return None
+    x, y = arrays
     seen = _observer(run).observe(x, y)
     return {
         "first_not_finite": None if seen.finite else "outputs",
@@ -85,6 +92,14 @@ SYMPTOMS = (
     Probe(PREDICTORS, predictors, at=("start", "execution")),
     Probe(END, state_at_end, at=("end",)),
 )
+
+
+def _arrays(run: Run) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """(x, y) of all training examples, where each is one array in memory."""
+    if not isinstance(run.examples, Examples):
+        return None
+    x, y = run.examples.x_train, run.examples.y_train
+    return (x, y) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else None
 
 
 def _measurable(run: Run) -> bool:

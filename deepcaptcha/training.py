@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ import numpy as np
 from . import environment
 from .architecture import LOGITS
 from .errors import InputError
-from .recipe import Examples, Recipe
+from .examples import Examples, map_arrays
+from .pipelines import Data, Pipelines
+from .recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +47,7 @@ class Prepared:
             variable.assign(value)
 
 
-def prepare(model: keras.Model, recipe: Recipe, examples: Examples) -> Prepared:
+def prepare(model: keras.Model, recipe: Recipe, examples: Data) -> Prepared:
     """Compile `model` as the recipe says, unless it is compiled already, and watch it."""
     keras = environment.load_keras()
     if not model.compiled:
@@ -64,14 +66,17 @@ def _variables(model: keras.Model) -> list[Any]:
     return [variable for layer in model.layers for variable in layer.variables]
 
 
-def compile_model(model: keras.Model, recipe: Recipe, examples: Examples) -> None:
+def compile_model(model: keras.Model, recipe: Recipe, examples: Data) -> None:
     """Compile `model` as the recipe says; an output named `logits` has its loss taken from logits."""
     keras = environment.load_keras()
     loss: Any = recipe.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:
         loss = keras.losses.get({"class_name": _class_name(loss), "config": {"from_logits": True}})
-    metrics: list[Any] = ["accuracy"]
-    if examples.y_train.ndim == 3 and examples.y_train.shape[1] > 1:
+    metrics: list[Any] = []
+    if "crossentropy" in recipe.loss or "accuracy" in recipe.monitor:
+        metrics.append("accuracy")
+    _, y = examples.first
+    if getattr(y, "ndim", 0) == 3 and y.shape[1] > 1:
         metrics.append(string_accuracy)
     model.compile(
         optimizer=keras.optimizers.get(
@@ -90,19 +95,23 @@ def string_accuracy(y_true: Any, y_pred: Any) -> Any:
     return tf.cast(tf.reduce_all(right, axis=-1), tf.float32)
 
 
-def require_fit(model: keras.Model, examples: Examples) -> None:
+def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
     """InputError where the examples' shapes do not fit the model's single input and output."""
-    for what, model_shape, shape in (
-        ("input", getattr(model, "input_shape", None), examples.x_train.shape[1:]),
-        ("output", getattr(model, "output_shape", None), examples.y_train.shape[1:]),
+    for what, model_shape, batch in (
+        ("input", getattr(model, "input_shape", None), examples.first[0]),
+        ("output", getattr(model, "output_shape", None), examples.first[1]),
     ):
-        if not isinstance(model_shape, tuple) or not all(
-            isinstance(size, int | None) for size in model_shape
+        if not (
+            isinstance(batch, np.ndarray)
+            and isinstance(model_shape, tuple)
+            and all(isinstance(size, int | None) for size in model_shape)
         ):
             continue  # several inputs or outputs, or not built yet: Keras checks them
-        expected = model_shape[1:]
-        if what == "output" and len(shape) < len(expected):
-            continue  # labels as class numbers
+        expected, shape = model_shape[1:], batch.shape[1:]
+        if what == "output" and (
+            len(shape) < len(expected) or not _compares_outputs(model, recipe)
+        ):
+            continue  # labels as class numbers, or whatever a loss of its own reads
         if len(shape) != len(expected) or any(
             want not in (None, got) for want, got in zip(expected, shape, strict=True)
         ):
@@ -111,11 +120,34 @@ def require_fit(model: keras.Model, examples: Examples) -> None:
             )
 
 
+def _compares_outputs(model: keras.Model, recipe: Recipe) -> bool:
+    """Whether the loss is one of Keras' that reads labels of the outputs' shape."""
+    keras = environment.load_keras()
+    loss = model.loss if model.compiled else recipe.loss
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if _trains_itself(model) or loss is None or isinstance(loss, dict | list | tuple):
+        return False
+    kind = loss if hasattr(loss, "__name__") else type(loss)
+    return kind.__module__.startswith("keras.") and not any(
+        word in kind.__name__.lower() for word in ("sparse", "ctc")
+    )
+
+
+def _trains_itself(model: keras.Model) -> bool:
+    keras = environment.load_keras()
+    return any(
+        getattr(type(model), name) is not getattr(keras.Model, name)
+        for name in ("train_step", "compute_loss")
+    )
+
+
 def fit(
     prepared: Prepared,
     recipe: Recipe,
-    examples: Examples,
+    examples: Data,
     seed: int,
+    callbacks: Sequence[Any],
     after_execution: Callable[[int, Any], None],
     after_epoch: Callable[[int, dict[str, float]], None],
 ) -> None:
@@ -123,53 +155,69 @@ def fit(
 
     `after_execution(index of the last batch in its epoch, logs)` follows every
     `steps_per_execution` batches, `after_epoch(epoch, logs)` every epoch; both may set
-    `model.stop_training`.
+    `model.stop_training`. The user's `callbacks` are called before them.
     """
     keras = environment.load_keras()
+    training_data, validation_data = feed(examples, recipe.batch, seed)
     prepared.model.fit(
-        _training_batches(examples, recipe.batch, seed),
-        validation_data=_validation_batches(examples),
+        training_data,
+        validation_data=validation_data,
         epochs=recipe.epochs,
         shuffle=False,  # the data set shuffles itself
         verbose=0,
         callbacks=[
+            *callbacks,
             keras.callbacks.LambdaCallback(
                 on_epoch_begin=lambda epoch, logs: prepared.share.reset_state(),
                 on_train_batch_end=after_execution,
                 on_epoch_end=after_epoch,
-            )
+            ),
         ],
     )
 
 
+def feed(examples: Data, batch: int, seed: int) -> tuple[Any, Any]:
+    """The tf.data.Datasets that a trial trains and validates on."""
+    if isinstance(examples, Pipelines):
+        # Whatever building the model drew, the pipeline's own shuffles follow the seed alone.
+        environment.load_keras().utils.set_random_seed(seed)
+        made = examples.make_train(), examples.make_validation()
+        return _single_threaded(made[0]), _single_threaded(made[1])
+    return _training_batches(examples, batch, seed), _validation_batches(examples)
+
+
 @lru_cache(maxsize=2)
-def _tensors(examples: Examples) -> tuple[Any, Any, Any, Any]:
+def _tensors(examples: Examples) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """(x, y) to train on and to validate on, in memory."""
     tf = environment.load_tensorflow()
-    return (
-        tf.constant(examples.x_train),
-        tf.constant(examples.y_train),
-        tf.constant(examples.x_validation),
-        tf.constant(examples.y_validation),
+    train, validation = (
+        map_arrays(tf.constant, pair)
+        for pair in (
+            (examples.x_train, examples.y_train),
+            (examples.x_validation, examples.y_validation),
+        )
     )
+    return train, validation
 
 
 def _training_batches(examples: Examples, batch: int, seed: int) -> Any:
     tf = environment.load_tensorflow()
-    x, y, _, _ = _tensors(examples)
-    count = len(examples.x_train)
+    count = examples.n_train
     indices = tf.data.Dataset.range(count).shuffle(count, seed=seed).batch(batch)
-    return _single_threaded(
-        indices.map(lambda chosen: (tf.gather(x, chosen), tf.gather(y, chosen)))
-    )
+    return _gathered(_tensors(examples)[0], indices)
 
 
 @lru_cache(maxsize=2)
 def _validation_batches(examples: Examples) -> Any:
     tf = environment.load_tensorflow()
-    _, _, x, y = _tensors(examples)
-    indices = tf.data.Dataset.range(len(examples.x_validation)).batch(_VALIDATION_BATCH)
+    indices = tf.data.Dataset.range(examples.n_validation).batch(_VALIDATION_BATCH)
+    return _gathered(_tensors(examples)[1], indices)
+
+
+def _gathered(tensors: tuple[Any, Any], indices: Any) -> Any:
+    tf = environment.load_tensorflow()
     return _single_threaded(
-        indices.map(lambda chosen: (tf.gather(x, chosen), tf.gather(y, chosen)))
+        indices.map(lambda chosen: map_arrays(lambda tensor: tf.gather(tensor, chosen), tensors))
     )
 
 
@@ -179,17 +227,17 @@ def _single_threaded(dataset: Any) -> Any:
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
+    options.deterministic = True
     return dataset.with_options(options)
 
 
 def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
     """Have the training step report ZERO_GRADIENT_SHARE among its metrics.
 
-    It costs one backward pass through the loss alone. Models that override `train_step` are left as
-    they are.
+    It costs one backward pass through the loss alone. Models with a `train_step` or `compute_loss` of
+    their own are left as they are.
     """
-    keras = environment.load_keras()
-    if type(model).train_step is not keras.Model.train_step:
+    if _trains_itself(model):
         return
     compute = model.compute_metrics
 

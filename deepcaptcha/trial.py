@@ -5,8 +5,6 @@ A trial is a pure function of those three and the environment: two runs agree bi
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import pickle
 import time
@@ -19,18 +17,19 @@ from numpy.typing import NDArray
 
 from . import environment, frozen, training
 from .errors import InputError
-from .recipe import Examples, Recipe, load_examples
+from .examples import Examples
+from .identity import hash_weights, identify
+from .pipelines import Data
+from .recipe import Recipe, load_examples
 
 if TYPE_CHECKING:
     import keras
-
-PROTOCOL = 1
-"""Raised by hand whenever training itself changes, so that no old record passes for a new one."""
 
 Outcome = Literal["converged", "stuck", "slow", "diverged"]
 StopReason = Literal["target", "epochs", "frozen", "not finite"]
 Moment = Literal["start", "execution", "epoch", "end"]
 Factory = Callable[[], "keras.Model"]
+Callbacks = Callable[[], "Sequence[keras.callbacks.Callback]"]
 
 STUCK_SHARE = 0.25
 """A run that misses its target is stuck if it never got this share of the way from chance to it."""
@@ -103,7 +102,7 @@ class Run:
     leave what it traced, for later trials of the same traced model."""
 
     model: keras.Model
-    examples: Examples
+    examples: Data
     recipe: Recipe
     kept: dict[str, Any]
     step: int = 0
@@ -117,7 +116,7 @@ class Run:
     @property
     def steps_per_epoch(self) -> int:
         """Batches an epoch, the last one possibly smaller."""
-        return math.ceil(len(self.examples.x_train) / self.recipe.batch)
+        return self.examples.steps(self.recipe.batch)
 
 
 def run_trial(
@@ -126,7 +125,9 @@ def run_trial(
     seed: int,
     *,
     name: str | None = None,
-    examples: Examples | None = None,
+    examples: Data | None = None,
+    callbacks: Callbacks | None = None,
+    version: str | None = None,
     probes: Sequence[Probe] = (),
     stop_when_frozen: bool = True,
     recall: Callable[[Mapping[str, Any]], Trial | None] = lambda identity: None,
@@ -136,26 +137,20 @@ def run_trial(
 
     `build` returns a new Keras model; an uncompiled one is compiled as the recipe says. `seed`
     (0 .. 2**32 - 1) fixes the weights and the order of the examples. `examples` stand in for the
-    recipe's digits. `stop_when_frozen=False` trains a proved-frozen run to its end all the same.
+    recipe's digits. `callbacks()` makes new Keras callbacks for the trial, which then gets no proof:
+    they may change what the proof relies on. `version` joins the identity, for code that no
+    configuration shows. `stop_when_frozen=False` trains a proved-frozen run to its end all the same.
     `recall(identity)` may answer with an earlier record of the very same trial, which is returned.
     `traced` keeps compiled models between trials of one picklable factory and recipe, which saves
     tracing them again; only for factories whose model depends on nothing but the seed.
 
     Raises InputError for a factory that returns no model, or data that does not fit the model.
     """
-    keras = environment.load_keras()
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
     examples = load_examples(recipe) if examples is None else examples
     started = time.perf_counter()
-    # Automatic names start again from one, so that the same factory has the same configuration each
-    # time; and models of earlier trials, caught in reference cycles, are freed.
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    model = require_model(build)
-    training.require_fit(model, examples)
-    if not model.built:
-        model(examples.x_train[:1])  # its weights are drawn here, from the seed
+    model = new_model(build, recipe, examples, seed)
     key = None if traced is None else pickle.dumps((build, recipe))
     if traced is not None and key in traced:
         prepared = traced[key]
@@ -164,11 +159,12 @@ def run_trial(
         prepared = training.prepare(model, recipe, examples)
         if traced is not None and key is not None:
             traced[key] = prepared
-    identity = identify(prepared.model, recipe, seed, examples)
+    called = () if callbacks is None else tuple(callbacks())
+    identity = identify(prepared.model, recipe, seed, examples, called, version)
     if (known := recall(identity)) is not None:
         return known
     run = Run(prepared.model, examples, recipe, prepared.kept)
-    _fit(run, prepared, seed, probes, stop_when_frozen)
+    _fit(run, prepared, seed, called, probes, stop_when_frozen)
     epochs_to_target = len(run.epochs) if run.converged else None
     return Trial(
         name=name or str(getattr(build, "__name__", type(build).__name__)),
@@ -181,10 +177,24 @@ def run_trial(
         frozen_at_step=run.frozen_at_step,
         epochs=tuple(run.epochs),
         seconds=round(time.perf_counter() - started, 3),
-        weights_sha256=_hash_weights(prepared.model.get_weights()),
+        weights_sha256=hash_weights(prepared.model.get_weights()),
         identity=identity,
         probes=run.measured,
     )
+
+
+def new_model(build: Factory, recipe: Recipe, examples: Data, seed: int) -> keras.Model:
+    """A trial's model, its weights drawn from the seed, fit for the examples."""
+    keras = environment.load_keras()
+    # Automatic names start again from one, so that the same factory has the same configuration each
+    # time; and models of earlier trials, caught in reference cycles, are freed.
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = require_model(build)
+    training.require_fit(model, recipe, examples)
+    if not model.built:
+        model(examples.first[0])  # its weights are drawn here, from the seed
+    return model
 
 
 def require_model(build: Factory) -> keras.Model:
@@ -200,38 +210,11 @@ def require_model(build: Factory) -> keras.Model:
     return model
 
 
-def identify(model: keras.Model, recipe: Recipe, seed: int, examples: Examples) -> dict[str, Any]:
-    """What makes a trial the very same trial, JSON-ready: the model's configuration and compile
-    settings, its initial weights, recipe, data, seed, environment and protocol."""
-    try:
-        structure = model.to_json()
-    except (NotImplementedError, TypeError, ValueError):  # code of its own, without a configuration
-        parts = [model, *model.layers]
-        structure = repr([(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts])
-    settings = json.dumps(model.get_compile_config(), sort_keys=True, default=repr)
-    return {
-        "factory": hashlib.sha256(f"{structure}{settings}".encode()).hexdigest(),
-        "shapes": [list(weight.shape) for weight in model.get_weights()],
-        "initial_weights": _hash_weights(model.get_weights()),
-        "recipe": recipe.as_dict(),
-        "data": examples.sha256,
-        "seed": seed,
-        "environment": environment.describe(),
-        "protocol": PROTOCOL,
-    }
-
-
-def _config(part: Any) -> Any:
-    try:
-        return part.get_config()
-    except NotImplementedError:
-        return None
-
-
 def _fit(
     run: Run,
     prepared: training.Prepared,
     seed: int,
+    callbacks: Sequence[Any],
     probes: Sequence[Probe],
     stop_when_frozen: bool,
 ) -> None:
@@ -239,7 +222,13 @@ def _fit(
     model, examples = run.model, run.examples
     latest = model.get_weights()
     at_epoch_start = latest
-    provable = frozen.refusal(model) is None
+    arrays = None if callbacks or not isinstance(examples, Examples) else examples
+    provable = (
+        arrays is not None
+        and isinstance(arrays.x_train, np.ndarray)
+        and isinstance(arrays.y_train, np.ndarray)
+        and frozen.refusal(model) is None
+    )
     # A training metric of the epoch still counts what came before the proof; only a validation metric
     # is the same now as at the end of every later epoch.
     may_stop = run.recipe.monitor.startswith("val_")
@@ -260,17 +249,18 @@ def _fit(
         if not all(np.isfinite(weight).all() for weight in latest):
             # No later step can make such a weight finite again.
             run.finite = False
-            if may_stop:
+            if may_stop and not callbacks:
                 run.stop_reason = "not finite"
                 model.stop_training = True
         elif (
-            provable
+            arrays is not None
+            and provable
             and run.frozen_at_step is None
             and run.step >= attempt_from
             and _equal(before, latest)
         ):
             attempt_from = (len(run.epochs) + 1) * run.steps_per_epoch
-            if frozen.is_frozen(model, examples.x_train, examples.y_train):
+            if frozen.is_frozen(model, arrays.x_train, arrays.y_train):
                 run.frozen_at_step = run.step
                 if may_stop and stop_when_frozen:
                     run.stop_reason = "frozen"
@@ -296,7 +286,7 @@ def _fit(
             model.stop_training = True
 
     measure("start")
-    training.fit(prepared, run.recipe, examples, seed, after_execution, after_epoch)
+    training.fit(prepared, run.recipe, examples, seed, callbacks, after_execution, after_epoch)
     measure("end")
 
 
@@ -321,6 +311,8 @@ def _chance(run: Run) -> float | None:
     if run.recipe.chance is not None or "accuracy" not in run.recipe.monitor:
         return run.recipe.chance
     labels = run.examples.y_validation
+    if not isinstance(labels, np.ndarray):
+        return None  # several outputs, and no telling which is monitored
     if labels.ndim > 1 and labels.shape[-1] > 1 and (labels.sum(axis=-1) == 1).all():  # one-hot
         labels = labels.argmax(axis=-1)
     return float(np.unique(labels, return_counts=True)[1].max() / labels.size)
@@ -334,11 +326,3 @@ def _finite(value: Any) -> float | None:
 
 def _equal(a: list[NDArray[Any]], b: list[NDArray[Any]]) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def _hash_weights(weights: list[NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for weight in weights:
-        digest.update(f"{weight.dtype}{weight.shape}".encode())
-        digest.update(np.ascontiguousarray(weight).data)
-    return digest.hexdigest()

@@ -109,10 +109,66 @@ def test_a_pinned_number_holds_whatever_is_selected(project):
     assert "7 hypotheses share the suite's rates" in result.stdout.str()
 
 
-def test_a_marker_must_say_what_it_counts(project):
-    project.makepyfile(test_it=PROJECT.replace("mark.convergence\n", "mark.convergence(2)\n"))
+@pytest.mark.parametrize(
+    ("marker", "words"),
+    [
+        ("2", "write pytest.mark.convergence(hypotheses=N)"),
+        ("target=1.5, epochs=1, p_good=0.9, p_bad=0.2", "target is 1.5; an accuracy lies above 0"),
+        (
+            "target=0.5, epochs=1, p_good=0.2, p_bad=0.9",
+            "needs 0 < p_bad < p_good < 1, not p_bad 0.9",
+        ),
+    ],
+)
+def test_a_wrong_marker_is_one_clear_line_that_names_its_test(project, marker, words):
+    project.makepyfile(
+        test_it=PROJECT.replace("mark.convergence\n", f"mark.convergence({marker})\n")
+    )
     result = run(project, "--collect-only")
-    assert "write pytest.mark.convergence(hypotheses=N)" in result.stderr.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in result.stderr.lines if words in line]
+    assert "test_it.py::test_four_steps_teach_nothing[trains]: " in line
+    assert "Traceback" not in result.stderr.str()
+
+
+@pytest.mark.integration
+def test_a_wrong_marker_fails_every_verdict_of_two_workers(project):
+    project.makepyfile(test_it=PROJECT.replace("mark.convergence\n", "mark.convergence(2)\n"))
+    result = run(project, "-n", "2")
+    result.assert_outcomes(errors=2)
+    text = result.stdout.str()
+    assert text.count("nothing[trains]: write pytest.mark.convergence(hypotheses=N)") >= 2
+    assert "INTERNALERROR" not in text
+    assert not (project.path / "build").exists()
+
+
+def test_every_option_has_an_ini_twin_and_counts_more(project):
+    project.makeini(
+        INI + "convergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_alpha = 0.2\n"
+        "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_reuse = true\n"
+        "convergence_record = true\n"
+    )
+    project.makeconftest(
+        """
+        from deepcaptcha import settings
+
+        def pytest_sessionstart(session):
+            print("SETTINGS", [settings.find(session.config, s.name)[0] for s in settings.SETTINGS])
+        """
+    )
+    text = run(project, "--collect-only", "-s").stdout.str()
+    assert "SETTINGS [7, '9', '0.2', '0.1', 'kept', '', True, True]" in text
+    assert "again with --convergence-seed 7 --convergence-hypotheses 9" in text
+    given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
+    text = run(project, "--collect-only", "-s", *given).stdout.str()
+    assert "SETTINGS [8, '9', '0.3', '0.1', 'other', '', True, True]" in text
+    assert "--convergence-seed 8 --convergence-hypotheses 9 --convergence-alpha 0.3" in text
+
+
+def test_the_markers_are_registered(project):
+    text = run(project, "--markers").stdout.str()
+    for name in ("convergence(hypotheses=1, target", "slow:", "integration:"):
+        assert f"@pytest.mark.{name}" in text
 
 
 def test_an_unmarked_test_is_refused_before_any_training(project):
@@ -131,6 +187,8 @@ def test_an_unmarked_test_is_refused_before_any_training(project):
         (["--lf"], "pin their number: ini convergence_hypotheses"),
         (["-o", "convergence_hypotheses=no"], "convergence_hypotheses is 'no'; a whole number"),
         (["-o", "convergence_alpha=5"], "convergence_alpha is '5'; a number between 0 and 1"),
+        (["--convergence-beta", "no"], "--convergence-beta is 'no'; a number between 0 and 1"),
+        (["--convergence-hypotheses", "0"], "--convergence-hypotheses is '0'; a whole number"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(project, arguments, words):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcaptcha import RECIPES, Examples, InputError, load_mnist
+from deepcaptcha import RECIPES, InputError, load_mnist
 from deepcaptcha.data import Digits
 from deepcaptcha.recipe import find_recipe, load_examples
 
@@ -106,27 +106,6 @@ def test_meeting_a_target_has_a_direction(value, target):
     least = replace(RAW, target=target, monitor="val_loss", mode="min")
     assert least.meets_target(value) == (value <= target)
     assert not least.meets_target(float("nan"))
-
-
-def test_examples_that_do_not_belong_together_are_refused():
-    x, y = np.zeros((4, 2)), np.zeros((4, 1))
-    with pytest.raises(InputError, match="train data: 4 inputs and 3 labels"):
-        Examples(x, y[:3], x, y)
-    with pytest.raises(InputError, match="validation data: 0 inputs"):
-        Examples(x, y, x[:0], y[:0])
-    with pytest.raises(InputError, match=r"inputs: an example has shape \(2,\) in training and"):
-        Examples(x, y, np.zeros((4, 3)), y)
-
-
-def test_a_hash_knows_values_shapes_and_types():
-    x, y = np.arange(8.0).reshape(4, 2), np.zeros((4, 1))
-    hashes = {
-        Examples(x, y, x, y).sha256,
-        Examples(x + 1, y, x, y).sha256,
-        Examples(x.astype("float32"), y, x.astype("float32"), y).sha256,
-        Examples(x.reshape(4, 2, 1), y, x.reshape(4, 2, 1), y).sha256,
-    }
-    assert len(hashes) == 4
 
 
 def test_digits_unpack():

@@ -1,0 +1,186 @@
+"""The plugin in other people's projects, each run as a process of its own."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from deepcaptcha.contracts import CONTRACTS
+from deepcaptcha.ledger import read_ledger, trial_key
+
+HERE = Path(__file__).parent / "projects"
+INI = "[pytest]\nconvergence_single_thread = true\n"
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    """A function that makes a project of one of the modules, beside the factories."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+    def make(name, ini=""):
+        pytester.makeini(INI + ini)
+        for source, target in (("factories", "factories"), (name, f"test_{name}")):
+            (pytester.path / f"{target}.py").write_text((HERE / f"{source}.py").read_text())
+        return pytester
+
+    return make
+
+
+def run(pytester, *arguments):
+    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments)
+
+
+def verdicts(text):
+    """The lines of verdicts, but for their seconds, sorted."""
+    return sorted(re.findall(r"^(convergence: .* \d+-\d+ %\)); \d+ s$", text, re.MULTILINE))
+
+
+def test_six_factories_pass_fail_and_are_known_to_fail(project, monkeypatch):
+    pytester = project("verdicts")
+    found = []
+    for workers in ("0", "2"):
+        folder = pytester.path / f"with-{workers}"
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
+        folder.mkdir()
+        arguments = [f"--convergence-ledger={folder}", f"--junitxml={folder / 'junit.xml'}"]
+        result = run(pytester, "-n", workers, "-v", *arguments)
+        result.assert_outcomes(passed=6, failed=6, xfailed=6)
+        trials = {trial_key(t): t.weights_sha256 for t in read_ledger(folder).trials}
+        found.append((verdicts(result.stdout.str()), trials))
+    assert found[0] == found[1]
+    lines, _ = found[0]
+    assert len(lines) == 18
+    # Three successes of three decide at 0.95 / 0.1 within 0.05 / 18, as do two failures of two: their
+    # chances are 0.1 ** 3 = 0.001 and 0.05 ** 2 = 0.0025, below 0.0027.
+    green = [line for line in lines if ": green, 3 of 3 (95 % interval 29-100 %)" in line]
+    red = [line for line in lines if ": red, 0 of 2 (95 % interval 0-85 %)" in line]
+    assert (len(green), len(red)) == (6, 12)
+    text = " ".join(result.stdout.str().split())
+    for words in (
+        "build_regression under 192 examples is claimed 'trains' in at least 95 % of trainings; 0 of 2",
+        "The target, val_loss <= 0.02 within 1 epochs, was missed: stuck 2.",
+        "2 of 2 that missed the target are frozen: no weight changed in epoch 1",
+        "pytest test_verdicts.py::test_regression_without_a_rate --convergence-hypotheses 18 "
+        "--convergence-seed 2000000",
+        "18 hypotheses share the suite's rates",
+        "42 trials took",
+    ):
+        assert words in text
+    assert "retracing" not in text
+    check_junit(folder / "junit.xml")
+    summary = (folder / "summary.md").read_text()
+    assert summary.count("\n| build_") == 18
+    assert summary.count("## Verdicts") == 1
+    assert "- Again: --convergence-seed 2000000 --convergence-hypotheses 18" in summary
+
+
+def check_junit(path):
+    cases = {case.get("name"): case for case in ElementTree.parse(path).iter("testcase")}
+    properties = {
+        name: {p.get("name"): p.get("value") for p in case.iter("property")}
+        for name, case in cases.items()
+    }
+    lstm = properties["test_lstm"]
+    assert lstm["convergence.factory"] == "build_lstm"
+    assert lstm["convergence.target"] == "val_accuracy >= 0.9 within 6 epochs"
+    assert (lstm["convergence.verdict"], lstm["convergence.trials"]) == ("green", "3")
+    known = properties["test_known_regression"]
+    assert known["convergence.claim"] == "trains 0.95/0.1"
+    assert known["convergence.failed_seeds"] == "2000000 2000001"
+    assert not any(
+        value.startswith("{") for found in properties.values() for value in found.values()
+    )
+
+
+GREEN = "convergence: build_mlp trains 0.95/0.1: green, "
+RED = "convergence: still trains 0.95/0.1: red, 0 of "
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-n", "2", "--dist", "worksteal"], ["-n", "2", "--dist", "loadgroup"]],
+    ids=" ".join,
+)
+def test_ways_to_distribute(project, arguments):
+    result = run(project("tiny"), "-v", *arguments)
+    result.assert_outcomes(passed=1, failed=1)
+    red, green = sorted(verdicts(result.stdout.str()), reverse=True)
+    assert red.startswith(RED)
+    assert green.startswith(GREEN)
+
+
+def test_ways_to_select(project):
+    """The failing test comes first, and its number of verdicts is pinned."""
+    pytester = project("tiny", "convergence_hypotheses = 2\n")
+    result = run(pytester, "--collect-only", "-q")
+    assert "2 tests collected" in result.stdout.str()
+    assert not (pytester.path / "build").exists()
+    result = run(pytester, "-x", "-v")
+    result.assert_outcomes(failed=1)
+    assert len(verdicts(result.stdout.str())) == 1
+    trained = read_ledger(pytester.path / "build" / "ledger").trials
+    assert {trial.name for trial in trained} == {"still"}
+    result = run(pytester, "--lf", "-v", "--convergence-reuse")
+    result.assert_outcomes(failed=1)
+    assert verdicts(result.stdout.str())[0].startswith(RED)
+    assert read_ledger(pytester.path / "build" / "ledger").trials == trained  # none trained again
+    result = run(pytester, "-p", "no:cacheprovider", "-v", "-k", "test_trains")
+    result.assert_outcomes(passed=1, deselected=1)
+    assert verdicts(result.stdout.str())[0].startswith(GREEN)
+
+
+def test_the_seed_that_got_stuck_comes_again_alone_and_first(project):
+    pytester = project("tiny")
+    result = run(pytester, "-k", "does_not")
+    (command,) = re.findall(r"One of them again: pytest (.*)", result.stdout.str())
+    assert command.startswith("test_tiny.py::test_does_not --convergence-hypotheses 2 ")
+    before = read_ledger(pytester.path / "build" / "ledger").trials
+    result = run(pytester, *command.split(), "--convergence-ledger", "again")
+    result.assert_outcomes(failed=1)
+    first = read_ledger(pytester.path / "again").trials[0]
+    assert [t.weights_sha256 for t in before if t.seed == first.seed] == [first.weights_sha256]
+
+
+def test_bad_input_names_its_test_and_trains_nothing(project):
+    pytester = project("tiny")
+    path = pytester.path / "test_tiny.py"
+    path.write_text(path.read_text().replace("train=points(0)", "train=None"))
+    result = run(pytester)
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    assert "test_tiny.py::test_trains: train is None; a pair (x, y) of arrays" in text
+    assert "Traceback" not in text
+    assert "During handling" not in text
+    assert not (pytester.path / "build").exists()
+
+
+def test_two_checks_need_two_verdicts(project):
+    pytester = project("tiny")
+    path = pytester.path / "test_tiny.py"
+    line = "    convergence.check(build_mlp, train=points(0), validation=points(1))\n"
+    path.write_text(path.read_text().replace(line, 2 * line))
+    result = run(pytester, "-k", "test_trains")
+    result.assert_outcomes(failed=1, deselected=1)
+    assert "and its test declares 1, of which 1 are used; mark it with" in result.stdout.str()
+
+
+def test_contracts(project):
+    pytester = project("contracts")
+    result = run(pytester, "--collect-only", "-q")
+    for name in CONTRACTS:
+        identifier = f"test_contracts.py::test_factories[build_mlp-{name.replace(' ', '_')}]"
+        assert identifier in result.stdout.str()
+    result = run(pytester, "-v", "-rs")
+    result.assert_outcomes(passed=14, failed=1, skipped=5, xfailed=1)
+    text = result.stdout.str()
+    assert "build_subclassed, parameter count: the model has 82 parameters; 81 are declared" in text
+    assert "Own is subclassed: its layers have no shape until they are called" in text
+    assert "SKIPPED [2]" in text
+    assert "no claim is declared" in text
+    assert "During handling" not in text
+    assert "1 hypotheses share the suite's rates" in text
+    result = run(pytester, "-k", "build_mlp and save_and_load")
+    result.assert_outcomes(passed=1, deselected=20)
