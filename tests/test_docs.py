@@ -29,6 +29,25 @@ ENDS = {"check same": 1, "judge same": 1}
 ELSEWHERE = ("compare", "report", "symptoms")
 
 
+# What the README's four lines leave to the reader: a model and data.
+OWN = """
+import keras, numpy as np, pytest
+
+draw = np.random.default_rng(0)
+y = draw.integers(2, size=400)
+x = (4 * y[:, None] + draw.standard_normal((400, 2))).astype("float32")
+x_validation, y_validation = x[300:], y[300:]
+
+def build_model():
+    layers = [keras.Input((2,)), keras.layers.Dense(2, activation="softmax")]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+"""
+INI = "[pytest]\nconvergence_single_thread = true\n"
+
+
 def blocks(page, language):
     return [
         "\n".join(line.removeprefix(indent) for line in text.splitlines()) + "\n"
@@ -94,7 +113,11 @@ def test_every_python_example_runs(page, tmp_path):
     """Blocks that name a file become that file; the others run one after another beside them, and
     `pytest` runs the tests that the page has written."""
     parts = [*blocks(page, "ini"), *blocks(page, "python")]
+    marked = [text for text in parts if text.startswith("@pytest.mark")]
+    parts = [text for text in parts if text not in marked]
     files = {name.group(1): text for text in parts if (name := FILE.match(text))}
+    if marked:
+        files |= {"test_own.py": OWN + "".join(marked), "pytest.ini": INI}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     script = "\n".join(text for text in parts if not FILE.match(text))
