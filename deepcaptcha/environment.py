@@ -94,6 +94,20 @@ def load_keras() -> Any:
     return keras
 
 
+def running_tensorflow() -> Any:
+    """The tensorflow module as this process runs it, whatever its settings; loaded as for trials where
+    it is not yet. For looking at a model, whose last bits do not matter."""
+    return sys.modules["tensorflow"] if "tensorflow" in sys.modules else load_tensorflow()
+
+
+def running_keras() -> Any:
+    """The keras module, as `running_tensorflow` gives its backend."""
+    running_tensorflow()
+    import keras
+
+    return keras
+
+
 @cache
 def describe() -> dict[str, Any]:
     """Whatever around a trial may change its rounding, JSON-ready; does not import TensorFlow."""

@@ -55,8 +55,8 @@ def check(
 
     Raises InputError for a model that is not compiled, or no examples.
     """
-    keras = environment.load_keras()
-    tf = environment.load_tensorflow()
+    keras = environment.running_keras()
+    tf = environment.running_tensorflow()
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise InputError("the model is not compiled; compile it with its loss and optimizer first")
     x, y = tf.nest.map_structure(np.asarray, (x, y))
@@ -79,7 +79,7 @@ def check(
 
 
 def _data(model: keras.Model, x: Any, y: Any, validation: Any) -> list[Finding]:
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
     held = None if validation is None else tf.nest.flatten(validation[0])
     return data_findings(
@@ -92,7 +92,7 @@ def _data(model: keras.Model, x: Any, y: Any, validation: Any) -> list[Finding]:
 
 
 def _try_steps(model: keras.Model, x: Any, y: Any) -> list[Finding]:
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
     draw = np.random.default_rng(0)
     count = len(tf.nest.flatten(x)[0])
     chosen = draw.permutation(count)[:_EXAMPLES]
@@ -251,7 +251,7 @@ def _untouched(model: keras.Model, untouched: list[Any]) -> list[Finding]:
 def _one_batch(
     steps: ThrowawaySteps, observer: Observer, order: NDArray[Any], x: Any, y: Any
 ) -> list[Finding]:
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
     rows = order[0]
     batch_x, batch_y = tf.nest.map_structure(lambda a: a[rows], (x, y))
     first = observer.observe(batch_x, batch_y).loss

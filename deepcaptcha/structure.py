@@ -73,7 +73,7 @@ def weight_findings(model: keras.Model) -> list[Finding]:
 
 
 def _learning_rates(model: keras.Model) -> list[float]:
-    keras = environment.load_keras()
+    keras = environment.running_keras()
     rate = model.optimizer._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return [float(rate(step)) for step in range(STEPS)]
@@ -162,7 +162,7 @@ def _range(model: keras.Model, head: Head, y: Any) -> list[Finding]:
     }
     if head.kind not in ranges or loss_and_logits(model)[0] in _CROSS_ENTROPIES:
         return []
-    targets = environment.load_tensorflow().nest.flatten(y)[0]
+    targets = environment.running_tensorflow().nest.flatten(y)[0]
     low, high = ranges[head.kind]
     outside = float(((targets < low) | (targets > high)).mean())
     if not outside:
@@ -181,7 +181,7 @@ def _range(model: keras.Model, head: Head, y: Any) -> list[Finding]:
 
 def loss_and_logits(model: keras.Model) -> tuple[str | None, bool]:
     """The single loss' name in snake case and whether it takes logits; (None, False) for several."""
-    keras = environment.load_keras()
+    keras = environment.running_keras()
     if isinstance(model.loss, str):
         model_loss = keras.losses.get(model.loss)
         return getattr(model_loss, "__name__", str(model.loss)), False

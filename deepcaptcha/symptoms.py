@@ -69,7 +69,7 @@ class Observer:
     """
 
     def __init__(self, model: keras.Model, *, training: bool) -> None:
-        tf = environment.load_tensorflow()
+        tf = environment.running_tensorflow()
         self.model = model
         self.head = Head(None)
         self._relu_layers: list[str] = []
@@ -117,7 +117,7 @@ class Observer:
         )
 
     def _traced(self, x: Any, y: Any, training: bool) -> dict[str, Any]:
-        tf = environment.load_tensorflow()
+        tf = environment.running_tensorflow()
         y_pred = self.model(x, training=training)
         operations = tf.compat.v1.get_default_graph().get_operations()
         relus = [op for op in operations if op.type in _RELU and op.outputs[0].shape.rank > 1]
@@ -146,7 +146,7 @@ class Observer:
 def gradient_norms(model: keras.Model, x: Any, y: Any) -> dict[str, float]:
     """Layer -> Euclidean norm of the loss' gradient with respect to its trainable weights, over all
     of `x` in one batch, layers in inference mode; 0 where the loss does not depend on them."""
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
 
     def gradients(x: Any, y: Any) -> list[Any]:
         with tf.GradientTape() as tape:
@@ -178,13 +178,13 @@ def dense(gradient: Any) -> Any:
 
 
 def _batches(x: Any, y: Any) -> Iterator[tuple[Any, Any]]:
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
     for start in range(0, _length(x), _BATCH):
         yield tf.nest.map_structure(lambda a, s=start: tf.constant(a[s : s + _BATCH]), (x, y))
 
 
 def _length(x: Any) -> int:
-    return len(environment.load_tensorflow().nest.flatten(x)[0])
+    return len(environment.running_tensorflow().nest.flatten(x)[0])
 
 
 def _layer_name(operation: Any, layers: set[str]) -> str:
@@ -214,8 +214,8 @@ def _behind(tensor: Any) -> Any:
 
 def _example_losses(model: keras.Model, y: Any, y_pred: Any) -> Any:
     """Loss (batch,) of each example of a model with one output and one loss; else None."""
-    keras = environment.load_keras()
-    tf = environment.load_tensorflow()
+    keras = environment.running_keras()
+    tf = environment.running_tensorflow()
     if not isinstance(model.loss, str | keras.losses.Loss) or tf.nest.is_nested(y_pred):
         return None
     loss = keras.losses.get(model.loss)

@@ -23,7 +23,7 @@ class ThrowawaySteps:
     """
 
     def __init__(self, model: keras.Model, x: Any, y: Any) -> None:
-        tf = environment.load_tensorflow()
+        tf = environment.running_tensorflow()
         self.model = model
         self._x, self._y = tf.nest.map_structure(tf.constant, (x, y))
         self._optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
@@ -41,7 +41,7 @@ class ThrowawaySteps:
     def run(self, order: NDArray[np.int64]) -> None:
         """One step on each row of `order` (steps, batch): indices of examples."""
         # The batches are counted by TensorFlow, so that any number of steps is traced once.
-        tf = environment.load_tensorflow()
+        tf = environment.running_tensorflow()
         self._steps(tf.data.Dataset.from_tensor_slices(order))
 
     @property
@@ -51,7 +51,7 @@ class ThrowawaySteps:
         return [variable for variable, touched in pairs if not touched]
 
     def _traced(self, batches: Any) -> None:
-        tf = environment.load_tensorflow()
+        tf = environment.running_tensorflow()
         model, variables = self.model, self.model.trainable_variables
 
         def step(rows: Any) -> None:
@@ -70,7 +70,7 @@ class ThrowawaySteps:
 
 
 def _any_nonzero(gradients: list[Any]) -> Any:
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
     flags = [False if g is None else tf.reduce_any(tf.not_equal(dense(g), 0)) for g in gradients]
     return tf.stack(flags)
 

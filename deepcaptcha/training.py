@@ -257,7 +257,7 @@ def zero_gradient(
 ) -> Any:
     """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
     does not depend on the outputs at all."""
-    tf = environment.load_tensorflow()
+    tf = environment.running_tensorflow()
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(read)

@@ -41,7 +41,7 @@ x_validation, y_validation = x[300:], y[300:]
 def build_model():
     layers = [keras.Input((2,)), keras.layers.Dense(2, activation="softmax")]
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 """

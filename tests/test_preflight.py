@@ -1,5 +1,9 @@
 """The pre-flight check: every planted fault found, no sound model refused, nothing left behind."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -132,3 +136,22 @@ def test_mistakes_are_told_in_one_line(arguments, words, capsys):
     told = capsys.readouterr().err
     assert words in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.integration
+def test_a_model_of_a_process_with_many_threads_is_checked_as_it_is():
+    """A notebook has long imported TensorFlow by the time its model is looked at."""
+    code = (
+        "import keras, numpy as np;"
+        "model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]);"
+        "model.compile('adam', 'mse');"
+        "x = np.random.default_rng(0).normal(size=(64, 2)).astype('float32');"
+        "y = x.sum(axis=1, keepdims=True);"
+        "from deepcaptcha import check;"
+        "print([f.code for f in check(model, x, y) if f.severity == 'error'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "OMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stderr
