@@ -1,0 +1,36 @@
+"""CAPTCHA images: the question's network reads them as ink, and sits at guessing on white paper."""
+
+from functools import partial
+
+import pytest
+
+from deepcaptcha import RECIPES, VARIANTS, build, run_trial
+from deepcaptcha.diagnosis import diagnose
+from deepcaptcha.factory import fit_to
+from deepcaptcha.seeds import first_seed
+
+
+def train(name):
+    recipe = RECIPES[name]
+    architecture = fit_to(VARIANTS["same"].architecture, recipe)
+    trial = run_trial(partial(build, architecture), recipe, first_seed("pull-request"))
+    for epoch in trial.epochs:
+        print(epoch)
+    return trial
+
+
+@pytest.mark.slow
+def test_it_reads_captchas_drawn_as_ink():
+    trial = train("captcha")
+    assert trial.outcome == "converged"
+    assert trial.epochs[-1].metrics["val_string_accuracy"] >= 0.90
+
+
+@pytest.mark.slow
+def test_white_paper_leaves_it_at_guessing_with_living_gradients():
+    """Not the failure of raw pixels, where the loss reads clipped probabilities."""
+    trial = train("captcha-white")
+    assert trial.outcome == "stuck"
+    assert trial.frozen_at_step is None
+    assert trial.epochs[-1].weights_changed
+    assert diagnose(trial).symptom == "plateau"
