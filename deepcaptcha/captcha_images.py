@@ -35,6 +35,9 @@ HEIGHT, WIDTH = 30, 80
 CACHE = Path("build")
 """Where drawn images are kept, below the working folder."""
 
+DRAWING = 1
+"""Raised by hand whenever the drawing here changes, so that no kept file passes for a new one."""
+
 _MISSING = "CAPTCHA images need a package: pip install 'deepcaptcha[captcha]'"
 
 
@@ -45,7 +48,12 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
     the package, or where the file cannot be written.
     """
     path = CACHE / f"captcha-{count}-{n_prediction}-{seed}.npz"
-    origin = json.dumps({"count": count, "n_prediction": n_prediction, "seed": seed, **_versions()})
+    origin = json.dumps(
+        {
+            **{"count": count, "n_prediction": n_prediction, "seed": seed, "drawing": DRAWING},
+            **{name: _version(name) for name in ("captcha", "pillow")},
+        }
+    )
     kept = _read(path, origin)
     if kept is None:
         kept = draw_captchas(count, n_prediction, seed)
@@ -106,11 +114,6 @@ def _private_copy() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _versions() -> dict[str, str]:
-    """What the pixels depend on besides the seed."""
-    return {name: _version(name) for name in ("captcha", "pillow")}
 
 
 def _version(distribution: str) -> str:
