@@ -4,15 +4,14 @@ from functools import partial
 
 import pytest
 
-from deepcaptcha import RECIPES, VARIANTS, build, run_trial
+from deepcaptcha import RECIPES, VARIANTS, build, fit_to, run_trial
 from deepcaptcha.diagnosis import diagnose
-from deepcaptcha.factory import fit_to
 from deepcaptcha.seeds import first_seed
 
 
 def train(name):
     recipe = RECIPES[name]
-    architecture = fit_to(VARIANTS["same"].architecture, recipe)
+    architecture = fit_to(VARIANTS["same-reshape-first"].architecture, recipe)
     trial = run_trial(partial(build, architecture), recipe, first_seed("pull-request"))
     for epoch in trial.epochs:
         print(epoch)

@@ -14,9 +14,9 @@ from deepcaptcha import (
     assert_parameter_count,
     build,
     create_DeepCAPCHA,
+    fit_to,
     working_DeepCAPCHA,
 )
-from deepcaptcha.factory import fit_to
 from deepcaptcha.variants import question_architecture
 
 from .test_architecture import BY_HAND, architectures
