@@ -50,7 +50,10 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
     path = CACHE / f"captcha-{count}-{n_prediction}-{seed}.npz"
     origin = json.dumps(
         {
-            "count": count, "n_prediction": n_prediction, "seed": seed, "drawing": DRAWING,
+            "count": count,
+            "n_prediction": n_prediction,
+            "seed": seed,
+            "drawing": DRAWING,
             **{name: _version(name) for name in ("captcha", "pillow")},
         }
     )
