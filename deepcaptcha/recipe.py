@@ -244,9 +244,10 @@ _RAW = Recipe(name="raw-subset")
 _CAPTCHA = Recipe(
     name="captcha",
     data=captcha_images.SOURCE,
-    n_train=20_000,
+    n_train=40_000,  # of 20,000 the target is at the edge: `same-reshape-first` took 4 and 8 epochs
     scaling="ink",
     n_prediction=4,
+    epochs=3,
     monitor="val_string_accuracy",
     chance=1e-4,  # four digits guessed
 )

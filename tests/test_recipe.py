@@ -24,8 +24,8 @@ def test_the_named_recipes_are_as_declared():
         "raw-subset": (6400, "raw", 5, 32, 0.9, None),
         "sound-subset": (6400, "unit", 3, 32, 0.9, None),
         "question": (60_000, "raw", 10, 32, 0.9, 0.1),
-        "captcha": (20_000, "ink", 5, 32, 0.9, None),
-        "captcha-white": (20_000, "unit", 5, 32, 0.9, None),
+        "captcha": (40_000, "ink", 3, 32, 0.9, None),
+        "captcha-white": (40_000, "unit", 3, 32, 0.9, None),
     }
     assert {r.optimizer for r in RECIPES.values()} == {"adam"}
     captcha = RECIPES["captcha"]
