@@ -20,6 +20,7 @@ _HOME = {
     "assert_parameter_count": "factory",
     "build": "factory",
     "create_DeepCAPCHA": "factory",
+    "fit_to": "factory",
     "working_DeepCAPCHA": "factory",
     "digit_strips": "data",
     "load_mnist": "data",

@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--stream", default="pilot", help="pilot (default), baseline, pull-request or nightly"
     )
-    study.add_argument("--data", metavar="PATH", help="an mnist.npz, 'subset' or 'keras'")
+    study.add_argument(
+        "--data", metavar="PATH", help="an mnist.npz, 'subset', 'keras' or 'captcha'"
+    )
     study.add_argument("--jobs", metavar="N", help="processes; default: one per core")
     study.add_argument("--output", metavar="DIR", default="build/study", help="default build/study")
     study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
@@ -267,18 +269,18 @@ def _recipes(options: argparse.Namespace) -> int:
         "Recipes",
         tuple(
             Column(title, prose=title in ("recipe", "validation", "target"))
-            for title in ("recipe", "digits", "pixels", "epochs", "batch", "validation", "target")
+            for title in ("recipe", "images", "pixels", "epochs", "batch", "validation", "target")
         ),
         tuple(
             (
                 recipe.name,
                 f"{recipe.n_train:,} of {recipe.data}",
-                "0..255" if recipe.scaling == "raw" else "0..1",
+                recipe.pixels,
                 str(recipe.epochs),
                 str(recipe.batch),
                 f"last {recipe.validation_split:.0%} of them"
                 if recipe.validation_split
-                else f"{recipe.n_validation:,} test digits",
+                else f"{recipe.n_validation:,} test images",
                 f"{recipe.monitor} >= {recipe.target:.2f}",
             )
             for recipe in RECIPES.values()

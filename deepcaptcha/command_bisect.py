@@ -16,7 +16,7 @@ from .bisection import bisect as bisect_configurations
 from .bisection_report import cell_table, finding_lines
 from .configuration import Configuration
 from .errors import InputError
-from .factory import build
+from .factory import build, fit_to
 from .options import names, number, whole
 from .recipe import find_recipe, load_examples
 from .report import trial_progress
@@ -97,8 +97,8 @@ def _configuration(text: str, data: str | None) -> Configuration:
     variant, colon, recipe_name = text.partition(":")
     if not colon:
         raise InputError(f"{text!r} names no recipe; write VARIANT:RECIPE, such as same:raw-subset")
-    arguments = arguments_of(find_variant(variant).architecture)
     recipe = find_recipe(recipe_name)
+    arguments = arguments_of(fit_to(find_variant(variant).architecture, recipe))
     return Configuration(
         build_network, arguments, recipe if data is None else replace(recipe, data=data), text
     )

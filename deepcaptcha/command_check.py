@@ -13,7 +13,7 @@ from pathlib import Path
 from . import environment
 from .baseline import Baseline, read_baseline
 from .errors import InputError
-from .factory import build
+from .factory import build, fit_to
 from .finding import Finding
 from .options import names, whole
 from .prediction import Case, Confusion, confusion, leave_one_out
@@ -22,7 +22,7 @@ from .report import Column, Table, percent
 from .study import cores, process_executor
 from .variants import VARIANTS, find_variant
 
-_CHECKS_PER_PROCESS = 40
+_CHECKS_PER_PROCESS = 20
 
 
 def check_variant(options: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def _check(variant: str, recipe: Recipe, seed: int) -> tuple[Finding, ...]:
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     examples = load_examples(recipe)
-    model = build(find_variant(variant).architecture)
+    model = build(fit_to(find_variant(variant).architecture, recipe))
     compile_model(model, recipe, examples)
     return check(
         model,

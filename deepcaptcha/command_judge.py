@@ -16,7 +16,7 @@ from .baseline import read_baseline
 from .comparison import compare, comparison_table, environments
 from .diagnosis import symptom_lines
 from .errors import InputError
-from .factory import build
+from .factory import build, fit_to
 from .judge import Recorder
 from .ledger import Records, read_ledger
 from .options import number, whole
@@ -47,7 +47,7 @@ def judge(options: argparse.Namespace) -> int:
 
     def trial_at(index: int) -> Trial:
         seed = seeds.first_seed("pull-request") + index
-        factory = partial(build, variant.architecture)
+        factory = partial(build, fit_to(variant.architecture, recipe))
         trials.append(recorder.run(Task(variant.name, factory, recipe, seed, reuse_model=True)))
         print(f"seed {seed}: {trials[-1].outcome}", file=sys.stderr)
         return trials[-1]

@@ -14,7 +14,7 @@ from . import environment, seeds
 from .baseline import make_baseline, write_baseline
 from .diagnosis import symptom_lines
 from .errors import InputError
-from .factory import build
+from .factory import build, fit_to
 from .options import names, whole
 from .recipe import Recipe, find_recipe, load_examples
 from .report import (
@@ -55,7 +55,7 @@ def study(options: argparse.Namespace) -> int:
         )
         for recipe in recipes
         for seed in chosen
-        for variant in variants
+        for variant in _fitted(variants, recipe)
     ]
     done: list[Trial] = []
     interrupted = False
@@ -109,7 +109,7 @@ def _publish(
     rows = [
         (variant, recipe, summarise(chosen))
         for recipe in recipes
-        for variant in variants
+        for variant in _fitted(variants, recipe)
         if (chosen := [t for t in trials if (t.name, t.recipe) == (variant.name, recipe.name)])
     ]
     tables = [
@@ -155,10 +155,9 @@ def _publish(
 
 
 def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]) -> Table:
-    pixels = "0..255" if recipe.scaling == "raw" else "0..1"
     target = f"{recipe.monitor} >= {recipe.target:.2f} within {recipe.epochs} epochs"
     return Table(
-        f"{recipe.name}: {recipe.n_train:,} digits, pixels {pixels}, {target}",
+        f"{recipe.name}: {recipe.n_train:,} images, pixels {recipe.pixels}, {target}",
         (
             Column("variant", prose=True),
             Column("last conv"),
@@ -183,6 +182,10 @@ def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]
             for variant, _, summary in rows
         ),
     )
+
+
+def _fitted(variants: Sequence[Variant], recipe: Recipe) -> list[Variant]:
+    return [replace(v, architecture=fit_to(v.architecture, recipe)) for v in variants]
 
 
 def _recipe(name: str, data: str | None) -> Recipe:

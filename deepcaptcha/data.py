@@ -21,8 +21,8 @@ _REPOSITORY = Path(__file__).parent.parent / "fixtures" / "mnist.npz"  # in an e
 
 
 class Digits(NamedTuple):
-    """`images` (n, height, width) uint8, 0 paper to 255 ink; `labels` (n,) or, for strips,
-    (n, n_prediction) uint8, 0 to 9."""
+    """`images` (n, height, width) uint8, 0 paper to 255 ink, CAPTCHA images the other way round;
+    `labels` (n,) or, for several digits an image, (n, n_prediction) uint8, 0 to 9."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]

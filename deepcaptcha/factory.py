@@ -7,10 +7,12 @@ behaviour; they are built from the spec here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import environment
 from .architecture import LOGITS, Architecture, Padding
+from .recipe import Recipe
 from .variants import question_architecture
 
 if TYPE_CHECKING:
@@ -52,6 +54,19 @@ def _head(architecture: Architecture, x: Any, layers: Any) -> Any:
         return layers.Reshape(predictions, name=LOGITS)(x)
     x = layers.Reshape(predictions, name="reshape")(x)
     return layers.Softmax(name="softmax")(x)
+
+
+def fit_to(architecture: Architecture, recipe: Recipe) -> Architecture:
+    """The architecture for the recipe's images, predictions and classes.
+
+    Raises InputError where its layers do not fit into such images.
+    """
+    return replace(
+        architecture,
+        input_shape=recipe.image_shape,
+        n_prediction=recipe.n_prediction,
+        n_class=recipe.n_class,
+    )
 
 
 def assert_parameter_count(model: keras.Model, architecture: Architecture) -> None:

@@ -38,12 +38,16 @@ def test_variants_and_recipes_are_listed(capsys):
         "raw-subset",
         "sound-subset",
         "question",
+        "captcha",
+        "captcha-white",
     ]
     main(["variants"])
     main(["recipes"])
     out = capsys.readouterr().out
     assert "two-by-two" in out
     assert "60,000 of keras" in out
+    assert "40,000 of captcha" in out
+    assert "0..1, ink as 1" in out
 
 
 @pytest.mark.parametrize(

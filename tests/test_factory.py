@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 
 from deepcaptcha import (
+    RECIPES,
     VARIANTS,
+    ConvBlock,
+    InputError,
     assert_parameter_count,
     build,
     create_DeepCAPCHA,
+    fit_to,
     working_DeepCAPCHA,
 )
 from deepcaptcha.variants import question_architecture
@@ -41,6 +45,25 @@ def test_any_architecture_agrees_with_keras_layer_by_layer(architecture):
     for layer, row in zip(layers_of(model), architecture.rows, strict=True):
         assert (layer.name, layer.count_params()) == (row.name, row.parameters)
         assert tuple(layer.output.shape[1:]) == row.output_shape
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_fitted_to_a_recipe(name):
+    architecture = VARIANTS[name].architecture
+    assert fit_to(architecture, RECIPES["raw-subset"]) == architecture
+    fitted = fit_to(architecture, RECIPES["captcha"])
+    assert fitted.rows[-1].output_shape == (4, 10)
+    assert replace(fitted, input_shape=(28, 28, 1), n_prediction=1) == architecture
+    if name == "same":
+        # 30 x 80 is halved three times to 3 x 10; by hand:
+        # 320 + 13,872 + 27,712 + (3*10*64*512 + 512) + (512*40 + 40) = 1,045,976
+        assert (fitted.features_shape, fitted.parameters) == ((3, 10, 64), 1_045_976)
+
+
+def test_an_architecture_that_cannot_fit_is_refused():
+    deep = question_architecture(input_shape=(64, 64, 1), extra=(ConvBlock(64), ConvBlock(64)))
+    with pytest.raises(InputError, match="pool5: a 2 x 2 pool does not fit into its 1 x 1 input"):
+        fit_to(deep, RECIPES["sound-subset"])
 
 
 def test_a_wrong_count_names_the_first_layer_that_differs():

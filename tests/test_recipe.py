@@ -24,8 +24,13 @@ def test_the_named_recipes_are_as_declared():
         "raw-subset": (6400, "raw", 5, 32, 0.9, None),
         "sound-subset": (6400, "unit", 3, 32, 0.9, None),
         "question": (60_000, "raw", 10, 32, 0.9, 0.1),
+        "captcha": (40_000, "ink", 3, 32, 0.9, None),
+        "captcha-white": (40_000, "unit", 3, 32, 0.9, None),
     }
     assert {r.optimizer for r in RECIPES.values()} == {"adam"}
+    captcha = RECIPES["captcha"]
+    assert (captcha.image_shape, captcha.n_prediction) == ((30, 80, 1), 4)
+    assert replace(captcha, name="captcha-white", scaling="unit") == RECIPES["captcha-white"]
 
 
 def test_examples_of_the_subset():
@@ -75,7 +80,7 @@ def test_labels_out_of_range_are_refused():
     [
         ({"n_train": 0}, "recipe raw-subset: n_train is 0"),
         ({"epochs": 2.5}, "epochs is 2.5"),
-        ({"scaling": "half"}, "scaling is 'half'; 'raw' or 'unit'"),
+        ({"scaling": "half"}, "scaling is 'half'; 'raw', 'unit' or 'ink'"),
         ({"mode": "best"}, "mode is 'best'"),
         ({"validation_split": 1.0}, "validation_split is 1.0; between 0 and 1"),
         ({"target": 1.2}, "target is 1.2; an accuracy lies above 0 and at most at 1"),
