@@ -120,6 +120,7 @@ class Run:
         return math.ceil(len(self.examples.x_train) / self.recipe.batch)
 
 
+@environment.own_random()
 def run_trial(
     build: Factory,
     recipe: Recipe,
