@@ -227,5 +227,5 @@ def _require_workers(client: Any) -> None:
 
 
 def dask_setup(worker: Any) -> None:
-    """What Dask calls in a worker started with `--preload deepcaptcha.cluster`."""
+    """What Dask calls in each worker of a cluster of its own, which preloads this module."""
     prepare_worker()

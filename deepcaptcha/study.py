@@ -148,7 +148,7 @@ def run_study(
                 broken = True
             deaths += broken
             if deaths == _DEATHS:
-                first = next(tasks[position] for position in left if position not in done)
+                first = tasks[left[0]]  # nothing finished in this round
                 raise InputError(
                     f"a process died {_DEATHS} times without finishing a trial, last about "
                     f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory, "
