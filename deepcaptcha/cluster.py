@@ -45,7 +45,7 @@ def dask_executor(address: str | None = None, jobs: int | None = None) -> Iterat
 
     Dask itself sends a task again whose worker died, unless its workers die over and over; that, a
     lost scheduler and a cluster without workers end its futures with BrokenExecutor. Left by an
-    exception, Ctrl-C included, it cancels what has not begun; a cluster of its own ends at once.
+    exception, Ctrl-C included, it cancels what has not begun; a cluster of its own ends in seconds.
 
     Raises InputError for a missing extra, an address where no scheduler answers, a scheduler without
     workers, and workers that have several threads or no deepcaptcha.
