@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
         "--data", metavar="PATH", help="an mnist.npz, 'subset', 'keras' or 'captcha'"
     )
     study.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    study.add_argument(
+        "--executor",
+        metavar="E",
+        default="process",
+        help="process (default), dask (workers of its own on this machine, --jobs of them) or "
+        "dask:ADDRESS of a scheduler such as dask:tcp://10.0.0.1:8786, its workers started with "
+        "--nthreads 1 (needs deepcaptcha[dask])",
+    )
     study.add_argument("--output", metavar="DIR", default="build/study", help="default build/study")
     study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
     study.add_argument(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from . import environment, seeds
+from . import cluster, environment, seeds
 from .baseline import make_baseline, write_baseline
 from .diagnosis import symptom_lines
 from .errors import InputError
@@ -26,7 +26,14 @@ from .report import (
     summarise,
     trial_progress,
 )
-from .study import REUSING_TRIALS_PER_PROCESS, Task, cores, process_executor, run_study
+from .study import (
+    REUSING_TRIALS_PER_PROCESS,
+    Executors,
+    Task,
+    cores,
+    process_executor,
+    run_study,
+)
 from .trial import Trial
 from .variants import VARIANTS, Variant, find_variant
 
@@ -36,7 +43,7 @@ def study(options: argparse.Namespace) -> int:
     variants = [find_variant(name) for name in names(options.variants, list(VARIANTS))]
     recipes = [_recipe(name, options.data) for name in names(options.recipes, [])]
     chosen = seeds.take(options.stream, whole("--seeds", options.seeds))
-    jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
+    executors, wave = _executors(options.executor, options.jobs)
     output = Path(options.output)
     # Trials with symptoms are records of their own: an older one without would stand in for them.
     ledger = output / ("symptoms" if options.symptoms else "ledger")
@@ -68,10 +75,10 @@ def study(options: argparse.Namespace) -> int:
 
             records = run_study(
                 tasks,
-                partial(process_executor, jobs),
+                executors,
                 ledger,
                 reuse=not options.fresh,
-                wave=REUSING_TRIALS_PER_PROCESS * jobs,
+                wave=wave,
                 on_trial=keep,
             )
             for problem in records.problems:
@@ -82,11 +89,33 @@ def study(options: argparse.Namespace) -> int:
             f"deepcaptcha: stopped with {len(done)} of {len(tasks)} trials; the same command goes on",
             file=sys.stderr,
         )
+    # Whatever order they finished in, they are read in the order of the tasks.
+    place = {(task.name, task.recipe.name, task.seed): row for row, task in enumerate(tasks)}
+    done.sort(key=lambda trial: place[trial.name, trial.recipe, trial.seed])
     if done:
         _publish(done, variants, recipes, output, ledger, options)
     if options.record and not interrupted:
         _record(done, Path(options.record))
     return 130 if interrupted else 0
+
+
+def _executors(text: str, jobs_text: str | None) -> tuple[Executors, int | None]:
+    """What --executor names, and after how many trials it is made anew (None: never)."""
+    kind, _, address = text.partition(":")
+    if kind not in ("process", "dask") or (text != kind and not (kind == "dask" and address)):
+        raise InputError(
+            f"--executor is {text!r}; process, dask or dask:ADDRESS is needed, "
+            "such as dask:tcp://127.0.0.1:8786"
+        )
+    if kind == "dask":
+        cluster.require_extra()
+    if address:
+        if jobs_text is not None:
+            raise InputError("--jobs is for this machine; a scheduler has workers of its own")
+        return partial(cluster.dask_executor, address), None
+    jobs = cores() if jobs_text is None else whole("--jobs", jobs_text)
+    executor = process_executor if kind == "process" else partial(cluster.dask_executor, None)
+    return partial(executor, jobs), REUSING_TRIALS_PER_PROCESS * jobs
 
 
 def _record(trials: Sequence[Trial], folder: Path) -> None:

@@ -10,8 +10,10 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import random
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -106,6 +108,37 @@ def running_keras() -> Any:
     import keras
 
     return keras
+
+
+@contextlib.contextmanager
+def own_random() -> Iterator[None]:
+    """Give this thread the functions of Python's `random` to itself, with a state of its own.
+
+    Keras draws the seeds of initial weights from there, and any other thread of the process may draw
+    in between: Dask's event loop does. Seeding still reaches the shared state too, for code that
+    imported a function of `random` by name.
+    """
+    own, here = random.Random(), threading.get_ident()
+    shared = {name: getattr(random, name) for name in random.__all__ if hasattr(own, name)}
+
+    def reseed(*args: Any, **kwargs: Any) -> None:
+        own.seed(*args, **kwargs)
+        shared["seed"](*args, **kwargs)
+
+    def divided(mine: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            return (mine if threading.get_ident() == here else others)(*args, **kwargs)
+
+        return draw
+
+    for name, function in shared.items():
+        mine = reseed if name == "seed" else getattr(own, name)
+        setattr(random, name, divided(mine, function))
+    try:
+        yield
+    finally:
+        for name, function in shared.items():
+            setattr(random, name, function)
 
 
 @cache

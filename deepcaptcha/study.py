@@ -13,6 +13,7 @@ from concurrent.futures import (
     BrokenExecutor,
     Executor,
     ProcessPoolExecutor,
+    ThreadPoolExecutor,
     as_completed,
 )
 from contextlib import AbstractContextManager, contextmanager
@@ -61,24 +62,36 @@ class Task:
 
 
 _traced: dict[bytes, Prepared] = {}  # of this process
+_alone = threading.Lock()  # of this process
 
 
 def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
-    """The task's trial, trained here, or the one among `known` that is the very same."""
-    while len(_traced) > _MODELS_KEPT:
-        del _traced[next(iter(_traced))]  # the one traced first
-    return run_trial(
-        task.build,
-        task.recipe,
-        task.seed,
-        name=task.name,
-        examples=task.examples,
-        callbacks=task.callbacks,
-        version=task.version,
-        recall=lambda identity: find_same(known, identity),
-        traced=_traced if task.reuse_model else None,
-        probes=SYMPTOMS if task.symptoms else (),
-    )
+    """The task's trial, trained here, or the one among `known` that is the very same.
+
+    InputError where another runs in this process: Keras' seed and models are the process' own.
+    """
+    if not _alone.acquire(blocking=False):
+        raise InputError(
+            "two trials ran in one process at the same time; an executor that runs one task per "
+            "process is needed, on a Dask worker one thread (--nthreads 1)"
+        )
+    try:
+        while len(_traced) > _MODELS_KEPT:
+            del _traced[next(iter(_traced))]  # the one traced first
+        return run_trial(
+            task.build,
+            task.recipe,
+            task.seed,
+            name=task.name,
+            examples=task.examples,
+            callbacks=task.callbacks,
+            version=task.version,
+            recall=lambda identity: find_same(known, identity),
+            traced=_traced if task.reuse_model else None,
+            probes=SYMPTOMS if task.symptoms else (),
+        )
+    finally:
+        _alone.release()
 
 
 def forget_models() -> None:
@@ -99,11 +112,13 @@ def run_study(
 
     `executors()` makes an executor that runs one task per process at a time; a new one is made for
     every `wave` tasks (None: one for all), and when a process dies, which costs the running trials
-    only. With `reuse`, trials that the folder already holds, with the same model, initial weights,
-    recipe, data, seed, environment and protocol, are not trained again. Returns the trials of these
-    tasks in the tasks' order. Interrupted, it leaves the ledger with every trial that finished.
+    only (of a cluster, that worker's). With `reuse`, trials that the folder already holds, with the
+    same model, initial weights, recipe, data, seed, environment and protocol, are not trained again.
+    Returns the trials of these tasks in the tasks' order. Interrupted, it leaves the ledger with
+    every trial that finished.
 
-    Raises InputError where processes keep dying, or the ledger cannot be written.
+    Raises InputError where processes keep dying, for an executor of threads, or where the ledger
+    cannot be written.
     """
     recorded = read_ledger(folder) if reuse else Records(())
     seen = {trial_key(trial) for trial in recorded.trials}
@@ -116,8 +131,10 @@ def run_study(
     deaths = 0
     with Ledger(folder) as ledger:
         while left := [position for position in order if position not in done]:
+            broken = False
             try:
                 with executors() as executor:
+                    _refuse_threads(executor)
                     futures = {
                         executor.submit(
                             run_task, tasks[position], tuple(known.get(_place(tasks[position]), ()))
@@ -125,22 +142,35 @@ def run_study(
                         for position in left[:wave]
                     }
                     for future in as_completed(futures):
-                        trial = future.result()
+                        try:
+                            trial = future.result()
+                        except BrokenExecutor:
+                            broken = True
+                            continue
                         deaths = 0
                         if trial_key(trial) not in seen:
                             ledger.append(trial)
                         done[futures[future]] = trial
                         on_trial(trial)
             except BrokenExecutor:
-                deaths += 1
-                if deaths == _DEATHS:
-                    first = tasks[left[0]]
-                    raise InputError(
-                        f"a process died {_DEATHS} times without finishing a trial, last about "
-                        f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory, "
-                        "and does a script that starts a study guard it with __name__ == '__main__'?"
-                    ) from None
+                broken = True
+            deaths += broken
+            if deaths == _DEATHS:
+                first = tasks[left[0]]  # nothing finished in this round
+                raise InputError(
+                    f"a process died {_DEATHS} times without finishing a trial, last about "
+                    f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory, "
+                    "and does a script that starts a study guard it with __name__ == '__main__'?"
+                )
     return Records(tuple(done[position] for position in sorted(done)), recorded.problems)
+
+
+def _refuse_threads(executor: Executor) -> None:
+    if isinstance(executor, ThreadPoolExecutor):
+        raise InputError(
+            f"{type(executor).__name__} runs trials in threads of one process, which share Keras' "
+            "seed; give an executor that runs one task per process at a time"
+        )
 
 
 def _place(task: Task) -> tuple[str, str, int]:
@@ -153,9 +183,7 @@ def process_executor(jobs: int | None = None) -> Iterator[Executor]:
 
     Left by an exception, Ctrl-C included, it ends its processes at once.
     """
-    jobs = cores() if jobs is None else jobs
-    if type(jobs) is not int or jobs < 1:
-        raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
+    jobs = whole_jobs(jobs)
     others = multiprocessing.active_children()
     executor = ProcessPoolExecutor(
         jobs,
@@ -173,6 +201,14 @@ def process_executor(jobs: int | None = None) -> Iterator[Executor]:
     executor.shutdown()
 
 
+def whole_jobs(jobs: int | None) -> int:
+    """`jobs`, or one per core for None; InputError unless it is a whole number >= 1."""
+    jobs = cores() if jobs is None else jobs
+    if type(jobs) is not int or jobs < 1:
+        raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
+    return jobs
+
+
 def cores() -> int:
     """Cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -180,11 +216,16 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _start_worker() -> None:
+def prepare_worker() -> None:
+    """Make this process, before it imports TensorFlow, fit to run tasks for a parent."""
     environment.prepare()
     # A new model each trial means a new trace each trial; TensorFlow would warn of it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+def _start_worker() -> None:
+    prepare_worker()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

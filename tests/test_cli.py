@@ -60,6 +60,10 @@ def test_variants_and_recipes_are_listed(capsys):
         (["study", "--seeds", "0"], "--seeds is '0'; a whole number >= 1"),
         (["study", "--seeds", "many"], "--seeds is 'many'"),
         (["study", "--jobs", "0"], "--jobs is '0'"),
+        (["study", "--executor", "threads"], "--executor is 'threads'; process, dask or"),
+        (["study", "--executor", "dask:"], "--executor is 'dask:'"),
+        (["study", "--executor", "dask:h:1", "--jobs", "2"], "--jobs is for this machine"),
+        (["study", "--executor", "dask", "--jobs", "x"], "--jobs is 'x'"),
         (["study", "--stream", "river"], "unknown seed stream 'river'; known: pilot"),
         (["study", "--data", "/no/such.npz"], "cannot read the digits from /no/such.npz"),
         (["study", "--recipes", "question", "--data", "subset"], "wants 60000 training digits"),
@@ -82,6 +86,14 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert words in error
+    assert len(error.splitlines()) == 1
+
+
+def test_dask_without_its_extra_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["study", "--executor", "dask"]) == 2
+    error = capsys.readouterr().err
+    assert "pip install 'deepcaptcha[dask]'" in error
     assert len(error.splitlines()) == 1
 
 

@@ -38,6 +38,7 @@ ORDER = [
     "verdict",
     "baseline",
     "study",
+    "cluster",
     "report",
     "finding",
     "structure",
@@ -119,11 +120,11 @@ def loaded_by(statement, *modules):
         "import deepcaptcha.plugin",
         "from deepcaptcha.cli import main; main(['params', 'same'])",
         "from deepcaptcha import VARIANTS, RECIPES, Trial, build, run_trial",
-        "import deepcaptcha.study, deepcaptcha.plan, deepcaptcha.ledger",
+        "import deepcaptcha.study, deepcaptcha.cluster, deepcaptcha.plan, deepcaptcha.ledger",
     ],
 )
 def test_importing_loads_nothing_that_only_some_need(statement):
-    heavy = ("tensorflow", "keras", "scipy.stats", "matplotlib", "jinja2")
+    heavy = ("tensorflow", "keras", "scipy.stats", "matplotlib", "jinja2", "distributed")
     assert loaded_by(statement, *heavy) == []
 
 

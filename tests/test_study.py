@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ import pytest
 
 from deepcaptcha import RECIPES, VARIANTS, InputError, build
 from deepcaptcha.ledger import read_ledger
-from deepcaptcha.study import Task, process_executor, run_study
+from deepcaptcha.study import Task, process_executor, run_study, run_task
 
 TINY = replace(
     RECIPES["sound-subset"],
@@ -89,6 +90,22 @@ def test_ctrl_c_ends_at_once_and_keeps_what_is_done(tmp_path):
 def test_a_study_without_processes_is_refused(jobs):
     with pytest.raises(InputError, match="jobs is"), process_executor(jobs):
         pass
+
+
+def test_threads_are_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="ThreadPoolExecutor runs trials in threads of one process"
+    ):
+        run_study(tasks(), ThreadPoolExecutor, tmp_path)
+
+
+def test_two_trials_in_one_process_at_once_are_refused():
+    inner = tasks()[0]
+    outer = Task("outer", lambda: run_task(inner), TINY, 0)
+    with pytest.raises(InputError, match="two trials ran in one process at the same time"):
+        run_task(outer)
+    with pytest.raises(InputError, match="the factory returned int"):  # the first one is over
+        run_task(replace(outer, build=int))
 
 
 def build_or_die(marker):
