@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test integration browser slow study picture docs compare lint clean
+.PHONY: setup test integration browser slow study picture docs compare bench lint clean
 
 setup: $(READY)
 
@@ -61,6 +61,15 @@ compare: $(READY)
 	    --output build/compare/$$side || exit 1; \
 	done
 	$(BIN)/python -m deepcaptcha compare build/compare/old/ledger build/compare/new/ledger
+
+# make bench BENCH="cold-import kernel-share"   only these rows
+# make bench SUITE=1                           and the quick suite's seconds
+# make bench PEERS=path/to/python              an interpreter that has torch and pytest-probability
+BENCH ?=
+PEERS ?=
+
+bench: $(READY)
+	BENCH_PEERS="$(PEERS)" $(BIN)/python -m tests.benchmarks $(BENCH) $(if $(SUITE),--suite)
 
 lint: $(READY)
 	$(BIN)/ruff check .
