@@ -67,7 +67,9 @@ def confusion(cases: Sequence[Case], threshold: float) -> Confusion:
 
 def best_threshold(cases: Sequence[Case]) -> float:
     """The threshold that tells most cases rightly, in the middle of the widest gap between scores
-    that does; infinity where never raising an alarm is best."""
+    that does; infinity where never raising an alarm is best, or there is no case to learn from."""
+    if not cases:
+        return float("inf")
     scores = np.unique([case.score for case in cases])
     between = (scores[1:] + scores[:-1]) / 2
     candidates = [(float(t), float(gap)) for t, gap in zip(between, np.diff(scores), strict=True)]

@@ -30,6 +30,7 @@ def test_the_threshold_lies_in_the_middle_of_the_widest_gap_that_errs_least():
     assert best_threshold([case for case in CASES if case.group != "c"]) == 0.4
     assert best_threshold([Case("a", 0.5, False), Case("b", 0.7, False)]) == math.inf
     assert best_threshold([Case("a", 0.5, True), Case("b", 0.7, True)]) == 0.5
+    assert best_threshold([]) == math.inf  # one architecture alone has no others
 
 
 def test_each_group_is_scored_by_a_threshold_of_the_others():
