@@ -70,6 +70,14 @@ def _measure(chosen: Sequence[Benchmark], repeats: int) -> list[Row]:
         except Skip:
             del teams["torch"]  # its row says so
     measured: Mapping[str, Measured] = interleave(teams, repeats) if teams else {}
+    for name in measured:
+        if (
+            name in ("trial", "matmul")
+            and (share := rows_speed.median(measured[name], "cores")) < 0.9
+        ):
+            say(
+                f"{name} had {share:.0%} of a core each: the machine is busy, do not quote the figures"
+            )
     rows = []
     for benchmark in chosen:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
@@ -66,7 +67,9 @@ def _scaling(measured: Mapping[str, Measured], *, name: str, workers: Workers, w
     for turn in range(_REPEATS):
         for count in found:
             found[count].append(_trials_per_second(workers, count))
-        say(f"{name}: turn {turn + 1} of {_REPEATS}")
+        say(
+            f"{name}: turn {turn + 1} of {_REPEATS}, load average {os.getloadavg()[0]:.1f} of at most 2"
+        )
     how = (
         f"trials/s of run_study over {what} with 2 workers and with 1, each with a ledger on disk; "
         f"{_TRIALS_PER_WORKER} trials a worker (one epoch of `valid` on 3,200 digits) after one that "
