@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"deepcaptcha: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("deepcaptcha: stopped; what was finished is kept", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -110,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--baselines", metavar="DIR", default="fixtures/baselines")
     predict.add_argument("--jobs", metavar="N", help="processes; default: one per core")
     predict.add_argument("--output", metavar="DIR", default="build/predict")
+    predict.add_argument("--fresh", action="store_true", help="check again what the folder holds")
     symptoms = command(
         "symptoms",
         _later("command_symptoms.symptoms"),

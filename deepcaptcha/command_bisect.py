@@ -18,8 +18,8 @@ from .configuration import Configuration
 from .errors import InputError
 from .factory import build, fit_to
 from .options import names, number, whole
+from .progress import trial_progress
 from .recipe import find_recipe, load_examples
-from .report import trial_progress
 from .study import cores
 from .variants import find_variant
 

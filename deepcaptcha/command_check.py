@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def check_variant(options: argparse.Namespace) -> int:
     found = _check(variant.name, recipe, seed)
     failed = any(finding.severity == "error" for finding in found)
     if options.json:
-        print(json.dumps([finding.as_dict() for finding in found], indent=2, default=str))
+        print(json.dumps([finding.as_dict() for finding in found], indent=2))
         return int(failed)
     for finding in found:
         print(
@@ -104,6 +104,8 @@ def predict(options: argparse.Namespace) -> int:
         for place in range(seeds)
     ]
     jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
+    if options.fresh:
+        path.unlink(missing_ok=True)
     checked = _check_all(wanted, path, jobs)
     cases = {
         recipe: [
@@ -157,6 +159,11 @@ def _check_all(wanted: Sequence[tuple[str, Recipe, int]], path: Path, jobs: int)
                         done[checked.variant, checked.recipe, checked.seed] = checked
                         file.write(json.dumps(asdict(checked)) + "\n")
                         file.flush()
+    except BrokenExecutor:
+        raise InputError(
+            "a process died during a check; is there enough memory? What was checked is kept, and the "
+            "same command goes on"
+        ) from None
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
     return [done[variant, recipe.name, seed] for variant, recipe, seed in wanted]

@@ -16,6 +16,7 @@ from .diagnosis import symptom_lines
 from .errors import InputError
 from .factory import build, fit_to
 from .options import names, whole
+from .progress import trial_progress
 from .recipe import Recipe, find_recipe, load_examples
 from .report import (
     Column,
@@ -24,7 +25,6 @@ from .report import (
     failures_text,
     interval_text,
     summarise,
-    trial_progress,
 )
 from .study import (
     REUSING_TRIALS_PER_PROCESS,

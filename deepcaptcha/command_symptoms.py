@@ -22,7 +22,10 @@ from .symptom_probes import PREDICTORS
 def symptoms(options: argparse.Namespace) -> int:
     """Print P(symptom | stuck) and P(symptom | converged) of each declared predictor, and the
     failures by mode."""
-    trials = read_ledger(Path(options.ledger)).trials
+    records = read_ledger(Path(options.ledger))
+    trials = records.trials
+    for problem in records.problems:
+        print(f"deepcaptcha: {problem}", file=sys.stderr)
     if not any(PREDICTORS in trial.probes for trial in trials):
         raise InputError(
             f"{options.ledger} holds no trials with symptoms; run `study --symptoms` first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -43,8 +44,8 @@ class Finding:
     mend: str
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return asdict(self)
+        """JSON-ready: a value that is not finite is None."""
+        return {**asdict(self), "value": self.value if math.isfinite(self.value) else None}
 
 
 def data_findings(

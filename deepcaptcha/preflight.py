@@ -51,9 +51,11 @@ def check(
 
     `x` and `y` are arrays, or nests of arrays as `fit` takes them, whose first axis counts examples;
     `validation` is such a pair. A few dozen optimizer steps are taken with a copy of the optimizer
-    and taken back: the model and its optimizer are left exactly as they were found.
+    and taken back: the model and its optimizer are left exactly as they were found, but for the
+    weights of a model that had none yet.
 
-    Raises InputError for a model that is not compiled, or no examples.
+    Raises InputError for a model that is not compiled, or for data that are no arrays of equally many
+    examples.
     """
     keras = environment.running_keras()
     tf = environment.running_tensorflow()
@@ -61,6 +63,10 @@ def check(
         raise InputError("the model is not compiled; compile it with its loss and optimizer first")
     x, y = tf.nest.map_structure(np.asarray, (x, y))
     parts = tf.nest.flatten((x, y))
+    if not all(part.ndim for part in parts):
+        raise InputError(
+            "x and y hold single numbers; arrays whose first axis counts examples are needed"
+        )
     if len({len(part) for part in parts}) != 1 or not len(parts[0]):
         raise InputError(
             f"the data have {', '.join(str(len(part)) for part in parts)} examples; equally many are "
@@ -82,6 +88,8 @@ def _data(model: keras.Model, x: Any, y: Any, validation: Any) -> list[Finding]:
     tf = environment.running_tensorflow()
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
     held = None if validation is None else tf.nest.flatten(validation[0])
+    if held is not None and not all(len(part) for part in held):
+        raise InputError("the validation data hold no example; at least one is needed")
     return data_findings(
         tf.nest.flatten(x),
         tf.nest.flatten(y),
@@ -103,12 +111,12 @@ def _try_steps(model: keras.Model, x: Any, y: Any) -> list[Finding]:
     if not before.finite or not model.trainable_variables:
         return found
     order = draw.integers(count, size=(STEPS, min(_BATCH, count)))
-    start = [np.asarray(variable).copy() for variable in model.variables]
     steps = ThrowawaySteps(model, x, y)
-    steps.run(order[:1])
-    next_ = observer.observe(seen_x, seen_y)
-    steps.run(order[1:])
-    after = observer.observe(seen_x, seen_y)
+    with left_as_found(model):
+        steps.run(order[:1])
+        next_ = observer.observe(seen_x, seen_y)
+        steps.run(order[1:])
+        after = observer.observe(seen_x, seen_y)
     found += [
         *_one_step(observer.head, before, next_),
         *_unstable(before, next_, after),
@@ -116,8 +124,6 @@ def _try_steps(model: keras.Model, x: Any, y: Any) -> list[Finding]:
         *_dead(before, after),
         *_untouched(model, steps.untouched),
     ]
-    for variable, value in zip(model.variables, start, strict=True):
-        variable.assign(value)
     steps.restart()
     return [*found, *_one_batch(steps, observer, order, x, y)]
 

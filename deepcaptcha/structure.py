@@ -24,9 +24,19 @@ CLIP = -math.log(EPSILON)
 """Odds, in logits, beyond which Keras' cross-entropy clips a probability: 16.118."""
 
 _CROSS_ENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+# Losses that want the outputs to be the targets; others may read targets of another kind.
+_ELEMENTWISE = (
+    "binary_crossentropy",
+    "huber",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+)
 
 
 def weight_findings(model: keras.Model) -> list[Finding]:
+    """Weights that are not finite, layers that are not trainable, a learning rate of zero."""
     found = []
     if (path := first_not_finite(model)) is not None:
         found.append(
@@ -74,13 +84,15 @@ def weight_findings(model: keras.Model) -> list[Finding]:
 
 def _learning_rates(model: keras.Model) -> list[float]:
     keras = environment.running_keras()
-    rate = model.optimizer._learning_rate
+    rate = getattr(model.optimizer, "_learning_rate", None)  # its property has evaluated a schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return [float(rate(step)) for step in range(STEPS)]
     return [float(model.optimizer.learning_rate)]
 
 
 def head_findings(model: keras.Model, head: Head, seen: Observed, y: Any) -> list[Finding]:
+    """Whether the outputs `seen`, as `head` makes them, are what the loss expects, and can become the
+    targets `y`."""
     loss, from_logits = loss_and_logits(model)
     outputs = seen.outputs[0]
     found = []
@@ -160,7 +172,7 @@ def _range(model: keras.Model, head: Head, y: Any) -> list[Finding]:
         "Tanh": (-1.0, 1.0),
         "Relu": (0.0, np.inf),
     }
-    if head.kind not in ranges or loss_and_logits(model)[0] in _CROSS_ENTROPIES:
+    if head.kind not in ranges or loss_and_logits(model)[0] not in _ELEMENTWISE:
         return []
     targets = environment.running_tensorflow().nest.flatten(y)[0]
     low, high = ranges[head.kind]

@@ -42,7 +42,7 @@ def predictors(run: Run) -> dict[str, float | None] | None:
     does not show it.
     """
     arrays = _arrays(run)
-    if run.step not in STEPS or arrays is None or not _measurable(run):
+    if run.step not in STEPS or arrays is None or first_not_finite(run.model) is not None:
         return None
     x, y = arrays[0][:EXAMPLES], arrays[1][:EXAMPLES]
     seen = _observer(run).observe(x, y)
@@ -100,10 +100,6 @@ def _arrays(run: Run) -> tuple[NDArray[Any], NDArray[Any]] | None:
         return None
     x, y = run.examples.x_train, run.examples.y_train
     return (x, y) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else None
-
-
-def _measurable(run: Run) -> bool:
-    return first_not_finite(run.model) is None
 
 
 def _movement(first: Any, seen: Observed) -> float | None:

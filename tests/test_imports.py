@@ -40,6 +40,7 @@ ORDER = [
     "study",
     "cluster",
     "report",
+    "progress",
     "finding",
     "structure",
     "preflight",

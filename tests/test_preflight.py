@@ -16,7 +16,16 @@ from .planted import CASES, FAULTY, SOUND, blobs, compiled, digits, mlp
 QUICK = ("dead ReLU: dead_dense", "NaN in the data: nan_pixel", "sound: sound_mlp")
 
 
-def judge(case):
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, id=case.name, marks=() if case.name in QUICK else pytest.mark.integration
+        )
+        for case in CASES
+    ],
+)
+def test_planted_faults_are_found_and_sound_models_are_not_refused(case):
     keras = environment.load_keras()
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
@@ -28,19 +37,6 @@ def judge(case):
         assert not errors
     else:
         assert case.expect in warned
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case, id=case.name, marks=() if case.name in QUICK else pytest.mark.integration
-        )
-        for case in CASES
-    ],
-)
-def test_planted_faults_are_found_and_sound_models_are_not_refused(case):
-    judge(case)
 
 
 def test_there_are_as_many_sound_models_as_faulty_ones_and_half_are_held_out():
@@ -102,6 +98,29 @@ def test_what_cannot_be_checked_is_refused_in_one_line():
         check(mlp(), data["x"], data["y"][:500])
     with pytest.raises(InputError, match="at least one"):
         check(mlp(), data["x"][:0], data["y"][:0])
+    with pytest.raises(InputError, match="validation data hold no example"):
+        check(mlp(), **data, validation=(data["x"][:0], data["y"][:0]))
+    with pytest.raises(InputError, match="single numbers"):
+        check(mlp(), [1.0, 2.0], [0.0, 1.0])
+
+
+def test_a_loss_of_ones_own_may_read_targets_of_any_kind():
+    """Class numbers beside a softmax are no targets out of its reach."""
+    keras = environment.load_keras()
+
+    def picked(y_true, y_pred):
+        return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+    assert [f.code for f in check(mlp(loss=picked), **digits()) if f.severity == "error"] == []
+
+
+def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepcaptcha.command_check.check_variant", interrupted)
+    assert main(["check", "same"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.integration
