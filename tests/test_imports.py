@@ -28,6 +28,7 @@ ORDER = [
     "prediction",
     "seeds",
     "plan",
+    "statements",
     "minimal_sets",
     "identity",
     "trial",
@@ -72,7 +73,7 @@ ORDER = [
     "settings",
     "plugin",
 ]
-DEEPCAPTCHA_ONLY = {"architecture", "variants", "factory"}
+DEEPCAPTCHA_ONLY = {"architecture", "variants", "factory", "statements"}
 MAY_KNOW_DEEPCAPTCHA = {
     "factory",
     "variants",
