@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from . import environment
 from .baseline import Baseline, read_baseline
@@ -19,10 +19,9 @@ from .options import names, whole
 from .prediction import Case, Confusion, confusion, leave_one_out
 from .recipe import Recipe, find_recipe, load_examples
 from .report import Column, Table, percent
-from .study import cores, process_executor
+from .resumable import Key, measure_all
+from .study import cores
 from .variants import VARIANTS, find_variant
-
-_CHECKS_PER_PROCESS = 20
 
 
 def check_variant(options: argparse.Namespace) -> int:
@@ -80,11 +79,11 @@ class _Checked:
     errors: tuple[str, ...]
 
 
-def _checked(variant: str, recipe: Recipe, seed: int) -> _Checked:
+def _checked(variant: str, recipe: Recipe, seed: int) -> dict[str, Any]:
     found = _check(variant, recipe, seed)
     lost = [finding.value for finding in found if finding.code == "lost examples"]
     errors = tuple(finding.code for finding in found if finding.severity == "error")
-    return _Checked(variant, recipe.name, seed, lost[0] if lost else 0.0, errors)
+    return asdict(_Checked(variant, recipe.name, seed, lost[0] if lost else 0.0, errors))
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -98,15 +97,16 @@ def predict(options: argparse.Namespace) -> int:
     seeds = whole("--seeds", options.seeds)
     baselines = {(v, r.name): _baseline(Path(options.baselines), v, r.name, seeds) for v, r in rows}
     path = Path(options.output) / "checks.jsonl"
-    wanted = [
-        (variant, recipe, baselines[variant, recipe.name].first_seed + place)
+    wanted: dict[Key, tuple[Any, ...]] = {
+        (variant, recipe.name, seed): (variant, recipe, seed)
         for variant, recipe in rows
-        for place in range(seeds)
-    ]
+        for first in [baselines[variant, recipe.name].first_seed]
+        for seed in range(first, first + seeds)
+    }
     jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
     if options.fresh:
         path.unlink(missing_ok=True)
-    checked = _check_all(wanted, path, jobs)
+    checked = [_Checked(**c) for c in measure_all(_checked, wanted, path, jobs).values()]
     cases = {
         recipe: [
             (
@@ -142,38 +142,6 @@ def _baseline(folder: Path, variant: str, recipe: str, seeds: int) -> Baseline:
             f"--seeds is {seeds}; the baseline of {variant} {recipe} has {len(baseline.outcomes)}"
         )
     return baseline
-
-
-def _check_all(wanted: Sequence[tuple[str, Recipe, int]], path: Path, jobs: int) -> list[_Checked]:
-    """All checks, in the order wanted; those that the file at `path` holds are not made again."""
-    done = {(c.variant, c.recipe, c.seed): c for c in _read(path)}
-    left = [key for key in wanted if (key[0], key[1].name, key[2]) not in done]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            while left:
-                wave, left = left[: _CHECKS_PER_PROCESS * jobs], left[_CHECKS_PER_PROCESS * jobs :]
-                with process_executor(jobs) as executor:
-                    for future in as_completed([executor.submit(_checked, *key) for key in wave]):
-                        checked = future.result()
-                        done[checked.variant, checked.recipe, checked.seed] = checked
-                        file.write(json.dumps(asdict(checked)) + "\n")
-                        file.flush()
-    except BrokenExecutor:
-        raise InputError(
-            "a process died during a check; is there enough memory? What was checked is kept, and the "
-            "same command goes on"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    return [done[variant, recipe.name, seed] for variant, recipe, seed in wanted]
-
-
-def _read(path: Path) -> list[_Checked]:
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines()
-    return [_Checked(**json.loads(line)) for line in lines if line.endswith("}")]
 
 
 def _prediction_table(recipe: str, scored: Sequence[tuple[_Checked, str]]) -> Table:

@@ -40,6 +40,7 @@ ORDER = [
     "baseline",
     "study",
     "cluster",
+    "resumable",
     "report",
     "progress",
     "finding",

@@ -1,0 +1,58 @@
+"""Many measurements over processes, each kept in a file as it is made, so that a stopped run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .study import process_executor
+
+_MEASUREMENTS_PER_PROCESS = 20  # models built and dropped leave memory behind
+
+Key = tuple[Any, ...]
+
+
+def measure_all(
+    measure: Callable[..., Any], wanted: Mapping[Key, tuple[Any, ...]], path: Path, jobs: int
+) -> dict[Key, Any]:
+    """`measure(*arguments)` for each key and its arguments, in the order wanted, over `jobs` processes.
+
+    `measure` pickles, keys and results are JSON-ready. Results that the file at `path` holds are not
+    measured again; each new one is added to it at once. Raises InputError where a process dies or the
+    file cannot be written.
+    """
+    done = _read(path)
+    left = [key for key in wanted if key not in done]
+    size = _MEASUREMENTS_PER_PROCESS * jobs
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            while left:
+                wave, left = left[:size], left[size:]
+                with process_executor(jobs) as executor:
+                    running = {executor.submit(measure, *wanted[key]): key for key in wave}
+                    for future in as_completed(running):
+                        key = running[future]
+                        done[key] = future.result()
+                        file.write(json.dumps({"key": key, "result": done[key]}) + "\n")
+                        file.flush()
+    except BrokenExecutor:
+        raise InputError(
+            "a process died during a measurement; is there enough memory? What was measured is kept, "
+            "and the same command goes on"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    return {key: done[key] for key in wanted}
+
+
+def _read(path: Path) -> dict[Key, Any]:
+    """What the file holds; a line that was cut off is no result."""
+    if not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    return {tuple(line["key"]): line["result"] for line in lines}

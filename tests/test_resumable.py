@@ -1,0 +1,59 @@
+import json
+import os
+
+import pytest
+
+from deepcaptcha.errors import InputError
+from deepcaptcha.resumable import measure_all
+
+
+def squared(path, number):
+    """The square; each call leaves a line in the file at `path`."""
+    with open(path, "a") as file:
+        file.write(f"{number}\n")
+    return {"square": number**2}
+
+
+def die(number):
+    os._exit(1)
+
+
+@pytest.fixture
+def calls(tmp_path):
+    return tmp_path / "calls"
+
+
+def squares(tmp_path, calls, *numbers):
+    wanted = {("square", n): (str(calls), n) for n in numbers}
+    return measure_all(squared, wanted, tmp_path / "new" / "results.jsonl", 2)
+
+
+def test_results_come_in_the_order_wanted(tmp_path, calls):
+    found = squares(tmp_path, calls, 3, 1, 2)
+    assert list(found.items()) == [
+        (("square", 3), {"square": 9}),
+        (("square", 1), {"square": 1}),
+        (("square", 2), {"square": 4}),
+    ]
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, calls):
+    squares(tmp_path, calls, 1, 2)
+    path = tmp_path / "new" / "results.jsonl"
+    path.write_text(path.read_text() + json.dumps({"key": ["square", 9]})[:-3] + "\n")  # cut off
+    assert squares(tmp_path, calls, 2, 9) == {
+        ("square", 2): {"square": 4},
+        ("square", 9): {"square": 81},
+    }
+    assert sorted(map(int, calls.read_text().split())) == [1, 2, 9]
+
+
+def test_a_process_that_dies_is_told_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="a process died during a measurement"):
+        measure_all(die, {(1,): (1,)}, tmp_path / "results.jsonl", 1)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*results\.jsonl: "):
+        measure_all(die, {(1,): (1,)}, tmp_path / "file" / "results.jsonl", 1)
