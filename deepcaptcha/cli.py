@@ -160,6 +160,21 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
     )
+    experiment = command(
+        "experiment",
+        _later("command_experiment.experiment"),
+        "Run the interventions that test why `same` gets stuck.",
+    )
+    experiment.add_argument(
+        "names", nargs="?", metavar="NAMES", help="such as step,rescue; default: all of them"
+    )
+    experiment.add_argument("--seeds", metavar="N", help="fewer seeds than declared")
+    experiment.add_argument("--baselines", metavar="DIR", default="fixtures/baselines")
+    experiment.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    experiment.add_argument(
+        "--output", metavar="DIR", default="build/experiments", help="default build/experiments"
+    )
+    experiment.add_argument("--record", metavar="DIR", help="write what was measured to DIR")
     bisect = command(
         "bisect",
         _later("command_bisect.bisect"),

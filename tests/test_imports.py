@@ -69,12 +69,23 @@ ORDER = [
     "command_check",
     "command_symptoms",
     "command_bisect",
+    "experiments",
+    "laboratory",
+    "experiment_record",
+    "command_experiment",
     "cli",
     "__main__",
     "settings",
     "plugin",
 ]
-DEEPCAPTCHA_ONLY = {"architecture", "variants", "factory", "statements"}
+DEEPCAPTCHA_ONLY = {
+    "architecture",
+    "variants",
+    "factory",
+    "statements",
+    "experiments",
+    "laboratory",
+}
 MAY_KNOW_DEEPCAPTCHA = {
     "factory",
     "variants",
@@ -84,6 +95,9 @@ MAY_KNOW_DEEPCAPTCHA = {
     "command_check",
     "command_symptoms",
     "command_bisect",
+    "experiments",
+    "laboratory",
+    "command_experiment",
     "cli",
 }
 

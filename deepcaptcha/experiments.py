@@ -1,0 +1,165 @@
+"""Interventions on the question's network: each changes one thing and says beforehand what that does.
+
+Declared here, measured by `laboratory`. Pixels are raw (0..255) times a factor, the recipe is
+`raw-subset` but for what a cell changes, and seeds are the first of the baseline stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Measure = Literal["step", "training", "rescue", "trajectory"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One condition. `pixels` multiplies the raw ones; `clip` replaces the 1e-7 at which Keras clips
+    probabilities, in a loss of our own; `goes_on_as` names the variant that takes over the weights of
+    a stuck training."""
+
+    label: str
+    variant: str = "same"
+    pixels: float = 1.0
+    learning_rate: float = 0.001
+    clip: float | None = None
+    goes_on_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median movement of the logits in cell `a` is `low` to `high` times that in cell `b`."""
+
+    a: str
+    b: str
+    low: float
+    high: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`event` is more frequent in cell `a` than in cell `b`."""
+
+    a: str
+    b: str
+    event: Literal["stuck", "converged"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A link of the mechanism, the cells that test it over `seeds` seeds, and what they should show."""
+
+    name: str
+    link: str
+    measure: Measure
+    seeds: int
+    cells: tuple[Cell, ...]
+    expected: tuple[Ratio | Contrast, ...] = ()
+
+
+def _step_cell(variant: str, ninths: int = 0, learning_rate: float = 0.001) -> Cell:
+    rate = "" if learning_rate == 0.001 else f", rate {learning_rate:g}"
+    return Cell(f"{variant}{_times(ninths)}{rate}", variant, 9.0**ninths, learning_rate)
+
+
+def _times(ninths: int) -> str:
+    """Pixels times 9 to that power, in words."""
+    return (
+        ""
+        if ninths == 0
+        else f", pixels * {9**ninths}"
+        if ninths > 0
+        else f", pixels / {9**-ninths}"
+    )
+
+
+EXPERIMENTS = (
+    Experiment(
+        "step",
+        "One optimizer step moves the logits in proportion to the pixels' scale, the number of inputs "
+        "of the dense layer and the learning rate.",
+        "step",
+        10,
+        (
+            *(_step_cell("same", ninths) for ninths in (0, -1, -2)),
+            *(_step_cell("valid", ninths) for ninths in (1, 0, -1)),
+            _step_cell("two-by-two"),
+            _step_cell("same", learning_rate=0.0001),
+            _step_cell("same-reshape-first"),
+        ),
+        (
+            Ratio("same", "same, pixels / 9", 6, 13.5, "9 times the pixels"),
+            Ratio("same, pixels / 9", "same, pixels / 81", 6, 13.5, "9 times the pixels"),
+            Ratio("valid", "valid, pixels / 9", 6, 13.5, "9 times the pixels"),
+            Ratio("same", "valid", 6, 13.5, "576 inputs against 64"),
+            Ratio("two-by-two", "valid", 2.7, 6, "256 inputs against 64"),
+            Ratio("same", "same, rate 0.0001", 6.7, 15, "10 times the learning rate"),
+        ),
+    ),
+    Experiment(
+        "pixels",
+        "What moves too far gets stuck: smaller pixels free the network that is stuck, larger ones "
+        "strand the one that trains, at equal numbers of parameters.",
+        "training",
+        20,
+        (
+            *(_step_cell("same", ninths) for ninths in (-2, -1, 0)),
+            *(_step_cell("valid", ninths) for ninths in (-1, 0, 1, 2)),
+        ),
+        (
+            Contrast("same", "same, pixels / 9", "stuck"),
+            Contrast("valid, pixels * 9", "valid", "stuck"),
+        ),
+    ),
+    Experiment(
+        "learning-rate",
+        "It is the step that strands the examples, not where they start: with a tenth of the learning "
+        "rate the very same start gets stuck less.",
+        "training",
+        20,
+        (
+            Cell("rate 0.001"),
+            Cell("rate 0.0001", learning_rate=0.0001),
+            Cell("rate 0.00001", learning_rate=0.00001),
+        ),
+        (Contrast("rate 0.001", "rate 0.0001", "stuck"),),
+    ),
+    Experiment(
+        "clip",
+        "Beyond the clip the loss sees nothing: with the clip moved from 1e-7 to 1e-30, everything else "
+        "the same, the network gets stuck less.",
+        "training",
+        20,
+        (
+            Cell("clip at 1e-7", clip=1e-7),
+            Cell("clip at 1e-15", clip=1e-15),
+            Cell("clip at 1e-30", clip=1e-30),
+        ),
+        (Contrast("clip at 1e-7", "clip at 1e-30", "stuck"),),
+    ),
+    Experiment(
+        "rescue",
+        "The stuck weights are not lost: go on from the very same ones with a loss that sees the "
+        "logits, and the network trains.",
+        "rescue",
+        20,
+        (
+            Cell("as it was", goes_on_as="same"),
+            Cell("reshape first", goes_on_as="same-reshape-first"),
+        ),
+        (Contrast("reshape first", "as it was", "converged"),),
+    ),
+    Experiment(
+        "trajectory",
+        "The first 1,500 steps of a training that gets stuck, of one that converges, and of the stuck "
+        "one's start with softmax last.",
+        "trajectory",
+        1,
+        (
+            Cell("stuck"),
+            Cell("converging"),
+            Cell("stuck start, reshape first", "same-reshape-first"),
+        ),
+    ),
+)
