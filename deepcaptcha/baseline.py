@@ -21,6 +21,9 @@ FORMAT = 1
 DROP = 0.4
 """The fall of P(converged) below the baseline's lower bound that a comparison looks for."""
 
+HASH_LENGTH = 12
+"""Digits kept of a SHA-256: two different trainings share them with a chance of 4e-15."""
+
 TRIALS = 30
 """Trials of a baseline, declared before the first is run."""
 
@@ -33,7 +36,8 @@ class Baseline:
     """Outcomes in seed order, and what they were recorded from.
 
     `shapes` are the model's weights' shapes; `epochs_to_target` has None for a trial that did not
-    converge; `identity` fields as in a trial.
+    converge; `weights` begin the SHA-256 of each trial's last weights, by which a later training in the
+    same environment is known to be the same; `identity` fields as in a trial.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Baseline:
     epochs_to_target: tuple[int | None, ...]
     environment: Mapping[str, Any]
     date: str
+    weights: tuple[str, ...] = ()
     format: int = FORMAT
 
     @property
@@ -86,6 +91,7 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
         epochs_to_target=tuple(trial.epochs_to_target for trial in trials),
         environment=first.identity["environment"],
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        weights=tuple(trial.weights_sha256[:HASH_LENGTH] for trial in trials),
     )
 
 
@@ -116,8 +122,8 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
         if fields["format"] != FORMAT:
             raise InputError(f"{path} has format {fields['format']}; this version reads {FORMAT}")
         fields["shapes"] = tuple(tuple(shape) for shape in fields["shapes"])
-        for key in ("outcomes", "epochs_to_target"):
-            fields[key] = tuple(fields[key])
+        for key in ("outcomes", "epochs_to_target", "weights"):
+            fields[key] = tuple(fields.get(key, ()))
         return Baseline(**fields)
     except FileNotFoundError:
         return None

@@ -160,6 +160,21 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
     )
+    retrain = command(
+        "retrain",
+        _later("command_retrain.retrain"),
+        "Train recorded trials, drawn at random, again.",
+    )
+    retrain.add_argument("--trials", metavar="N", default="10", help="default 10")
+    retrain.add_argument("--draw", metavar="N", help="repeat a drawing; default: a fresh one")
+    retrain.add_argument("--variants", metavar="A,B", help="default: all of them")
+    retrain.add_argument("--recipes", metavar="A,B", default="raw-subset,sound-subset")
+    retrain.add_argument("--baselines", metavar="DIR", default="fixtures/baselines")
+    retrain.add_argument("--data", metavar="PATH", help="where the record's data is now")
+    retrain.add_argument("--jobs", metavar="N", help="processes; default: one per core")
+    retrain.add_argument(
+        "--output", metavar="DIR", default="build/retrain", help="default build/retrain"
+    )
     experiment = command(
         "experiment",
         _later("command_experiment.experiment"),

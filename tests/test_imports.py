@@ -73,6 +73,7 @@ ORDER = [
     "laboratory",
     "experiment_record",
     "command_experiment",
+    "command_retrain",
     "cli",
     "__main__",
     "settings",
@@ -98,6 +99,7 @@ MAY_KNOW_DEEPCAPTCHA = {
     "experiments",
     "laboratory",
     "command_experiment",
+    "command_retrain",
     "cli",
 }
 
