@@ -67,6 +67,41 @@ STATEMENTS = (
 ALPHA = (1 - CONFIDENCE) / (len(STATEMENTS) * len(RECIPES))
 """Chance of a wrong word on one statement under one recipe."""
 
+Row = tuple[str, str]
+"""A variant and a recipe."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows that the theory of too many parameters tells apart wrongly, if `better` converges more
+    often: it has as many parameters as `worse`, or more."""
+
+    better: Row
+    worse: Row
+
+
+def _pairs(recipe: str, *names: tuple[str, str]) -> tuple[Pair, ...]:
+    return tuple(Pair((better, recipe), (worse, recipe)) for better, worse in names)
+
+
+PAIRS = (
+    *_pairs(
+        "raw-subset",
+        ("stride2-first", "pool4"),
+        ("valid", "pool4"),
+        ("stride2-third", "two-by-two"),
+        ("stride2-first", "dense64"),
+        ("extra-conv", "dense64"),
+        ("last20", "dense64"),
+        ("same-reshape-first", "same"),
+        ("same-logits", "same"),
+        ("same-reshape-first", "dense64"),
+    ),
+    Pair(("same", "sound-subset"), ("same", "raw-subset")),
+    *_pairs("question", ("same-reshape-first", "same"), ("same-logits", "same")),
+)
+"""Matched pairs: equal numbers of parameters, or more of them in the network expected to do better."""
+
 
 def judge_statement(statement: Statement, outcomes: Outcomes) -> Word:
     """The word a statement earns from the outcomes of independent trials.
@@ -91,6 +126,12 @@ def count(event: Event, outcomes: Sequence[str]) -> tuple[int, int]:
     if event == "missed":
         return len(outcomes) - list(outcomes).count("converged"), len(outcomes)
     return list(outcomes).count(event), len(outcomes)
+
+
+def pair_p(better: Sequence[str], worse: Sequence[str]) -> float:
+    """Chance of so many more convergences in the first row if both converge equally often: Fisher's
+    exact test, one-sided."""
+    return _more_and_less(count("converged", better), count("converged", worse))[0]
 
 
 def _more_and_less(ours: tuple[int, int], others: tuple[int, int]) -> tuple[float, float]:

@@ -1,6 +1,14 @@
 import pytest
 
-from deepcaptcha.statements import ALPHA, RECIPES, STATEMENTS, Statement, judge_statement
+from deepcaptcha.statements import (
+    ALPHA,
+    PAIRS,
+    RECIPES,
+    STATEMENTS,
+    Statement,
+    judge_statement,
+    pair_p,
+)
 from deepcaptcha.variants import VARIANTS
 
 
@@ -61,3 +69,17 @@ def test_comparisons():
     assert judge_statement(MORE, outcomes(a=(0, 7), b=(7, 0))) == "does not hold"
     assert judge_statement(LESS, outcomes(a=(0, 7), b=(7, 0))) == "holds"
     assert judge_statement(LESS, outcomes(a=(7, 0), b=(0, 7))) == "does not hold"
+
+
+def test_the_better_network_of_a_pair_has_no_fewer_parameters():
+    for pair in PAIRS:
+        better, worse = (
+            VARIANTS[name].architecture.parameters for name, _ in (pair.better, pair.worse)
+        )
+        assert better >= worse
+
+
+def test_the_chance_of_a_pair():
+    # 3 of 3 against 0 of 3: one of C(6, 3) = 20 ways to share out three convergences
+    assert pair_p(["converged"] * 3, ["stuck"] * 3) == pytest.approx(1 / 20)
+    assert pair_p(["stuck"] * 3, ["converged"] * 3) == pytest.approx(1)
