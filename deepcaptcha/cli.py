@@ -160,6 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
     )
+    explain = command(
+        "explain",
+        _later("command_explain.explain"),
+        "Write the answer to the question, ANSWER.md, from the record.",
+    )
+    explain.add_argument("--record", metavar="DIR", default="fixtures", help="default fixtures")
+    explain.add_argument("--output", metavar="DIR", default=".", help="default: here")
     retrain = command(
         "retrain",
         _later("command_retrain.retrain"),

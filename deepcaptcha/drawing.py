@@ -28,6 +28,14 @@ FONT = 12
 INKS = {name: f"#0{i}0{i}0{i}" for i, name in enumerate(("ink", "muted", "line", *OUTCOMES), 1)}
 """Placeholders that matplotlib takes for colours; the page's variables stand there in the end."""
 
+_FILE_STYLE = """
+svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --converged: #0b5fa5;
+  --stuck: #b03a10; --slow: #6f5500; --diverged: #6d2f8f; background: var(--paper);
+  font-family: system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --paper: #15191d; --ink: #e8ebee; --muted: #a7b1ba;
+  --line: #394149; --converged: #7cbcf2; --stuck: #ffa57d; --slow: #e3c560; --diverged: #d4a6ee; } }
+"""
+
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
@@ -90,6 +98,14 @@ def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, 
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     return _inline(file.getvalue(), key, title, text)
+
+
+def as_file(svg: str, width: int = WIDTH) -> str:
+    """A figure of a page as a file of its own, with the page's colours, light and dark."""
+    height = svg.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1]
+    size = f'<svg width="{width}" height="{float(height) * width / WIDTH:g}" '
+    head, middle, tail = svg.replace("<svg ", size, 1).partition(">")
+    return f"{head}{middle}\n<style>{_FILE_STYLE}</style>{tail}\n"
 
 
 def _inline(drawn: str, key: str, title: str, text: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .ledger import read_ledger
@@ -21,7 +22,7 @@ from .page_content import (
     sections,
     seeds_text,
 )
-from .report import failures_text
+from .report import failures_text, percent
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -38,9 +39,7 @@ class Panel:
 def require_extra() -> None:
     """InputError where Jinja2 or matplotlib is missing; imports neither."""
     if not all(importlib.util.find_spec(name) for name in ("jinja2", "matplotlib")):
-        raise InputError(
-            "the HTML report needs Jinja2 and matplotlib: pip install 'deepcaptcha[report]'"
-        )
+        raise InputError("reports need Jinja2 and matplotlib: pip install 'deepcaptcha[report]'")
 
 
 def write_report(
@@ -71,34 +70,41 @@ def write_report(
 
 def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
     """The page; the same rows and words give the same bytes."""
-    import jinja2
-
     from .figures import chances_figure
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(zip=zip, failures=failures_text)
     groups = []
     for i, section in enumerate(sections(rows), 1):
         panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section.rows, 1)]
         groups.append((section, panels, chances_figure(section.rows, f"chance-{i}")))
-    page = environment.get_template("report.html.j2").render(
-        opening=opening(rows),
-        environment=environment_lines(rows),
-        groups=groups,
-        judged=any(row.verdicts for row in rows),
-        few=len(rows) <= 2,
-        made_by=made_by,
-        notes=list(notes),
-        seeds=seeds_text(rows),
-        version=importlib.metadata.version("deepcaptcha"),
-    )
+    content = {
+        "opening": opening(rows),
+        "environment": environment_lines(rows),
+        "groups": groups,
+        "judged": any(row.verdicts for row in rows),
+        "few": len(rows) <= 2,
+        "made_by": made_by,
+        "notes": list(notes),
+        "seeds": seeds_text(rows),
+        "version": importlib.metadata.version("deepcaptcha"),
+    }
+    page = fill("report.html.j2", content, escape=True)
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def fill(template: str, content: Mapping[str, Any], *, escape: bool) -> str:
+    """A template with its names filled in; `escape` for HTML. A name that is missing is an error."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=escape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not escape,
+    )
+    environment.filters.update(zip=zip, failures=failures_text, percent=percent)
+    return environment.get_template(template).render(content)
 
 
 def _panel(row: Row, key: str) -> Panel:

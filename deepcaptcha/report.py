@@ -95,9 +95,11 @@ class Table:
 
     def as_markdown(self) -> str:
         """A GitHub table under its title as a heading."""
+        return f"## {self.title}\n\n{self.as_markdown_rows()}"
+
+    def as_markdown_rows(self) -> str:
+        """The GitHub table alone."""
         lines = [
-            f"## {self.title}",
-            "",
             _markdown_row(column.title for column in self.columns),
             _markdown_row("---" if column.prose else "---:" for column in self.columns),
             *(_markdown_row(row) for row in self.rows),

@@ -112,7 +112,7 @@ def judge_statement(statement: Statement, outcomes: Outcomes) -> Word:
     successes, trials = count(statement.event, outcomes(statement.variant))
     if isinstance(statement.bound, str):
         others = count(statement.event, outcomes(statement.bound))
-        more, less = _more_and_less((successes, trials), others)
+        more, less = more_and_less((successes, trials), others)
         holds, fails = (more, less) if statement.relation == "more than" else (less, more)
         return _word(holds <= ALPHA / 2, fails <= ALPHA / 2)
     low, high = binomial_interval(successes, trials, 1 - ALPHA)
@@ -131,10 +131,12 @@ def count(event: Event, outcomes: Sequence[str]) -> tuple[int, int]:
 def pair_p(better: Sequence[str], worse: Sequence[str]) -> float:
     """Chance of so many more convergences in the first row if both converge equally often: Fisher's
     exact test, one-sided."""
-    return _more_and_less(count("converged", better), count("converged", worse))[0]
+    return more_and_less(count("converged", better), count("converged", worse))[0]
 
 
-def _more_and_less(ours: tuple[int, int], others: tuple[int, int]) -> tuple[float, float]:
+def more_and_less(ours: tuple[int, int], others: tuple[int, int]) -> tuple[float, float]:
+    """One-sided p-values of Fisher's exact test that the first of two (successes, trials) has the
+    higher rate, and the lower."""
     from scipy.stats import fisher_exact
 
     table = [[k, n - k] for k, n in (ours, others)]

@@ -1,0 +1,59 @@
+"""The committed record that the answer is computed from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .baseline import Baseline, read_baseline
+from .errors import InputError
+from .experiment_record import Measured, read_measured
+from .experiments import EXPERIMENTS
+from .statements import Row
+from .variants import VARIANTS
+
+RECORDED = ("raw-subset", "sound-subset", "question")
+"""The recipes every variant was trained under."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured: baselines by (variant, recipe), experiments by name, and what the commands
+    `symptoms` and `predict` print as JSON."""
+
+    baselines: Mapping[Row, Baseline]
+    experiments: Mapping[str, Measured]
+    symptoms: Mapping[str, Any]
+    checks: Mapping[str, Any]
+
+    def outcomes(self, row: Row) -> Sequence[str]:
+        """A row's outcomes in seed order."""
+        return self.baselines[row].outcomes
+
+
+def read_record(folder: Path) -> Record:
+    """The record in `folder`; InputError naming what is missing."""
+    baselines = {}
+    for recipe in RECORDED:
+        for name in VARIANTS:
+            baseline = read_baseline(folder / "baselines", name, recipe)
+            if baseline is None:
+                raise InputError(f"no baseline of {name} {recipe} in {folder / 'baselines'}")
+            baselines[name, recipe] = baseline
+    experiments = {e.name: read_measured(folder / "experiments", e.name) for e in EXPERIMENTS}
+    return Record(
+        baselines, experiments, _read(folder / "symptoms.json"), _read(folder / "checks.json")
+    )
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_text())
+        return found
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); fixtures/README.md tells how to make it"
+        ) from None
