@@ -86,19 +86,22 @@ def expectations(record: Record, experiment: Experiment) -> tuple[Expectation, .
 
 
 def _ratio(measured: Measured, expected: Ratio) -> Expectation:
-    a, b = (movement(measured, label) for label in (expected.a, expected.b))
+    a, b = (movement(measured, label, expected.layer) for label in (expected.a, expected.b))
     ratio = a / b
+    step = f", by the step of `{expected.layer}` alone," if expected.layer else ""
     return Expectation(
-        f"logits of “{expected.a}” move {expected.low:g} to {expected.high:g} times as far as those of "
-        f"“{expected.b}” ({expected.why})",
+        f"logits of “{expected.a}”{step} move {expected.low:g} to {expected.high:g} times as far as "
+        f"those of “{expected.b}” ({expected.why})",
         f"{ratio:.1f} times ({a:.3g} against {b:.3g} nats)",
         expected.low <= ratio <= expected.high,
     )
 
 
-def movement(measured: Measured, label: str) -> float:
-    """Median over seeds of how far one step moves the logits, in nats."""
-    return float(statistics.median(result["movement"] for result in measured.results(label)))
+def movement(measured: Measured, label: str, layer: str | None = None) -> float:
+    """Median over seeds of how far one step moves the logits, in nats; with `layer`, that layer's part
+    of the step alone."""
+    key = f"movement of {layer}" if layer else "movement"
+    return float(statistics.median(result[key] for result in measured.results(label)))
 
 
 def _contrast_p(measured: Measured, contrast: Contrast) -> float:

@@ -26,7 +26,7 @@ from .errors import InputError
 from .experiments import EXPERIMENTS, Experiment
 from .page import fill, require_extra
 from .record import RECORDED, Record, read_record
-from .report import Table
+from .report import Table, percent
 from .statements import RECIPES, STATEMENTS
 from .variants import VARIANTS
 
@@ -103,6 +103,10 @@ def answer_content(record: Record) -> dict[str, Any]:
         "symptoms": symptoms_table(record).as_markdown_rows(),
         "repairs": repairs_table(record).as_markdown_rows(),
         "scored": scored,
+        "recall": _share(scored.fixed.recall),
+        "precision": _share(scored.fixed.precision),
+        "left_out_recall": _share(scored.left_out.recall),
+        "left_out_precision": _share(scored.left_out.precision),
         "checks": checks_table(scored).as_markdown_rows(),
         "alarming": [f"`{name}`" for name, _ in alarms.most_common(2)],
         "trials_text": _trials_text(record),
@@ -124,6 +128,10 @@ def _dense(rows: Sequence[LayerRow]) -> int:
 def _rate(record: Record, name: str, recipe: str) -> str:
     baseline = record.baselines[name, recipe]
     return f"{baseline.converged} of {len(baseline.outcomes)}"
+
+
+def _share(value: float | None) -> str:
+    return "none to tell" if value is None else percent(value)
 
 
 def _trials_text(record: Record) -> str:

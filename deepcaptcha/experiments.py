@@ -28,13 +28,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median movement of the logits in cell `a` is `low` to `high` times that in cell `b`."""
+    """The median movement of the logits in cell `a` is `low` to `high` times that in cell `b`; with
+    `layer`, what the step of that layer alone does."""
 
     a: str
     b: str
     low: float
     high: float
     why: str
+    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ EXPERIMENTS = (
             Ratio("same", "valid", 6, 13.5, "576 inputs against 64"),
             Ratio("two-by-two", "valid", 2.7, 6, "256 inputs against 64"),
             Ratio("same", "same, rate 0.0001", 6.7, 15, "10 times the learning rate"),
+            Ratio("same", "valid", 6, 13.5, "576 inputs against 64", layer="dense1"),
+            Ratio("two-by-two", "valid", 2.7, 6, "256 inputs against 64", layer="dense1"),
         ),
     ),
     Experiment(

@@ -38,19 +38,29 @@ def measure_cell(measure: Measure, cell: Cell, seed: int) -> Any:
 
 def _step(cell: Cell, seed: int) -> dict[str, float | None]:
     """One optimizer step on the first batch: `movement`, the median over the SHOWN examples of the
-    largest change of a logit, in nats; `size`, the same of the largest logit before; and the share of
-    lost examples before and after."""
+    largest change of a logit, in nats; `movement of LAYER`, the same where that layer alone takes its
+    part of the step; `size`, the same of the largest logit before; and the share of lost examples
+    before and after."""
     recipe, examples = _recipe(cell), _examples(cell.pixels)
     model = new_model(_factory(cell), recipe, examples, seed)
     compile_model(model, recipe, examples)
     observer = Observer(model, training=False)
     x, y = examples.x_train[:SHOWN], examples.y_train[:SHOWN]
     before = observer.observe(x, y)
+    start = [layer.get_weights() for layer in model.layers]
     first_batch = np.arange(recipe.batch, dtype=np.int64)[np.newaxis]
     ThrowawaySteps(model, examples.x_train, examples.y_train).run(first_batch)
     after = observer.observe(x, y)
+    end = [layer.get_weights() for layer in model.layers]
+    alone = {}
+    for chosen in model.layers:
+        if chosen.weights:
+            for layer, old, new in zip(model.layers, start, end, strict=True):
+                layer.set_weights(new if layer is chosen else old)
+            alone[f"movement of {chosen.name}"] = _round(_movement(before, observer.observe(x, y)))
     return {
         "movement": _round(_movement(before, after)),
+        **alone,
         "size": _round(_median_of_largest(_logits(before))),
         "lost_before": before.lost_share,
         "lost_after": after.lost_share,

@@ -22,7 +22,7 @@ from .page_content import (
     sections,
     seeds_text,
 )
-from .report import failures_text, percent
+from .report import failures_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -103,7 +103,7 @@ def fill(template: str, content: Mapping[str, Any], *, escape: bool) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=not escape,
     )
-    environment.filters.update(zip=zip, failures=failures_text, percent=percent)
+    environment.filters.update(zip=zip, failures=failures_text)
     return environment.get_template(template).render(content)
 
 
