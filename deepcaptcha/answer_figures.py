@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +46,16 @@ def figures(record: Record) -> Mapping[str, str]:
 def _parameters(record: Record) -> str:
     """P(converged) under raw-subset against the number of parameters."""
     places = []
+    drawn: Counter[int] = Counter()
     for variant in VARIANTS.values():
         baseline = record.baselines[variant.name, "raw-subset"]
         trials = len(baseline.outcomes)
+        parameters = variant.architecture.parameters
+        aside = 1.045 ** drawn[parameters]  # networks of equal size stand side by side
+        drawn[parameters] += 1
         places.append(
             (
-                variant.architecture.parameters,
+                parameters * aside,
                 baseline.converged / trials,
                 baseline.interval,
                 variant.name,
@@ -90,15 +95,17 @@ def _parameters(record: Record) -> str:
         figure.legend(**{**_LEGEND, "ncols": 1})
 
     listed = "; ".join(
-        f"{name} {parameters:,} parameters, {share:.0%}, {interval_text(interval)}"
-        for parameters, share, interval, name, _ in sorted(places)
+        f"{name} {VARIANTS[name].architecture.parameters:,} parameters, {share:.0%}, "
+        f"{interval_text(interval)}"
+        for _, share, interval, name, _ in sorted(places)
     )
     return draw_svg(
         draw,
         300,
         "parameters",
         "P(converged) with raw pixels against the number of parameters",
-        f"Each network's share of trainings that converged, with its exact 95 % interval: {listed}.",
+        f"Each network's share of trainings that converged, with its exact 95 % interval; networks of "
+        f"equal size stand side by side: {listed}.",
     )
 
 
@@ -111,7 +118,7 @@ def _trajectory(record: Record) -> str:
     panels = (
         (1, "examples with zero gradient", False),
         (3, "logits moved since the start, nats", False),
-        (4, "weights changed in ten steps, share of their norm", True),
+        (4, "weights changed in ten steps (share)", True),
     )
     height, panel = 620, 185
 
@@ -120,6 +127,8 @@ def _trajectory(record: Record) -> str:
             axes = _panel(figure, height, 56 + place * panel, panel - 45)
             axes.set_title(title, loc="left", fontsize=12, color=INKS["ink"])
             axes.set_xlim(0, 1500)
+            axes.set_xticks([0, 500, 1000, 1500], ["0", "500", "1,000", "1,500"])
+            axes.get_xticklabels()[-1].set_horizontalalignment("right")
             if logarithmic:
                 axes.set_yscale("log")
                 axes.set_ylim(1e-12, 1)
@@ -180,7 +189,7 @@ def _pixels(record: Record) -> str:
         lines[cell.variant].append((cell.pixels, k / n, binomial_interval(k, n)))
 
     def draw(figure: Figure) -> None:
-        axes = add_axes(figure, 230, top=26)
+        axes = add_axes(figure, 250, top=46)
         axes.set_xscale("log")
         axes.set_ylim(0, 1.02)
         axes.set_yticks(*_PERCENTS)
@@ -205,7 +214,7 @@ def _pixels(record: Record) -> str:
 
     return draw_svg(
         draw,
-        230,
+        250,
         "pixels",
         "P(converged) against the scale of the pixels",
         "; ".join(
