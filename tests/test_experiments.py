@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+
+from deepcaptcha import environment
+from deepcaptcha.cli import main
+from deepcaptcha.errors import InputError
+from deepcaptcha.experiment_record import read_measured, write_measured
+from deepcaptcha.experiments import EXPERIMENTS, Cell, Contrast, Ratio
+from deepcaptcha.variants import VARIANTS
+
+KNOWN = {experiment.name: experiment for experiment in EXPERIMENTS}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)
+def test_what_is_expected_is_of_cells_that_are_measured(experiment):
+    labels = [cell.label for cell in experiment.cells]
+    assert len(set(labels)) == len(labels)
+    for cell in experiment.cells:
+        assert {cell.variant, cell.goes_on_as or "same"} <= set(VARIANTS)
+    for expected in experiment.expected:
+        assert {expected.a, expected.b} <= set(labels)
+        assert isinstance(expected, Ratio if experiment.measure == "step" else Contrast)
+
+
+def test_only_the_pixels_and_the_rate_differ_from_what_was_asked():
+    factors = {cell.label: cell.pixels for cell in KNOWN["step"].cells}
+    assert factors["same"] == 1
+    assert factors["same, pixels / 81"] == pytest.approx(1 / 81)
+    assert factors["valid, pixels * 9"] == 9
+
+
+def test_results_are_read_back_as_they_were_written(tmp_path):
+    cells = {"a": {7: {"outcome": "stuck"}, 6: {"outcome": "converged"}}, "b": {6: [[0, None]]}}
+    write_measured(tmp_path / "new", "pixels", cells, {"tensorflow": "2"})
+    measured = read_measured(tmp_path / "new", "pixels")
+    assert measured.cells == cells
+    assert measured.results("a") == [{"outcome": "converged"}, {"outcome": "stuck"}]  # by seed
+    with pytest.raises(InputError, match=r"step\.json cannot be read .*experiment step --record"):
+        read_measured(tmp_path / "new", "step")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "unknown experiment 'nothing'; known: step, pixels"),
+        (["step", "--seeds", "0"], "--seeds is '0'"),
+        (["trajectory", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),
+    ],
+)
+def test_bad_input(arguments, words, capsys):
+    assert main(["experiment", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("predicted", [0.5, 1e-5, 1e-9, 1 - 1e-9])
+def test_our_clipped_loss_is_keras_own_at_its_own_clip(predicted):
+    from deepcaptcha.laboratory import _clipped_crossentropy
+
+    keras = environment.load_keras()
+    y = np.float32([[[1, 0]]])
+    p = np.float32([[[predicted, 1 - predicted]]])
+    keras_own = keras.losses.categorical_crossentropy(y, p)
+    assert np.asarray(_clipped_crossentropy(1e-7)(y, p)) == pytest.approx(np.asarray(keras_own))
+
+
+def test_a_clip_beyond_keras_own_shows_what_keras_hides():
+    from deepcaptcha.laboratory import _clipped_crossentropy
+
+    y, p = np.float32([[[1, 0]]]), np.float32([[[1e-20, 1]]])
+    assert float(_clipped_crossentropy(1e-30)(y, p)[0, 0]) == pytest.approx(20 * np.log(10))
+    assert float(_clipped_crossentropy(1e-7)(y, p)[0, 0]) == pytest.approx(7 * np.log(10))
+    with pytest.raises(InputError, match=r"clip is 0\.5"):
+        _clipped_crossentropy(0.5)
+
+
+def test_one_step_from_the_same_start():
+    from deepcaptcha.laboratory import measure_cell
+
+    hidden, seen = (
+        measure_cell("step", Cell("", name), 0) for name in ("same", "same-reshape-first")
+    )
+    # Equal shapes draw equal weights, so both heads start from the same logits; no loss that sees them
+    # loses an example.
+    assert hidden["size"] == seen["size"]
+    assert hidden["lost_before"] > 0 == seen["lost_before"]
+    parts = [value for key, value in hidden.items() if key.startswith("movement of ")]
+    assert len(parts) == 5  # three conv layers, two dense ones
+    assert max(parts) < hidden["movement"] < 3 * sum(parts)
+
+
+@pytest.mark.integration
+def test_stuck_weights_go_on_with_a_loss_that_sees(tmp_path, capsys):
+    arguments = ["experiment", "rescue", "--seeds", "1", "--output", str(tmp_path), "--json"]
+    assert main([*arguments, "--record", str(tmp_path / "record")]) == 0
+    cells = json.loads(capsys.readouterr().out)["rescue"]
+    ((blind,), (seeing,)) = (cells[label].values() for label in ("as it was", "reshape first"))
+    # The first seed of the baseline stream is stuck in fixtures/baselines as well.
+    assert blind["before"] == seeing["before"] == "stuck"
+    assert (blind["outcome"], seeing["outcome"]) == ("stuck", "converged")
+    assert blind["frozen_at_step"] == 50  # at the first look: nothing has moved
+    measured = read_measured(tmp_path / "record", "rescue")
+    assert measured.results("reshape first") == [seeing]
