@@ -147,9 +147,11 @@ def _parser() -> argparse.ArgumentParser:
         "--ledger", metavar="PATH", default="build/study/ledger", help="for the time of a trial"
     )
     claims = command(
-        "claims", _later("command_judge.claims"), "List the declared claims beside their pilot."
+        "claims",
+        _later("command_judge.claims"),
+        "List the declared claims beside what was recorded.",
     )
-    claims.add_argument("--pilot", metavar="DIR", default="fixtures/pilot")
+    claims.add_argument("--record", metavar="DIR", default="fixtures/baselines")
     compare = command(
         "compare",
         _later("command_judge.compare_ledgers"),

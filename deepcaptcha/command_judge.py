@@ -167,9 +167,9 @@ def _full_ledger(path: Path) -> Records:
 
 
 def claims(options: argparse.Namespace) -> int:
-    """Print every declared claim beside the pilot it was chosen from."""
+    """Print every declared claim beside the recorded trials it was reviewed against."""
     budget = Budget(HYPOTHESES)
-    rows = [_claim_row(*row, Path(options.pilot), budget) for row in CLAIMS]
+    rows = [_claim_row(*row, Path(options.record), budget) for row in CLAIMS]
     if options.json:
         print(json.dumps({"hypotheses": HYPOTHESES, "claims": rows}, indent=2))
         return 0
@@ -181,7 +181,7 @@ def claims(options: argparse.Namespace) -> int:
             Column("claim"),
             Column("p_good"),
             Column("p_bad"),
-            Column("pilot"),
+            Column("recorded"),
             Column("95 % interval"),
             Column("passes"),
         ),
@@ -201,13 +201,13 @@ def claims(options: argparse.Namespace) -> int:
     return 0
 
 
-def _claim_row(variant: str, recipe: str, pilots: Path, budget: Budget) -> dict[str, Any]:
+def _claim_row(variant: str, recipe: str, folder: Path, budget: Budget) -> dict[str, Any]:
     claim = Claim(*CLAIMS[variant, recipe])
-    pilot = read_baseline(pilots, variant, recipe)
-    if pilot is None:
-        raise InputError(f"no pilot of {variant} {recipe} in {pilots}; give --pilot its folder")
+    recorded = read_baseline(folder, variant, recipe)
+    if recorded is None:
+        raise InputError(f"no record of {variant} {recipe} in {folder}; give --record its folder")
     outcome = "stuck" if claim.kind == "stuck" else "converged"
-    successes, trials = pilot.outcomes.count(outcome), len(pilot.outcomes)
+    successes, trials = recorded.outcomes.count(outcome), len(recorded.outcomes)
     judged = claim.kind != "mixed"
     return {
         "variant": variant,

@@ -78,7 +78,7 @@ def test_variants_and_recipes_are_listed(capsys):
         (["compare", "/no/such.jsonl", "/no/such.jsonl"], "cannot read the ledger /no/such.jsonl"),
         (["compare", "/no/folder", "/no/folder"], "the ledger /no/folder holds no trials"),
         (["report", "--ledger", "/no/folder"], "the ledger /no/folder holds no trials"),
-        (["claims", "--pilot", "/no/folder"], "no pilot of same sound-subset in /no/folder"),
+        (["claims", "--record", "/no/folder"], "no record of same sound-subset in /no/folder"),
         (["study", "--output", "/dev/null/x"], "cannot record trials in /dev/null/x/ledger"),
     ],
 )
@@ -158,12 +158,12 @@ def test_compare_says_what_changed(tmp_path, capsys):
     assert row["p"] == pytest.approx(2 / 12870)  # Fisher: 2 / C(16, 8)
 
 
-def test_claims_stand_beside_their_pilot(capsys):
+def test_claims_stand_beside_what_was_recorded(capsys):
     assert main(["claims", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["hypotheses"] == 63  # 24 rows with reliability and speed, 15 claims judged
+    assert record["hypotheses"] == 67  # 24 rows with reliability and speed, 19 claims judged
     stuck = next(c for c in record["claims"] if c["claim"] == "stuck")
     assert (stuck["variant"], stuck["recipe"]) == ("same", "raw-subset")
     assert all(c["chance_to_pass"] > 0.99 for c in record["claims"] if c["claim"] != "mixed")
     assert main(["claims"]) == 0
-    assert "63 hypotheses" in capsys.readouterr().out
+    assert "67 hypotheses" in capsys.readouterr().out

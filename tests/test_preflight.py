@@ -145,7 +145,7 @@ def test_the_question_is_told_from_its_repairs(arguments, code, capsys):
         (["check", "same", "--recipe", "row"], "unknown recipe 'row'"),
         (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number >= 0"),
         (["check", "same", "--data", "missing.npz"], "missing.npz"),
-        (["predict", "--seeds", "31"], "--seeds is 31; the baseline of same raw-subset has 30"),
+        (["predict", "--seeds", "101"], "--seeds is 101; the baseline of same raw-subset has 100"),
         (["predict", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),
         (["symptoms", "--ledger", "nowhere"], "nowhere holds no trials with symptoms"),
     ],
