@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test integration browser slow study picture docs compare bench lint clean
+.PHONY: setup test integration browser slow study explain picture docs compare bench lint clean
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ slow: $(READY)
 
 study: $(READY)
 	$(BIN)/python -m deepcaptcha study
+
+# ANSWER.md and its figures, from the record in fixtures/.
+explain: $(READY)
+	$(BIN)/python -m deepcaptcha explain
 
 # The README's picture, of what `make study` trained.
 picture: $(READY) browser

@@ -17,6 +17,7 @@ from .factory import build, fit_to
 from .finding import Finding
 from .options import names, whole
 from .prediction import Case, Confusion, confusion, leave_one_out
+from .progress import shown_progress
 from .recipe import Recipe, find_recipe, load_examples
 from .report import Column, Table, percent
 from .resumable import Key, measure_all
@@ -106,7 +107,11 @@ def predict(options: argparse.Namespace) -> int:
     jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
     if options.fresh:
         path.unlink(missing_ok=True)
-    checked = [_Checked(**c) for c in measure_all(_checked, wanted, path, jobs).values()]
+    with shown_progress(len(wanted), options.json) as advance:
+        found = measure_all(
+            _checked, wanted, path, jobs, lambda key: advance("{} {} seed {}".format(*key))
+        )
+    checked = [_Checked(**fields) for fields in found.values()]
     cases = {
         recipe: [
             (

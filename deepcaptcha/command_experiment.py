@@ -18,6 +18,7 @@ from .experiment_record import write_measured
 from .experiments import EXPERIMENTS, Cell, Experiment
 from .laboratory import measure_cell
 from .options import names, whole
+from .progress import shown_progress
 from .report import Column, Table, percent
 from .resumable import Key, measure_all
 from .study import cores
@@ -38,7 +39,11 @@ def experiment(options: argparse.Namespace) -> int:
         for cell in known[name].cells
         for seed in _seeds(known[name], cell, limit, Path(options.baselines))
     }
-    measured = measure_all(measure_cell, wanted, Path(options.output) / "measured.jsonl", jobs)
+    path = Path(options.output) / "measured.jsonl"
+    with shown_progress(len(wanted), options.json) as advance:
+        measured = measure_all(
+            measure_cell, wanted, path, jobs, lambda key: advance("{}: {}, seed {}".format(*key))
+        )
     cells: dict[str, dict[str, dict[int, Any]]] = {}
     for (name, label, seed), result in measured.items():
         cells.setdefault(name, {}).setdefault(label, {})[seed] = result

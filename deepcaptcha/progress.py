@@ -1,4 +1,4 @@
-"""How far many trials have come, while they run."""
+"""How far many trials or measurements have come, while they run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from .trial import Trial
 
 @contextmanager
 def trial_progress(total: int | None, quiet: bool) -> Iterator[Callable[[Trial], None]]:
-    """A live bar in a terminal, a plain line a trial elsewhere; both on standard error. `total`: of
-    trials, None where it is not known beforehand."""
+    """As `shown_progress`, a trial at a time."""
+    with shown_progress(total, quiet) as advance:
+        yield lambda trial: advance(
+            f"{trial.name} {trial.recipe} seed {trial.seed}: {trial.outcome}"
+        )
+
+
+@contextmanager
+def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A live bar in a terminal, a plain line for each thing done elsewhere; both on standard error.
+    `total`: of things to do, None where it is not known beforehand."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -22,19 +31,16 @@ def trial_progress(total: int | None, quiet: bool) -> Iterator[Callable[[Trial],
         TimeRemainingColumn,
     )
 
-    def text(trial: Trial) -> str:
-        return f"{trial.name} {trial.recipe} seed {trial.seed}: {trial.outcome}"
-
     console = Console(stderr=True, highlight=False)
     if quiet or not console.is_terminal:
         count = 0
 
-        def line(trial: Trial) -> None:
+        def line(text: str) -> None:
             nonlocal count
             count += 1
             if not quiet:
                 place = f"{count}" if total is None else f"{count}/{total}"
-                print(f"[{place}] {text(trial)}", file=sys.stderr, flush=True)
+                print(f"[{place}] {text}", file=sys.stderr, flush=True)
 
         yield line
         return
@@ -46,4 +52,4 @@ def trial_progress(total: int | None, quiet: bool) -> Iterator[Callable[[Trial],
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=total)
-        yield lambda trial: progress.update(bar, advance=1, description=text(trial))
+        yield lambda text: progress.update(bar, advance=1, description=text)

@@ -17,16 +17,22 @@ Key = tuple[Any, ...]
 
 
 def measure_all(
-    measure: Callable[..., Any], wanted: Mapping[Key, tuple[Any, ...]], path: Path, jobs: int
+    measure: Callable[..., Any],
+    wanted: Mapping[Key, tuple[Any, ...]],
+    path: Path,
+    jobs: int,
+    on_result: Callable[[Key], None] = lambda key: None,
 ) -> dict[Key, Any]:
     """`measure(*arguments)` for each key and its arguments, in the order wanted, over `jobs` processes.
 
     `measure` pickles, keys and results are JSON-ready. Results that the file at `path` holds are not
-    measured again; each new one is added to it at once. Raises InputError where a process dies or the
-    file cannot be written.
+    measured again; each new one is added to it at once. `on_result` hears of every result. Raises
+    InputError where a process dies or the file cannot be written.
     """
     done = _read(path)
     left = [key for key in wanted if key not in done]
+    for key in wanted.keys() & done.keys():
+        on_result(key)
     size = _MEASUREMENTS_PER_PROCESS * jobs
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +46,7 @@ def measure_all(
                         done[key] = future.result()
                         file.write(json.dumps({"key": key, "result": done[key]}) + "\n")
                         file.flush()
+                        on_result(key)
     except BrokenExecutor:
         raise InputError(
             "a process died during a measurement; is there enough memory? What was measured is kept, "

@@ -21,6 +21,8 @@ FILE = re.compile(r"# file: (\S+)\n")
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
     "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
+    "retrain": "--variants valid --recipes sound-subset --trials 1 --jobs 1",
+    "experiment": "step --seeds 1 --jobs 1",
     "study": "--variants valid --seeds 1 --recipes sound-subset --jobs 1",
 }
 # Commands that end in something else than 0, which is what they are there to show.
@@ -95,7 +97,10 @@ def test_every_command_runs(command, tmp_path):
 
 
 def _run(words, folder):
-    if words[0] in ("study", "predict", "bisect") and "--help" not in words:
+    if (
+        words[0] in ("study", "predict", "bisect", "experiment", "explain", "retrain")
+        and "--help" not in words
+    ):
         words = [*words, "--output", str(folder)]
         words += ["--record", str(folder)] if "--record" in words else []
     if words[0] == "judge":

@@ -23,9 +23,9 @@ def calls(tmp_path):
     return tmp_path / "calls"
 
 
-def squares(tmp_path, calls, *numbers):
+def squares(tmp_path, calls, *numbers, on_result=lambda key: None):
     wanted = {("square", n): (str(calls), n) for n in numbers}
-    return measure_all(squared, wanted, tmp_path / "new" / "results.jsonl", 2)
+    return measure_all(squared, wanted, tmp_path / "new" / "results.jsonl", 2, on_result)
 
 
 def test_results_come_in_the_order_wanted(tmp_path, calls):
@@ -41,11 +41,13 @@ def test_what_was_measured_is_not_measured_again(tmp_path, calls):
     squares(tmp_path, calls, 1, 2)
     path = tmp_path / "new" / "results.jsonl"
     path.write_text(path.read_text() + json.dumps({"key": ["square", 9]})[:-3] + "\n")  # cut off
-    assert squares(tmp_path, calls, 2, 9) == {
+    heard = []
+    assert squares(tmp_path, calls, 2, 9, on_result=heard.append) == {
         ("square", 2): {"square": 4},
         ("square", 9): {"square": 81},
     }
     assert sorted(map(int, calls.read_text().split())) == [1, 2, 9]
+    assert sorted(heard) == [("square", 2), ("square", 9)]
 
 
 def test_a_process_that_dies_is_told_in_one_line(tmp_path):
