@@ -293,6 +293,7 @@ def hidden_softmax(bias):
     )
 
 
+@pytest.mark.integration
 def test_two_real_faults_that_only_together_repair_are_named_as_one_set(tmp_path):
     """Each fault alone keeps the model from training: a clipped softmax has no gradient, and a
     learning rate of zero makes nothing of one. Recorded trials are not trained again."""

@@ -93,6 +93,7 @@ def test_overfitting_one_batch():
     assert ", 0.1 of its start, is expected" in words
 
 
+@pytest.mark.integration
 def test_reproducibility():
     is_reproducible(contracted())
     with pytest.raises(
@@ -101,6 +102,7 @@ def test_reproducibility():
         is_reproducible(contracted(partial(mlp, seed=3)))
 
 
+@pytest.mark.integration
 def test_a_factory_that_draws_from_the_system_is_not_reproducible():
     def build():
         model = mlp()
@@ -141,6 +143,7 @@ def test_a_layer_that_forgets_a_setting_is_seen():
         saves_and_loads(contracted(build))
 
 
+@pytest.mark.integration
 def test_the_preflight_check():
     passes_preflight(contracted())
     broken = np.where(X > 0.9, np.nan, X)

@@ -32,6 +32,7 @@ def compiled(model=None, optimizer="adam", loss="categorical_crossentropy"):
     return model
 
 
+@pytest.mark.integration
 def test_a_proved_run_that_goes_on_ends_with_the_very_weights():
     stopped = run_trial(hidden_softmax, RECIPE, 0, examples=points())
     ran_on = run_trial(hidden_softmax, RECIPE, 0, examples=points(), stop_when_frozen=False)

@@ -127,6 +127,7 @@ def test_against_every_sequence_of_outcomes(made: tuple[Any, ...]) -> None:
             assert exact_error_rates(plan)[1] == accept
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("problem", SMALL, ids=str)
 def test_design_is_the_best_of_all_boundaries(
     problem: tuple[float, float, float, float, int],
@@ -198,6 +199,7 @@ def test_design_is_near_its_lower_bound(
     assert bound <= objective(plan) <= bound * (1 + most)
 
 
+@pytest.mark.integration
 @settings(max_examples=5)
 @given(rates, rates, st.integers(5, 45), st.integers(30, 50))
 def test_every_design_keeps_its_promises(alpha: float, beta: float, bad: int, apart: int) -> None:

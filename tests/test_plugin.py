@@ -41,6 +41,7 @@ def run(pytester, *arguments):
     return pytester.runpytest_subprocess(*arguments)
 
 
+@pytest.mark.integration
 def test_a_true_claim_is_green_and_a_false_one_says_why(project):
     result = run(project)
     result.assert_outcomes(passed=1, failed=1)
@@ -142,6 +143,7 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(project):
     assert not (project.path / "build").exists()
 
 
+@pytest.mark.integration
 def test_every_option_has_an_ini_twin_and_counts_more(project):
     project.makeini(
         INI + "convergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_alpha = 0.2\n"
@@ -212,6 +214,7 @@ def test_a_report_is_written_by_the_controller_of_two_workers(project):
     assert len(re.findall("<svg", page)) == 1 + 2 * 3  # P(converge); curves, epochs, walk for each
 
 
+@pytest.mark.integration
 def test_a_report_that_cannot_be_written_is_told(project):
     result = run(project, "-k", "stuck", "--convergence-report", "/dev/null/x.html")
     result.assert_outcomes(passed=1, deselected=1)

@@ -33,6 +33,7 @@ def prepare(build=mlp, train=(X, Y), validation=(X, Y), declared=DECLARED, **set
     return prepare_task(build, train, validation, declared=declared, **settings)
 
 
+@pytest.mark.integration
 def test_the_task_of_a_factory_and_arrays():
     task = prepare()
     recipe = task.recipe
@@ -63,6 +64,7 @@ def counter(seen):
     return Counter()
 
 
+@pytest.mark.integration
 def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
     seen = []
     declared = read_marker((), {**TRUE, "monitor": "val_own", "mode": "max", "target": 2.0})
@@ -78,6 +80,7 @@ def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
     assert trial.identity["version"] == "2"
 
 
+@pytest.mark.integration
 def test_a_pipeline_made_by_a_function_is_shuffled_by_the_trials_seed():
     tf = environment.load_tensorflow()
 
@@ -110,6 +113,7 @@ def two_outputs():
     return model
 
 
+@pytest.mark.integration
 def test_several_inputs_and_outputs_of_which_one_is_monitored():
     parts = {"a": X, "b": X}, {"sum": Y, "more": Y}
     declared = read_marker((), {**TRUE, "monitor": "val_more_accuracy"})
@@ -117,6 +121,7 @@ def test_several_inputs_and_outputs_of_which_one_is_monitored():
     assert {"val_more_accuracy", "val_sum_loss"} <= set(trial.epochs[-1].metrics)
 
 
+@pytest.mark.integration
 def test_an_uncompiled_model_is_compiled_as_the_recipe_says():
     declared = read_marker((), {**TRUE, "monitor": "val_loss", "mode": "min"})
     recipe = Recipe(name="mine", optimizer="sgd", loss="mean_squared_error")
@@ -200,12 +205,14 @@ def test_a_batch_for_a_dataset_is_refused():
         prepare(train=dataset, validation=dataset)
 
 
+@pytest.mark.integration
 def test_a_metric_that_is_not_logged_is_found_with_one_batch():
     declared = read_marker((), {**TRUE, "monitor": "val_f1", "mode": "max"})
     with pytest.raises(InputError, match="on 'val_f1', which training does not log; it logs acc"):
         prepare(declared=declared)
 
 
+@pytest.mark.integration
 def test_what_keras_refuses_is_told_in_its_words():
     labels = np.full((64, 1), 7)
     with pytest.raises(InputError, match=r"one batch could not be trained: .*label value of 7"):

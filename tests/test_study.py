@@ -44,6 +44,7 @@ def figures(records):
     return [(t.name, t.seed, t.outcome, t.weights_sha256, t.epochs) for t in records.trials]
 
 
+@pytest.mark.integration
 def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
     whole, part = tmp_path / "whole", tmp_path / "part"
     trained = []

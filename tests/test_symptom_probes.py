@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from deepcaptcha import Examples, run_trial
 from deepcaptcha.diagnosis import diagnose
@@ -12,6 +13,7 @@ from .test_frozen import RECIPE, hidden_softmax
 from .test_trial import POINTS, dense_model, points
 
 
+@pytest.mark.integration
 def test_a_trial_with_symptoms_is_the_same_trial():
     plain = run_trial(hidden_softmax, RECIPE, 0, examples=points())
     seen = run_trial(hidden_softmax, RECIPE, 0, examples=points(), probes=SYMPTOMS)

@@ -1,6 +1,7 @@
 """Throw-away steps: the same as Keras' own, and taken back without a trace."""
 
 import numpy as np
+import pytest
 
 from deepcaptcha import environment
 from deepcaptcha.throwaway import ThrowawaySteps, left_as_found
@@ -37,6 +38,7 @@ def same(a, b):
     return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.integration
 def test_steps_are_those_of_keras():
     order = DRAW.permutation(40).reshape(5, 8)
     moved, trained = network(), network()

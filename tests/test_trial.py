@@ -57,6 +57,7 @@ def test_a_sound_network_trains_on_real_digits():
     assert trial.stop_reason == "target"
 
 
+@pytest.mark.integration
 def test_two_runs_agree_bit_for_bit_here_and_in_a_fresh_process():
     first, second = run_trial(SAME, SMALL, seed=7), run_trial(SAME, SMALL, seed=7)
     code = (
@@ -69,6 +70,7 @@ def test_two_runs_agree_bit_for_bit_here_and_in_a_fresh_process():
     assert run_trial(SAME, SMALL, seed=8).weights_sha256 != first.weights_sha256
 
 
+@pytest.mark.integration
 def test_a_reused_model_trains_bit_for_bit_as_a_new_one():
     """Also after a trial that diverged, and after one of another seed."""
     recipe = replace(SMALL, n_train=320)
@@ -90,6 +92,7 @@ def test_a_trial_is_json_ready_and_comes_back():
     assert again.epochs == trial.epochs
 
 
+@pytest.mark.integration
 def test_accuracy_is_kept_per_digit_and_per_string():
     recipe = replace(SMALL, n_prediction=2)
     architecture = question_architecture(
@@ -99,6 +102,7 @@ def test_accuracy_is_kept_per_digit_and_per_string():
     assert 0 <= metrics["val_string_accuracy"] <= metrics["val_accuracy"] <= 1
 
 
+@pytest.mark.integration
 def test_a_model_named_logits_has_its_loss_from_logits():
     recipe = replace(SMALL, n_train=320)
     logits = run_trial(partial(build, VARIANTS["same-logits"].architecture), recipe, 3)
@@ -229,6 +233,7 @@ def unbuilt():
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("build", [subclassed, unbuilt])
 def test_a_model_that_is_not_built_yet_is_built_from_the_seed(build):
     first, second = (run_trial(build, POINTS, 4, examples=points()) for _ in range(2))
@@ -238,6 +243,7 @@ def test_a_model_that_is_not_built_yet_is_built_from_the_seed(build):
     assert first.outcome in ("converged", "slow", "stuck")
 
 
+@pytest.mark.integration
 def test_a_proof_does_not_stop_a_run_judged_by_a_training_metric():
     """The epoch's mean still counts the batches before the proof, so only later epochs can tell."""
     from .test_frozen import hidden_softmax
@@ -370,6 +376,7 @@ def test_bad_input_is_one_clear_line(arguments, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.integration
 def test_tensorflow_imported_with_other_settings_is_one_clear_error():
     code = (
         "import os; os.environ.pop('TF_ENABLE_ONEDNN_OPTS', None)\n"
@@ -383,6 +390,7 @@ def test_tensorflow_imported_with_other_settings_is_one_clear_error():
     assert "TF_ENABLE_ONEDNN_OPTS=1" in done.stdout
 
 
+@pytest.mark.integration
 def test_tensorflow_already_running_with_more_threads_is_one_clear_error():
     code = (
         "from deepcaptcha import environment, InputError\n"
