@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .drawing import INKS, add_axes, as_file, draw_svg
+from .drawing import INKS, LEGEND, add_axes, as_file, draw_svg
 from .experiments import EXPERIMENTS
 from .plan import binomial_interval
 from .record import Record
@@ -23,15 +23,6 @@ _LINES: dict[str, dict[str, Any]] = {
     "stuck start, reshape first": {"color": INKS["slow"], "linestyle": (0, (1, 1)), "marker": "s"},
 }
 _PERCENTS = ([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-_LEGEND: dict[str, Any] = {
-    "loc": "upper left",
-    "ncols": 2,
-    "frameon": False,
-    "borderpad": 0,
-    "borderaxespad": 0.3,
-    "handlelength": 2.8,
-    "columnspacing": 1.6,
-}
 
 
 def figures(record: Record) -> Mapping[str, str]:
@@ -92,7 +83,7 @@ def _parameters(record: Record) -> str:
                 clip_on=False,
                 label=label,
             )
-        figure.legend(**{**_LEGEND, "ncols": 1})
+        figure.legend(**{**LEGEND, "ncols": 1})
 
     listed = "; ".join(
         f"{name} {VARIANTS[name].architecture.parameters:,} parameters, {share:.0%}, "
@@ -151,7 +142,7 @@ def _trajectory(record: Record) -> str:
                     label=label if place == 0 else None,
                 )
         axes.set_xlabel("optimizer step", loc="right", color=INKS["muted"])
-        figure.legend(**_LEGEND)
+        figure.legend(**LEGEND)
 
     def ending(label: str) -> str:
         step, zero, _, moved, changed = walks[label][-1]
@@ -210,7 +201,7 @@ def _pixels(record: Record) -> str:
                 clip_on=False,
                 label=f"{name}, {VARIANTS[name].architecture.parameters:,} parameters",
             )
-        figure.legend(**{**_LEGEND, "ncols": 1})
+        figure.legend(**{**LEGEND, "ncols": 1})
 
     return draw_svg(
         draw,

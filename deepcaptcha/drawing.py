@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from .report import OUTCOMES
@@ -27,6 +27,18 @@ FONT = 12
 
 INKS = {name: f"#0{i}0{i}0{i}" for i, name in enumerate(("ink", "muted", "line", *OUTCOMES), 1)}
 """Placeholders that matplotlib takes for colours; the page's variables stand there in the end."""
+
+LEGEND: dict[str, Any] = {
+    "loc": "upper left",
+    "ncols": 2,
+    "frameon": False,
+    "handlelength": 2.8,
+    "borderpad": 0,
+    "borderaxespad": 0.3,
+    "columnspacing": 1.6,
+    "labelspacing": 0.3,
+}
+"""Where and how a figure's legend stands: at its upper left, in two columns."""
 
 _FILE_STYLE = """
 svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --converged: #0b5fa5;

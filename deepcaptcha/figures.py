@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .drawing import INKS, WIDTH, add_axes, draw_svg, whole_ticks
+from .drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, whole_ticks
 from .page_content import Reached, Row, Walk, plural
 from .report import OUTCOMES, percent
 
@@ -61,7 +61,7 @@ def curves_figure(row: Row, key: str) -> str:
         figure.legend(
             [Line2D([], [], **_style(outcome), markevery=[1]) for outcome in shown],
             [f"{outcome} {counts[outcome]}" for outcome in shown],
-            **_LEGEND,
+            **LEGEND,
         )
 
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
@@ -107,7 +107,7 @@ def reached_figure(row: Row, found: Reached, key: str) -> str:
                 linestyle="",
                 label=f"{found.missed} missed it",
             )
-        figure.legend(**_LEGEND)
+        figure.legend(**LEGEND)
 
     steps = ", ".join(
         f"{percent(share)} by epoch {epoch}"
@@ -164,7 +164,7 @@ def walk_figure(row: Row, walk: Walk, key: str) -> str:
             gid="is walk",
         )
         text = f"{successes} of {trials} {counted}: {walk.colour}"
-        figure.legend([line], [text], **_LEGEND)
+        figure.legend([line], [text], **LEGEND)
 
     return draw_svg(
         draw,
@@ -239,18 +239,6 @@ def chances_figure(rows: Sequence[Row], key: str) -> str:
         f"P(converge) under {rows[0].recipe['name']}",
         f"Share of trainings that converged, with exact 95 % intervals: {listed}.",
     )
-
-
-_LEGEND: dict[str, Any] = {
-    "loc": "upper left",
-    "ncols": 2,
-    "frameon": False,
-    "handlelength": 2.8,
-    "borderpad": 0,
-    "borderaxespad": 0.3,
-    "columnspacing": 1.6,
-    "labelspacing": 0.3,
-}
 
 
 def _style(outcome: str) -> dict[str, Any]:
