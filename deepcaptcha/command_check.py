@@ -20,7 +20,7 @@ from .prediction import Case, Confusion, confusion, leave_one_out
 from .progress import shown_progress
 from .recipe import Recipe, find_recipe, load_examples
 from .report import Column, Table, percent
-from .resumable import Key, measure_all
+from .resumable import Key, fingerprint, measure_all
 from .study import cores
 from .variants import VARIANTS, find_variant
 
@@ -98,8 +98,9 @@ def predict(options: argparse.Namespace) -> int:
     seeds = whole("--seeds", options.seeds)
     baselines = {(v, r.name): _baseline(Path(options.baselines), v, r.name, seeds) for v, r in rows}
     path = Path(options.output) / "checks.jsonl"
+    here = environment.describe()
     wanted: dict[Key, tuple[Any, ...]] = {
-        (variant, recipe.name, seed): (variant, recipe, seed)
+        (variant, recipe.name, seed, fingerprint(recipe.as_dict(), here)): (variant, recipe, seed)
         for variant, recipe in rows
         for first in [baselines[variant, recipe.name].first_seed]
         for seed in range(first, first + seeds)
@@ -109,7 +110,7 @@ def predict(options: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
     with shown_progress(len(wanted), options.json) as advance:
         found = measure_all(
-            _checked, wanted, path, jobs, lambda key: advance("{} {} seed {}".format(*key))
+            _checked, wanted, path, jobs, lambda key: advance("{} {} seed {}".format(*key[:3]))
         )
     checked = [_Checked(**fields) for fields in found.values()]
     cases = {

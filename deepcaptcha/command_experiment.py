@@ -8,6 +8,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .laboratory import measure_cell
 from .options import names, whole
 from .progress import shown_progress
 from .report import Column, Table, percent
-from .resumable import Key, measure_all
+from .resumable import Key, fingerprint, measure_all
 from .study import cores
 
 
@@ -33,8 +34,9 @@ def experiment(options: argparse.Namespace) -> int:
             raise InputError(f"unknown experiment {name!r}; known: {', '.join(known)}")
     jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
     limit = None if options.seeds is None else whole("--seeds", options.seeds)
+    here = environment.describe()
     wanted: dict[Key, tuple[Any, ...]] = {
-        (name, cell.label, seed): (known[name].measure, cell, seed)
+        (name, cell.label, seed, fingerprint(asdict(cell), here)): (known[name].measure, cell, seed)
         for name in chosen
         for cell in known[name].cells
         for seed in _seeds(known[name], cell, limit, Path(options.baselines))
@@ -42,14 +44,18 @@ def experiment(options: argparse.Namespace) -> int:
     path = Path(options.output) / "measured.jsonl"
     with shown_progress(len(wanted), options.json) as advance:
         measured = measure_all(
-            measure_cell, wanted, path, jobs, lambda key: advance("{}: {}, seed {}".format(*key))
+            measure_cell,
+            wanted,
+            path,
+            jobs,
+            lambda key: advance("{}: {}, seed {}".format(*key[:3])),
         )
     cells: dict[str, dict[str, dict[int, Any]]] = {}
-    for (name, label, seed), result in measured.items():
+    for (name, label, seed, _), result in measured.items():
         cells.setdefault(name, {}).setdefault(label, {})[seed] = result
     if options.record:
         for name in chosen:
-            write_measured(Path(options.record), name, cells[name], environment.describe())
+            write_measured(Path(options.record), name, cells[name], here)
     if options.json:
         print(json.dumps(cells))
         return 0

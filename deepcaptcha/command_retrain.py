@@ -62,7 +62,7 @@ def retrain(options: argparse.Namespace) -> int:
         print(f"Drawn again by --draw {drawing}.")
     return int(
         any(
-            agreement != "same bits" and not environment_differences(baseline)
+            agreement != "same bits" and baseline.weights and not environment_differences(baseline)
             for agreement, (baseline, _) in zip(same, drawn, strict=True)
         )
     )

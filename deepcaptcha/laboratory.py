@@ -38,9 +38,9 @@ def measure_cell(measure: Measure, cell: Cell, seed: int) -> Any:
 
 def _step(cell: Cell, seed: int) -> dict[str, float | None]:
     """One optimizer step on the first batch: `movement`, the median over the SHOWN examples of the
-    largest change of a logit, in nats; `movement of LAYER`, the same where that layer alone takes its
-    part of the step; `size`, the same of the largest logit before; and the share of lost examples
-    before and after."""
+    largest change of a logit (less the mean over the classes), in nats; `movement of LAYER`, the same
+    where that layer alone takes its part of the step; `size`, the same of the largest logit before;
+    and the share of lost examples before and after."""
     recipe, examples = _recipe(cell), _examples(cell.pixels)
     model = new_model(_factory(cell), recipe, examples, seed)
     compile_model(model, recipe, examples)
@@ -199,8 +199,10 @@ def _median_of_largest(logits: NDArray[Any]) -> float:
 
 
 def _logits(seen: Observed) -> NDArray[Any]:
+    """The logits less their mean over the classes, of which softmax knows nothing."""
     assert seen.logits is not None  # every head of ours shows them
-    return seen.logits
+    logits: NDArray[Any] = seen.logits - seen.logits.mean(axis=-1, keepdims=True)
+    return logits
 
 
 def _round(value: float) -> float:

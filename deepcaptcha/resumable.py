@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, as_completed
@@ -14,6 +15,12 @@ from .study import process_executor
 _MEASUREMENTS_PER_PROCESS = 20  # models built and dropped leave memory behind
 
 Key = tuple[Any, ...]
+"""What a measurement is kept under: whatever its result depends on."""
+
+
+def fingerprint(*parts: Any) -> str:
+    """A few digits that stand for JSON-ready parts in a key."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def measure_all(
@@ -44,7 +51,8 @@ def measure_all(
                     for future in as_completed(running):
                         key = running[future]
                         done[key] = future.result()
-                        file.write(json.dumps({"key": key, "result": done[key]}) + "\n")
+                        # The line begins with its break: one that was cut off before spoils only itself.
+                        file.write("\n" + json.dumps({"key": key, "result": done[key]}))
                         file.flush()
                         on_result(key)
     except BrokenExecutor:
@@ -58,8 +66,14 @@ def measure_all(
 
 
 def _read(path: Path) -> dict[Key, Any]:
-    """What the file holds; a line that was cut off is no result."""
+    """What the file holds; a line that was cut off, or that another was written behind, is no result."""
+    found: dict[Key, Any] = {}
     if not path.exists():
-        return {}
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-    return {tuple(line["key"]): line["result"] for line in lines}
+        return found
+    for line in path.read_text().splitlines():
+        try:
+            fields = json.loads(line)
+            found[tuple(fields["key"])] = fields["result"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
