@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from .association import stratified_test
 from .comparison import ALPHA, holm
 from .experiment_record import Measured
 from .experiments import EXPERIMENTS, Contrast, Experiment, Ratio
 from .prediction import Case, Confusion, confusion, leave_one_out
 from .record import Record
-from .statements import PAIRS, Row, more_and_less, pair_p
+from .statements import PAIRS, Row, pair_p
 from .variants import VARIANTS
 
 
@@ -29,16 +30,16 @@ class JudgedPair:
 
 
 def judged_pairs(record: Record) -> tuple[JudgedPair, ...]:
-    """All matched pairs."""
-    raw = [pair_p(record.outcomes(pair.better), record.outcomes(pair.worse)) for pair in PAIRS]
+    """All matched pairs, on the seeds nobody had seen."""
+    raw = [pair_p(record.unseen(pair.better), record.unseen(pair.worse)) for pair in PAIRS]
     return tuple(
         JudgedPair(pair.better, pair.worse, p) for pair, p in zip(PAIRS, holm(raw), strict=True)
     )
 
 
-def rank_correlation(record: Record, of: str) -> tuple[float, int]:
+def rank_correlation(record: Record, of: str) -> tuple[float, float, int]:
     """Spearman's rank correlation of P(converged) with `parameters` or `features` over the networks
-    with the question's head under raw-subset, and how many they are."""
+    with the question's head under raw-subset, its two-sided p, and how many networks they are."""
     from scipy.stats import spearmanr
 
     chosen = [v for v in VARIANTS.values() if v.architecture.head == "softmax-reshape"]
@@ -48,52 +49,69 @@ def rank_correlation(record: Record, of: str) -> tuple[float, int]:
         else next(row for row in v.architecture.rows if row.name == "flatten").output_shape[0]
         for v in chosen
     ]
-    shares = [record.baselines[v.name, "raw-subset"].converged for v in chosen]
-    return round(float(spearmanr(sizes, shares).statistic), 2), len(chosen)
+    outcomes = [record.outcomes((v.name, "raw-subset")) for v in chosen]
+    found = spearmanr(sizes, [list(each).count("converged") / len(each) for each in outcomes])
+    return float(found.statistic), float(found.pvalue), len(chosen)
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What was expected of an experiment, in words, what it showed, and whether it is `as expected`."""
+    """What was expected of an experiment, in words, what it showed, whether it is as expected, and
+    whether at least the direction is."""
 
     said: str
     shown: str
     met: bool
+    direction: bool
 
 
 def expectations(record: Record, experiment: Experiment) -> tuple[Expectation, ...]:
-    """Each expectation judged: a ratio by the medians, a contrast by Fisher's exact test, Holm over all
-    contrasts of all experiments."""
+    """Each expectation judged: a ratio by the medians; a contrast by McNemar's exact test on the seeds
+    both cells share, one-sided, Holm over all contrasts of all experiments."""
     contrasts = [(e.name, c) for e in EXPERIMENTS for c in e.expected if isinstance(c, Contrast)]
     adjusted = holm([_contrast_p(record.experiments[name], c) for name, c in contrasts])
     p_of = dict(zip(contrasts, adjusted, strict=True))
     measured = record.experiments[experiment.name]
-    found = []
-    for expected in experiment.expected:
-        if isinstance(expected, Ratio):
-            found.append(_ratio(measured, expected))
-        else:
-            p = p_of[experiment.name, expected]
-            a, b = (_events(measured, label, expected.event) for label in (expected.a, expected.b))
-            found.append(
-                Expectation(
-                    f"“{expected.a}” {expected.event} more often than “{expected.b}”",
-                    f"{a[0]} of {a[1]} against {b[0]} of {b[1]}, p {p:.1g} (Holm)",
-                    p <= ALPHA,
-                )
-            )
-    return tuple(found)
+    return tuple(
+        _ratio(measured, expected)
+        if isinstance(expected, Ratio)
+        else _contrast(measured, expected, p_of[experiment.name, expected])
+        for expected in experiment.expected
+    )
+
+
+def _contrast(measured: Measured, contrast: Contrast, p: float) -> Expectation:
+    a, b = (
+        [outcome == contrast.event for outcome in outcomes_of(measured, label).values()]
+        for label in (contrast.a, contrast.b)
+    )
+    return Expectation(
+        f"{contrast.a}: {contrast.event} more often than {contrast.b}",
+        f"{sum(a)} of {len(a)} against {sum(b)} of {len(b)}, p {p:.2g}",
+        p <= ALPHA,
+        sum(a) / len(a) > sum(b) / len(b),
+    )
+
+
+def outcomes_of(measured: Measured, label: str) -> dict[int, str]:
+    """Seed -> how a cell's training ended; of a rescue, where there was something to rescue."""
+    return {
+        seed: result["outcome"]
+        for seed, result in sorted(measured.cells[label].items())
+        if result.get("before", "stuck") == "stuck"
+    }
 
 
 def _ratio(measured: Measured, expected: Ratio) -> Expectation:
     a, b = (movement(measured, label, expected.layer) for label in (expected.a, expected.b))
     ratio = a / b
-    step = f", by the step of `{expected.layer}` alone," if expected.layer else ""
+    part = f" (`{expected.layer}` alone)" if expected.layer else ""
     return Expectation(
-        f"logits of “{expected.a}”{step} move {expected.low:g} to {expected.high:g} times as far as "
-        f"those of “{expected.b}” ({expected.why})",
-        f"{ratio:.1f} times ({a:.3g} against {b:.3g} nats)",
+        f"{expected.a} moves {expected.low:g} to {expected.high:g} times as far as {expected.b}{part}, "
+        f"for {expected.why}",
+        f"{ratio:.1f} times",
         expected.low <= ratio <= expected.high,
+        ratio > 1,
     )
 
 
@@ -105,24 +123,30 @@ def movement(measured: Measured, label: str, layer: str | None = None) -> float:
 
 
 def _contrast_p(measured: Measured, contrast: Contrast) -> float:
-    a, b = (_events(measured, label, contrast.event) for label in (contrast.a, contrast.b))
-    return more_and_less(a, b)[0]
+    from scipy.stats import binomtest
 
-
-def _events(measured: Measured, label: str, event: str) -> tuple[int, int]:
-    outcomes = [result["outcome"] for result in measured.results(label)]
-    return outcomes.count(event), len(outcomes)
+    a, b = (outcomes_of(measured, label) for label in (contrast.a, contrast.b))
+    differing = [
+        a[seed] == contrast.event
+        for seed in sorted(a.keys() & b.keys())
+        if (a[seed] == contrast.event) != (b[seed] == contrast.event)
+    ]
+    if not differing:
+        return 1.0
+    return float(binomtest(sum(differing), len(differing), alternative="greater").pvalue)
 
 
 @dataclass(frozen=True)
 class Scored:
     """How an error of the pre-flight check foretold stuck trials: as the check is, by network, and with
-    thresholds that each network's were not used to choose; `trials` in all."""
+    thresholds that each network's were not used to choose; `trials` in all, `p` that an error tells
+    nothing within any network (exact, stratified, one-sided)."""
 
     fixed: Confusion
     by_network: dict[str, Confusion]
     left_out: Confusion
     trials: int
+    p: float
 
 
 def score_checks(record: Record, recipe: str = "raw-subset") -> Scored:
@@ -130,12 +154,15 @@ def score_checks(record: Record, recipe: str = "raw-subset") -> Scored:
     checks = record.checks[recipe]
     cases = [Case(c["variant"], float(bool(c["errors"])), c["outcome"] == "stuck") for c in checks]
     shares = [Case(c["variant"], c["lost_share"], c["outcome"] == "stuck") for c in checks]
+    by_network = {
+        name: confusion([case for case in cases if case.group == name], 0.5)
+        for name in dict.fromkeys(case.group for case in cases)
+    }
+    tables = [(c.hits, c.misses, c.false_alarms, c.left_alone) for c in by_network.values()]
     return Scored(
         confusion(cases, 0.5),
-        {
-            name: confusion([case for case in cases if case.group == name], 0.5)
-            for name in dict.fromkeys(case.group for case in cases)
-        },
+        by_network,
         sum((counts for _, counts in leave_one_out(shares).values()), Confusion()),
         len(cases),
+        stratified_test(tables)[0],
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .drawing import INKS, LEGEND, add_axes, as_file, draw_svg
+from .drawing import INKS, LEGEND, WIDTH, add_axes, as_file, draw_svg
 from .experiments import EXPERIMENTS
 from .plan import binomial_interval
 from .record import Record
@@ -22,6 +21,11 @@ _LINES: dict[str, dict[str, Any]] = {
     "converging": {"color": INKS["converged"], "linestyle": "-", "marker": "o"},
     "stuck start, reshape first": {"color": INKS["slow"], "linestyle": (0, (1, 1)), "marker": "s"},
 }
+_HEADS: dict[bool, dict[str, Any]] = {
+    True: {"marker": "o", "linestyle": "", "color": INKS["stuck"]},
+    False: {"marker": "s", "linestyle": "", "color": INKS["converged"]},
+}
+"""Whether `Reshape` hides softmax -> its mark."""
 _PERCENTS = ([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
 
@@ -35,68 +39,55 @@ def figures(record: Record) -> Mapping[str, str]:
 
 
 def _parameters(record: Record) -> str:
-    """P(converged) under raw-subset against the number of parameters."""
-    places = []
-    drawn: Counter[int] = Counter()
-    for variant in VARIANTS.values():
-        baseline = record.baselines[variant.name, "raw-subset"]
-        trials = len(baseline.outcomes)
-        parameters = variant.architecture.parameters
-        aside = 1.045 ** drawn[parameters]  # networks of equal size stand side by side
-        drawn[parameters] += 1
-        places.append(
-            (
-                parameters * aside,
-                baseline.converged / trials,
-                baseline.interval,
-                variant.name,
-                variant.architecture.head == "softmax-reshape",
-            )
-        )
+    """P(converged) of every network under raw-subset, in order of the number of parameters."""
+    networks = sorted(VARIANTS.values(), key=lambda variant: variant.architecture.parameters)
+    rows = [(variant, record.baselines[variant.name, "raw-subset"]) for variant in networks]
+    pitch, top, bottom = 34, 26, 24
+    height = top + pitch * len(rows) + bottom
 
     def draw(figure: Figure) -> None:
-        axes = add_axes(figure, 300, top=44)
-        axes.set_xscale("log")
-        axes.set_xlim(70_000, 420_000)
-        axes.set_ylim(0, 1.02)
-        axes.set_yticks(*_PERCENTS)
-        axes.set_xticks(
-            [80_000, 120_000, 180_000, 340_000], ["80,000", "120,000", "180,000", "340,000"]
+        axes = figure.add_axes(
+            (8 / WIDTH, bottom / height, 1 - 20 / WIDTH, 1 - (top + bottom) / height)
         )
-        axes.minorticks_off()
-        axes.set_xlabel("parameters", loc="right", color=INKS["muted"])
-        for hidden, marker, label in (
-            (True, "o", "Reshape after softmax"),
-            (False, "s", "loss sees the logits"),
-        ):
-            chosen = [place for place in places if place[-1] is hidden]
-            colour = INKS["stuck" if hidden else "converged"]
-            for x, _, interval, *_ in chosen:
-                axes.plot([x, x], interval, color=colour, linewidth=1.2)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(len(rows), 0)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "", "50 %", "", "100 %"])
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
+        axes.set_yticks([])
+        axes.grid(axis="x", color=INKS["line"], linewidth=0.8)
+        axes.tick_params(length=0, labelcolor=INKS["muted"])
+        axes.spines[:].set_visible(False)
+        for place, (variant, baseline) in enumerate(rows):
+            style = _HEADS[variant.architecture.head == "softmax-reshape"]
+            text = f"{variant.architecture.parameters:,}"
+            axes.text(0, place + 0.44, variant.name, weight="bold")
+            axes.text(1, place + 0.44, text, ha="right", color=INKS["muted"])
+            axes.plot(baseline.interval, [place + 0.72] * 2, color=INKS["ink"], linewidth=2)
             axes.plot(
-                [x for x, *_ in chosen],
-                [y for _, y, *_ in chosen],
-                marker=marker,
-                linestyle="",
+                [baseline.converged / len(baseline.outcomes)],
+                [place + 0.72],
+                **style,
                 markersize=7,
-                color=colour,
                 clip_on=False,
-                label=label,
             )
-        figure.legend(**{**LEGEND, "ncols": 1})
+        figure.legend(
+            [axes.plot([], [], **_HEADS[hidden])[0] for hidden in (True, False)],
+            ["Reshape after softmax", "before it"],
+            **LEGEND,
+        )
 
     listed = "; ".join(
-        f"{name} {VARIANTS[name].architecture.parameters:,} parameters, {share:.0%}, "
-        f"{interval_text(interval)}"
-        for _, share, interval, name, _ in sorted(places)
+        f"{variant.name} {variant.architecture.parameters:,} parameters, "
+        f"{baseline.converged} of {len(baseline.outcomes)}, {interval_text(baseline.interval)}"
+        for variant, baseline in rows
     )
     return draw_svg(
         draw,
-        300,
+        height,
         "parameters",
-        "P(converged) with raw pixels against the number of parameters",
-        f"Each network's share of trainings that converged, with its exact 95 % interval; networks of "
-        f"equal size stand side by side: {listed}.",
+        "P(converged) with raw pixels, by number of parameters",
+        f"Each network's share of trainings that converged, with its exact 95 % interval: {listed}.",
     )
 
 

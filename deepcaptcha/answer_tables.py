@@ -6,13 +6,13 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from .answer import Scored, judged_pairs, movement
+from .answer import Scored, judged_pairs, movement, outcomes_of
 from .association import Predictor
 from .experiments import Experiment
 from .plan import binomial_interval
 from .record import Record
 from .report import Column, Table, failures_text, interval_text, percent
-from .statements import RECIPES, STATEMENTS, Row, count, judge_statement
+from .statements import STATEMENTS, Row, could_hold, count, judge_statement
 from .variants import VARIANTS
 
 
@@ -21,33 +21,26 @@ def rate_text(successes: int, trials: int) -> str:
     return f"{successes} / {trials}, {interval_text(binomial_interval(successes, trials))}"
 
 
-def said_table(record: Record) -> Table:
-    """Every statement, its number, and the word it earns under each recipe."""
+def said_table(record: Record, recipe: str) -> Table:
+    """Every statement, the word it earns under a recipe, and the number it was turned into."""
+
+    def outcomes(name: str) -> Sequence[str]:
+        return record.unseen((name, recipe))
+
     rows = []
     for statement in STATEMENTS:
-        cells = []
-        for recipe in RECIPES:
-
-            def outcomes(name: str, recipe: str = recipe) -> Sequence[str]:
-                return record.outcomes((name, recipe))
-
-            shown = rate_text(*count(statement.event, outcomes(statement.variant)))
-            if isinstance(statement.bound, str):
-                k, n = count(statement.event, outcomes(statement.bound))
-                shown += f" (against {k} / {n})"
-            cells += [shown, f"**{judge_statement(statement, outcomes)}**"]
-        rows.append(
-            (
-                f"“{statement.said}” ({statement.by})",
-                f"`{statement.variant}`",
-                statement.reading,
-                *cells,
-            )
-        )
-    titles = ["said", "variant", "read as"]
-    for recipe in RECIPES:
-        titles += [f"under `{recipe}`", "so it"]
-    return Table("What was said", tuple(Column(title, prose=True) for title in titles), tuple(rows))
+        successes, trials = count(statement.event, outcomes(statement.variant))
+        shown = rate_text(successes, trials)
+        if isinstance(statement.bound, str):
+            k, n = count(statement.event, outcomes(statement.bound))
+            shown += f" (against {k} / {n})"
+        word = judge_statement(statement, outcomes)
+        if word == "undecided" and not could_hold(statement, trials):
+            shown += f"; {trials} trials could not show it"
+        said = f"{statement.said} ({statement.by})"
+        rows.append((f"**{word}**", said, f"`{statement.variant}`", statement.reading, shown))
+    titles = ("so it", "said", "of", "read as", "shown")
+    return Table(recipe, tuple(Column(title, prose=True) for title in titles), tuple(rows))
 
 
 def pairs_table(record: Record) -> Table:
@@ -58,7 +51,7 @@ def pairs_table(record: Record) -> Table:
         return (
             f"`{name}`, {recipe}",
             f"{VARIANTS[name].architecture.parameters:,}",
-            rate_text(*count("converged", record.outcomes(row))),
+            rate_text(*count("converged", record.unseen(row))),
         )
 
     return Table(
@@ -71,7 +64,7 @@ def pairs_table(record: Record) -> Table:
             )
         ),
         tuple(
-            (*cells(pair.better), *cells(pair.worse), f"{pair.p:.1g}", _yes(pair.against))
+            (*cells(pair.better), *cells(pair.worse), f"{pair.p:.2g}", _yes(pair.against))
             for pair in judged_pairs(record)
         ),
     )  # fmt: skip
@@ -118,12 +111,13 @@ def trainings_table(record: Record, experiment: Experiment) -> Table:
     measured = record.experiments[experiment.name]
     rows = []
     for label in measured.cells:
-        outcomes = [result["outcome"] for result in measured.results(label)]
+        ended = outcomes_of(measured, label)
+        outcomes = list(ended.values())
         rows.append(
             (
                 label,
                 rate_text(outcomes.count("converged"), len(outcomes)),
-                _median_epochs([r["epochs_to_target"] for r in measured.results(label)]),
+                _median_epochs([measured.cells[label][seed]["epochs_to_target"] for seed in ended]),
                 failures_text(Counter(outcomes)),
             )
         )
@@ -163,9 +157,9 @@ def walk_table(record: Record, steps: Sequence[int] = (0, 10, 50, 100, 300, 1500
                 "training",
                 "step",
                 "zero gradient",
-                "of them lost",
+                "lost",
                 "logits moved by",
-                "weights changed by",
+                "weights changed in 10 steps",
             )
         ),
         tuple(rows),
@@ -195,15 +189,15 @@ def repairs_table(record: Record) -> Table:
                 price,
             )
         )
-    slow = record.experiments["learning-rate"].results("rate 0.0001")
+    slow = record.experiments["learning-rate"].results("rate 0.0001, 50 epochs")
     rows.insert(
         4,
         (
-            "learning rate 0.0001 in place of 0.001",
+            "learning rate 0.0001, up to 50 epochs",
             rate_text([r["outcome"] for r in slow].count("converged"), len(slow)),
             _median_epochs([r["epochs_to_target"] for r in slow]),
             "0",
-            "smaller steps",
+            "many more epochs",
         ),
     )
     return Table(
@@ -251,7 +245,7 @@ def symptoms_table(record: Record) -> Table:
                 Predictor(**found["predictor"]).words,
                 "{} of {}".format(*found["stuck"]),
                 "{} of {}".format(*found["converged"]),
-                f"{found['p']:.1g}",
+                f"{found['p']:.2g}",
             )
         )
     return Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +26,10 @@ from .architecture import LayerRow
 from .errors import InputError
 from .experiments import EXPERIMENTS, Experiment
 from .page import fill, require_extra
+from .plan import binomial_interval
 from .record import RECORDED, Record, read_record
 from .report import Table, percent
-from .statements import RECIPES, STATEMENTS
+from .statements import RECIPES, SEEN, STATEMENTS, count
 from .variants import VARIANTS
 
 FIGURES = Path("docs") / "answer"
@@ -62,71 +64,121 @@ def explain(options: argparse.Namespace) -> int:
 
 def answer_content(record: Record) -> dict[str, Any]:
     """Everything that the template of the answer names."""
-    same, valid = (VARIANTS[name].architecture for name in ("same", "valid"))
     asked = record.baselines["same", "raw-subset"]
-    step = record.experiments["step"]
-    pairs = judged_pairs(record)
-    scored = score_checks(record)
-    links = [
-        {
-            "number": number,
-            "name": experiment.name,
-            "sentence": experiment.link.rstrip("."),
-            "table": _cells(record, experiment).as_markdown_rows(),
-            "expected": (expected := expectations(record, experiment)),
-            "met": sum(one.met for one in expected),
-        }
-        for number, experiment in enumerate((e for e in EXPERIMENTS if e.expected), 1)
-    ]
-    by_parameters, networks = rank_correlation(record, "parameters")
-    alarms = Counter({name: c.false_alarms for name, c in scored.by_network.items()})
     return {
-        "contrasts_met": all(
-            expected.met
-            for experiment in EXPERIMENTS
-            if experiment.measure != "step"
-            for expected in expectations(record, experiment)
-        ),
-        "cures_all": all(
-            record.baselines[row].converged == len(record.outcomes(row)) for row in _CURES
-        ),
-        "moved_same": movement(step, "same"),
-        "moved_valid": movement(step, "valid"),
-        "moved_reshape": movement(step, "same-reshape-first"),
-        "step_seeds": len(step.results("same")),
         "same_stuck": asked.outcomes.count("stuck"),
         "same_trials": len(asked.outcomes),
         "same_rate": _rate(record, "same", "raw-subset"),
         "reshape_rate": _rate(record, "same-reshape-first", "raw-subset"),
         "scaled_rate": _rate(record, "same", "sound-subset"),
+        "first_seed": f"{asked.first_seed:,}",
+        "seen": SEEN["raw-subset"],
+        "unseen": len(record.unseen(("same", "raw-subset"))),
         "judgements": len(STATEMENTS) * len(RECIPES),
-        "said": said_table(record).as_markdown_rows(),
+        "said_raw": said_table(record, "raw-subset").as_markdown_rows(),
+        "said_question": said_table(record, "question").as_markdown_rows(),
+        "walks": walk_table(record).as_markdown_rows(),
+        "symptoms": symptoms_table(record).as_markdown_rows(),
+        "trials_text": _trials_text(record),
+        "environment": _environment_text(record),
+        **_sizes(),
+        **_theory(record),
+        **_mechanism(record),
+        **_repairs(record),
+        **_checks(record),
+    }
+
+
+def _sizes() -> dict[str, Any]:
+    same, valid = (VARIANTS[name].architecture for name in ("same", "valid"))
+    return {
         "same_parameters": same.parameters,
         "valid_parameters": valid.parameters,
         "dense_ratio": _dense(same.rows) / _dense(valid.rows),
         "third_shape": VARIANTS["stride2-third"].architecture.features_shape,
         "last20_shape": VARIANTS["last20"].architecture.features_shape,
+    }
+
+
+def _theory(record: Record) -> dict[str, Any]:
+    pairs = judged_pairs(record)
+    correlations = {of: rank_correlation(record, of) for of in ("parameters", "features")}
+    return {
         "pairs": pairs_table(record).as_markdown_rows(),
         "pairs_count": len(pairs),
         "against": sum(pair.against for pair in pairs),
-        "head_against": all(pair.against for pair in pairs if pair.worse[0] == "same"),
-        "networks": networks,
-        "by_parameters": by_parameters,
-        "by_features": rank_correlation(record, "features")[0],
-        "walks": walk_table(record).as_markdown_rows(),
+        "head_against": all(pair.against for pair in pairs if pair.worse == ("same", "raw-subset")),
+        "networks": correlations["parameters"][2],
+        **{f"by_{of}": f"{rho:.2f} (p {p:.2g})" for of, (rho, p, _) in correlations.items()},
+    }
+
+
+def _mechanism(record: Record) -> dict[str, Any]:
+    links: list[dict[str, Any]] = []
+    for experiment in EXPERIMENTS:
+        if expected := expectations(record, experiment):
+            links.append(
+                {
+                    "number": len(links) + 1,
+                    "name": experiment.name,
+                    "sentence": experiment.link[0].lower() + experiment.link[1:].rstrip("."),
+                    "table": _cells(record, experiment).as_markdown_rows(),
+                    "expected": expected,
+                    "met": sum(one.met for one in expected),
+                    "direction": all(one.direction for one in expected),
+                }
+            )
+    step = record.experiments["step"]
+    lost = {
+        name: statistics.median(result["lost_before"] for result in step.results(name))
+        for name in ("same", "valid")
+    }
+    return {
         "links": links,
-        "symptoms": symptoms_table(record).as_markdown_rows(),
+        "contrasts_met": all(
+            link["met"] == len(link["expected"]) for link in links if link["name"] != "step"
+        ),
+        "lost_same": percent(lost["same"]),
+        "lost_valid": percent(lost["valid"]),
+        "moved_same": f"{movement(step, 'same'):.0f}",
+        "moved_valid": f"{movement(step, 'valid'):.0f}",
+        "moved_reshape": f"{movement(step, 'same-reshape-first'):.0f}",
+        "step_seeds": len(step.results("same")),
+    }
+
+
+def _repairs(record: Record) -> dict[str, Any]:
+    hidden = [
+        variant.name
+        for variant in VARIANTS.values()
+        if variant.architecture.head == "softmax-reshape" and variant.name != "same"
+    ]
+    missed = {name: count("missed", record.outcomes((name, "raw-subset"))) for name in hidden}
+    cures = [count("missed", record.outcomes(row)) for row in _CURES]
+    cures_missed, cures_trials = (sum(each) for each in zip(*cures, strict=True))
+    return {
         "repairs": repairs_table(record).as_markdown_rows(),
+        "hidden": len(hidden),
+        "missing": [f"`{name}` {k} of {n}" for name, (k, n) in missed.items() if k],
+        "cures_missed": cures_missed,
+        "cures_trials": cures_trials,
+        "cures_bound": f"{100 * binomial_interval(cures_missed, cures_trials)[1]:.1f} %",
+    }
+
+
+def _checks(record: Record) -> dict[str, Any]:
+    scored = score_checks(record)
+    alarms = Counter({name: c.false_alarms for name, c in scored.by_network.items()})
+    return {
         "scored": scored,
+        "checks": checks_table(scored).as_markdown_rows(),
+        "checks_p": f"{scored.p:.2g}",
+        "base_rate": percent((scored.fixed.hits + scored.fixed.misses) / scored.trials),
         "recall": _share(scored.fixed.recall),
         "precision": _share(scored.fixed.precision),
         "left_out_recall": _share(scored.left_out.recall),
         "left_out_precision": _share(scored.left_out.precision),
-        "checks": checks_table(scored).as_markdown_rows(),
-        "alarming": [f"`{name}`" for name, _ in alarms.most_common(2)],
-        "trials_text": _trials_text(record),
-        "first_seed": f"{asked.first_seed:,}",
-        "environment": _environment_text(record),
+        "alarming": [f"`{name}` ({alarmed})" for name, alarmed in alarms.most_common(2)],
     }
 
 

@@ -38,6 +38,7 @@ def symptoms(options: argparse.Namespace) -> int:
     if options.json:
         record: dict[str, Any] = {
             "trials": len(trials),
+            "recipes": sorted({trial.recipe for trial in trials}),
             "predictors": [asdict(association) for association in found],
             "modes": dict(modes),
         }

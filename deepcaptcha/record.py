@@ -12,7 +12,7 @@ from .baseline import Baseline, read_baseline
 from .errors import InputError
 from .experiment_record import Measured, read_measured
 from .experiments import EXPERIMENTS
-from .statements import Row
+from .statements import SEEN, Row
 from .variants import VARIANTS
 
 RECORDED = ("raw-subset", "sound-subset", "question")
@@ -33,6 +33,10 @@ class Record:
         """A row's outcomes in seed order."""
         return self.baselines[row].outcomes
 
+    def unseen(self, row: Row) -> Sequence[str]:
+        """Those of the seeds that nobody had seen when statements and pairs were written down."""
+        return self.outcomes(row)[SEEN.get(row[1], 0) :]
+
 
 def read_record(folder: Path) -> Record:
     """The record in `folder`; InputError naming what is missing."""
@@ -44,9 +48,19 @@ def read_record(folder: Path) -> Record:
                 raise InputError(f"no baseline of {name} {recipe} in {folder / 'baselines'}")
             baselines[name, recipe] = baseline
     experiments = {e.name: read_measured(folder / "experiments", e.name) for e in EXPERIMENTS}
-    return Record(
-        baselines, experiments, _read(folder / "symptoms.json"), _read(folder / "checks.json")
-    )
+    for experiment in EXPERIMENTS:
+        counts = {k: len(results) for k, results in experiments[experiment.name].cells.items()}
+        if counts != (declared := {cell.label: experiment.seeds for cell in experiment.cells}):
+            raise InputError(
+                f"the experiment {experiment.name} was recorded with {counts} seeds, and {declared} are "
+                "declared; record it anew"
+            )
+    symptoms = _read(folder / "symptoms.json")
+    if symptoms.get("recipes") != ["raw-subset"]:
+        raise InputError(
+            f"{folder / 'symptoms.json'} is of {symptoms.get('recipes')}; ['raw-subset'] is needed"
+        )
+    return Record(baselines, experiments, symptoms, _read(folder / "checks.json"))
 
 
 def _read(path: Path) -> Mapping[str, Any]:

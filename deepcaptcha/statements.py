@@ -1,14 +1,15 @@
-"""What question and answer say of training, as numbers declared before the record was read.
+"""What question and answer say of training, as numbers declared before they were judged.
 
 Each statement is one sentence of theirs, read as a bound on a rate over random seeds or as a
-comparison of two variants. The word it earns is exact and simultaneous: with 95 % probability every
-`holds` and `does not hold` of all of them is right.
+comparison of two variants. The word it earns is exact and simultaneous: with at least 95 % probability
+every `holds` and `does not hold` of all of them is right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from .plan import binomial_interval
@@ -23,6 +24,10 @@ CONFIDENCE = 0.95
 
 RECIPES = ("raw-subset", "question")
 """Where the statements are judged: raw pixels, as in the question."""
+
+SEEN: Mapping[str, int] = MappingProxyType({"raw-subset": 30, "sound-subset": 30})
+"""Recipe -> how many of the first seeds had been trained, on another processor, when statements and
+pairs were written down. They are judged on the other seeds alone."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,16 @@ def judge_statement(statement: Statement, outcomes: Outcomes) -> Word:
     if statement.relation == "at least":
         return _word(low >= statement.bound, high < statement.bound)
     return _word(high <= statement.bound, low > statement.bound)
+
+
+def could_hold(statement: Statement, trials: int) -> bool:
+    """Whether so many trials of each variant could show that the statement holds, at best."""
+    best = {"converged": "converged", "stuck": "stuck", "missed": "stuck"}[statement.event]
+    worst = "stuck" if best == "converged" else "converged"
+    if statement.relation in ("at most", "less than"):
+        best, worst = worst, best
+    shown = {statement.variant: [best] * trials}
+    return judge_statement(statement, lambda name: shown.get(name, [worst] * trials)) == "holds"
 
 
 def count(event: Event, outcomes: Sequence[str]) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def test_results_come_in_the_order_wanted(tmp_path, calls):
 def test_what_was_measured_is_not_measured_again(tmp_path, calls):
     squares(tmp_path, calls, 1, 2)
     path = tmp_path / "new" / "results.jsonl"
-    path.write_text(path.read_text() + json.dumps({"key": ["square", 9]})[:-3] + "\n")  # cut off
+    path.write_text(path.read_text() + "\n" + json.dumps({"key": ["square", 9]})[:-3])  # cut off
     heard = []
     assert squares(tmp_path, calls, 2, 9, on_result=heard.append) == {
         ("square", 2): {"square": 4},

@@ -6,6 +6,7 @@ from deepcaptcha.statements import (
     RECIPES,
     STATEMENTS,
     Statement,
+    could_hold,
     judge_statement,
     pair_p,
 )
@@ -83,3 +84,11 @@ def test_the_chance_of_a_pair():
     # 3 of 3 against 0 of 3: one of C(6, 3) = 20 ways to share out three convergences
     assert pair_p(["converged"] * 3, ["stuck"] * 3) == pytest.approx(1 / 20)
     assert pair_p(["stuck"] * 3, ["converged"] * 3) == pytest.approx(1)
+
+
+def test_what_so_many_trials_could_show():
+    # 0.9 needs 66 trials without a failure, as above; a comparison 7 against 7.
+    assert [could_hold(AT_LEAST, n) for n in (65, 66)] == [False, True]
+    assert [could_hold(AT_MOST, n) for n in (31, 32)] == [False, True]
+    assert [could_hold(MORE, n) for n in (6, 7)] == [False, True]
+    assert [could_hold(LESS, n) for n in (6, 7)] == [False, True]
