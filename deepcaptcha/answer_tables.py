@@ -197,7 +197,7 @@ def repairs_table(record: Record) -> Table:
             rate_text([r["outcome"] for r in slow].count("converged"), len(slow)),
             _median_epochs([r["epochs_to_target"] for r in slow]),
             "0",
-            "many more epochs",
+            "smaller steps",
         ),
     )
     return Table(

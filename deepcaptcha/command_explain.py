@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .answer import expectations, judged_pairs, movement, rank_correlation, score_checks
+from .answer import (
+    expectations,
+    judged_pairs,
+    movement,
+    outcomes_of,
+    rank_correlation,
+    score_checks,
+)
 from .answer_figures import figures
 from .answer_tables import (
     checks_table,
@@ -24,6 +31,7 @@ from .answer_tables import (
 )
 from .architecture import LayerRow
 from .errors import InputError
+from .experiment_record import Measured
 from .experiments import EXPERIMENTS, Experiment
 from .page import fill, require_extra
 from .plan import binomial_interval
@@ -128,7 +136,7 @@ def _mechanism(record: Record) -> dict[str, Any]:
                     "direction": all(one.direction for one in expected),
                 }
             )
-    step = record.experiments["step"]
+    step, rate = record.experiments["step"], record.experiments["learning-rate"]
     lost = {
         name: statistics.median(result["lost_before"] for result in step.results(name))
         for name in ("same", "valid")
@@ -138,6 +146,8 @@ def _mechanism(record: Record) -> dict[str, Any]:
         "contrasts_met": all(
             link["met"] == len(link["expected"]) for link in links if link["name"] != "step"
         ),
+        "in_few": _converged(rate, "rate 0.0001"),
+        "in_many": _converged(rate, "rate 0.0001, 50 epochs"),
         "lost_same": percent(lost["same"]),
         "lost_valid": percent(lost["valid"]),
         "moved_same": f"{movement(step, 'same'):.0f}",
@@ -145,6 +155,11 @@ def _mechanism(record: Record) -> dict[str, Any]:
         "moved_reshape": f"{movement(step, 'same-reshape-first'):.0f}",
         "step_seeds": len(step.results("same")),
     }
+
+
+def _converged(measured: Measured, label: str) -> str:
+    outcomes = list(outcomes_of(measured, label).values())
+    return f"{outcomes.count('converged')} of {len(outcomes)}"
 
 
 def _repairs(record: Record) -> dict[str, Any]:

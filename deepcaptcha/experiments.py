@@ -119,8 +119,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "learning-rate",
-        "The start alone does not strand the network: with a tenth of the learning rate the very same "
-        "start gets stuck less, and given the epochs it trains.",
+        "The step does its part: with a tenth of the learning rate the very same start gets stuck less.",
         "training",
         20,
         (

@@ -1,15 +1,18 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deepcaptcha import environment
+from deepcaptcha.baseline import read_baseline
 from deepcaptcha.cli import main
 from deepcaptcha.errors import InputError
 from deepcaptcha.experiment_record import read_measured, write_measured
 from deepcaptcha.experiments import EXPERIMENTS, Cell, Contrast, Ratio
 from deepcaptcha.variants import VARIANTS
 
+FIXTURES = Path(__file__).parent.parent / "fixtures"
 KNOWN = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 
@@ -39,6 +42,20 @@ def test_results_are_read_back_as_they_were_written(tmp_path):
     assert measured.results("a") == [{"outcome": "converged"}, {"outcome": "stuck"}]  # by seed
     with pytest.raises(InputError, match=r"step\.json cannot be read .*experiment step --record"):
         read_measured(tmp_path / "new", "step")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("pixels", "same"), ("learning-rate", "rate 0.001"), ("pixels", "valid")],
+)
+def test_an_unchanged_cell_is_the_same_training_as_the_baseline(name, label):
+    (cell,) = (cell for cell in KNOWN[name].cells if cell.label == label)
+    baseline = read_baseline(FIXTURES / "baselines", cell.variant, "raw-subset")
+    measured = read_measured(FIXTURES / "experiments", name)
+    assert measured.environment == baseline.environment
+    for place, result in enumerate(measured.results(label)):
+        assert result["outcome"] == baseline.outcomes[place]
+        assert result["epochs_to_target"] == baseline.epochs_to_target[place]
 
 
 @pytest.mark.parametrize(
