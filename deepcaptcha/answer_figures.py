@@ -114,7 +114,9 @@ def _trajectory(record: Record) -> str:
             if logarithmic:
                 axes.set_yscale("log")
                 axes.set_ylim(1e-16, 1)
-                axes.set_yticks([1e-16, 1e-12, 1e-8, 1e-4, 1], ["1e-16", "1e-12", "1e-8", "1e-4", "1"])
+                axes.set_yticks(
+                    [1e-16, 1e-12, 1e-8, 1e-4, 1], ["1e-16", "1e-12", "1e-8", "1e-4", "1"]
+                )
                 axes.minorticks_off()
             elif column == 1:
                 axes.set_ylim(0, 1.02)
