@@ -219,10 +219,11 @@ def _share(value: float | None) -> str:
 def _trials_text(record: Record) -> str:
     """How many trials of each recipe's rows there are."""
     parts = []
-    for recipe in RECORDED:
+    for recipe, declared in RECORDED.items():
         counts = sorted({len(record.outcomes((name, recipe))) for name in VARIANTS})
         each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        parts.append(f"{each} under `{recipe}`")
+        of = "" if counts == [declared] else f" of the {declared} declared"
+        parts.append(f"{each}{of} under `{recipe}`")
     return f"{len(VARIANTS)} networks; trials of each: {', '.join(parts)}"
 
 

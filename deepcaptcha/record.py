@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .baseline import Baseline, read_baseline
@@ -15,8 +16,10 @@ from .experiments import EXPERIMENTS
 from .statements import SEEN, Row
 from .variants import VARIANTS
 
-RECORDED = ("raw-subset", "sound-subset", "question")
-"""The recipes every variant was trained under."""
+RECORDED: Mapping[str, int] = MappingProxyType(
+    {"raw-subset": 100, "sound-subset": 100, "question": 20}
+)
+"""Recipe every variant was trained under -> trials declared of each, before the first was run."""
 
 
 @dataclass(frozen=True)
