@@ -11,16 +11,15 @@ from .experiment_record import Measured
 from .experiments import EXPERIMENTS, Contrast, Experiment, Ratio
 from .prediction import Case, Confusion, confusion, leave_one_out
 from .record import Record
-from .statements import PAIRS, Row, pair_p
+from .statements import PAIRS, Pair, pair_p
 from .variants import VARIANTS
 
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """A pair, Holm's p over all pairs, and whether it speaks against the theory."""
+    """A pair and Holm's p over all pairs."""
 
-    better: Row
-    worse: Row
+    pair: Pair
     p: float
 
     @property
@@ -32,9 +31,7 @@ class JudgedPair:
 def judged_pairs(record: Record) -> tuple[JudgedPair, ...]:
     """All matched pairs, on the seeds nobody had seen."""
     raw = [pair_p(record.unseen(pair.better), record.unseen(pair.worse)) for pair in PAIRS]
-    return tuple(
-        JudgedPair(pair.better, pair.worse, p) for pair, p in zip(PAIRS, holm(raw), strict=True)
-    )
+    return tuple(JudgedPair(pair, p) for pair, p in zip(PAIRS, holm(raw), strict=True))
 
 
 def rank_correlation(record: Record, of: str) -> tuple[float, float, int]:

@@ -64,8 +64,8 @@ def pairs_table(record: Record) -> Table:
             )
         ),
         tuple(
-            (*cells(pair.better), *cells(pair.worse), f"{pair.p:.2g}", _yes(pair.against))
-            for pair in judged_pairs(record)
+            (*cells(one.pair.better), *cells(one.pair.worse), f"{one.p:.2g}", _yes(one.against))
+            for one in judged_pairs(record)
         ),
     )  # fmt: skip
 

@@ -109,13 +109,15 @@ def _sizes() -> dict[str, Any]:
 
 
 def _theory(record: Record) -> dict[str, Any]:
-    pairs = judged_pairs(record)
+    judged = judged_pairs(record)
     correlations = {of: rank_correlation(record, of) for of in ("parameters", "features")}
     return {
         "pairs": pairs_table(record).as_markdown_rows(),
-        "pairs_count": len(pairs),
-        "against": sum(pair.against for pair in pairs),
-        "head_against": all(pair.against for pair in pairs if pair.worse == ("same", "raw-subset")),
+        "pairs_count": len(judged),
+        "against": sum(one.against for one in judged),
+        "head_against": all(
+            one.against for one in judged if one.pair.worse == ("same", "raw-subset")
+        ),
         "networks": correlations["parameters"][2],
         **{f"by_{of}": f"{rho:.2f} (p {p:.2g})" for of, (rho, p, _) in correlations.items()},
     }

@@ -69,10 +69,6 @@ def load_tensorflow() -> Any:
             f"{tf.config.threading.get_inter_op_parallelism_threads()} inter-op threads (0: all); "
             "trials need 1 and 1: call deepcaptcha before the first TensorFlow operation"
         ) from None
-    if not tf.config.list_physical_devices("GPU"):
-        # A graph is rewritten again after every seeding, and a trial is too short to gain it back; on a
-        # GPU the rewriting of layouts may.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     return tf
 
 

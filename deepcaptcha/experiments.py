@@ -14,7 +14,8 @@ Measure = Literal["step", "training", "rescue", "trajectory"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One condition. `pixels` multiplies the raw ones; `clip` replaces the 1e-7 at which Keras clips
+    """One condition. `pixels` multiplies the raw ones; `learning_rate` is Adam's, `epochs` at most so
+    many; `clip` replaces the 1e-7 at which Keras clips
     probabilities, in a loss of our own; `goes_on_as` names the variant that takes over the weights of
     a stuck training."""
 

@@ -159,7 +159,7 @@ CLAIMS: Mapping[tuple[str, str], tuple[Any, ...]] = MappingProxyType(
         ("same-reshape-first", "raw-subset"): ("trains", 0.75, 0.35),
         ("same-logits", "raw-subset"): ("trains", 0.75, 0.35),
         **{
-            (name, "raw-subset"): ("trains", 0.85, 0.5)
+            (name, "raw-subset"): ("trains", 0.6, 0.25)
             for name in ("valid", "extra-conv", "stride2-first", "stride2-second")
         },
     }

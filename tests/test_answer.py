@@ -64,11 +64,11 @@ def trainings(**stuck):
 
 def test_pairs_are_judged_on_unseen_seeds_and_adjusted_together():
     rows = {("same-logits", "raw-subset"): baseline(10, 0), ("same", "raw-subset"): baseline(0, 10)}
-    found = {(pair.better, pair.worse): pair for pair in judged_pairs(record(rows))}
-    pair = found[("same-logits", "raw-subset"), ("same", "raw-subset")]
+    found = {(one.pair.better, one.pair.worse): one for one in judged_pairs(record(rows))}
+    judged = found[("same-logits", "raw-subset"), ("same", "raw-subset")]
     # 10 of 10 against 0 of 10 is one of C(20, 10) = 184,756 ways, the smallest p of 12.
-    assert pair.p == pytest.approx(12 / 184_756)
-    assert pair.against
+    assert judged.p == pytest.approx(12 / 184_756)
+    assert judged.against
     assert not found[("valid", "raw-subset"), ("pool4", "raw-subset")].against
 
 

@@ -102,9 +102,21 @@ def test_one_step_from_the_same_start():
     # loses an example.
     assert hidden["size"] == seen["size"]
     assert hidden["lost_before"] > 0 == seen["lost_before"]
-    parts = [value for key, value in hidden.items() if key.startswith("movement of ")]
-    assert len(parts) == 5  # three conv layers, two dense ones
-    assert max(parts) < hidden["movement"] < 3 * sum(parts)
+
+
+def test_what_a_step_and_a_scale_do_follows_from_arithmetic():
+    from deepcaptcha.laboratory import measure_cell
+
+    plain, smaller, slower = (
+        measure_cell("step", cell, 0)
+        for cell in (Cell(""), Cell("", pixels=1 / 16), Cell("", learning_rate=0.0001))
+    )
+    # Biases start at 0 and ReLU is homogeneous: a sixteenth of the pixels, a sixteenth of the logits.
+    assert smaller["size"] == pytest.approx(plain["size"] / 16, rel=1e-4)
+    # Adam's first step is the rate times the gradient's sign, and in its last layer's weights a network
+    # is linear: a tenth of the rate, a tenth of what that layer's part moves.
+    moved = "movement of probabilities"
+    assert slower[moved] == pytest.approx(plain[moved] / 10, rel=1e-3)
 
 
 @pytest.mark.integration
