@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -150,15 +151,7 @@ def run_trial(
         raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
     examples = load_examples(recipe) if examples is None else examples
     started = time.perf_counter()
-    model = new_model(build, recipe, examples, seed)
-    key = None if traced is None else pickle.dumps((build, recipe))
-    if traced is not None and key in traced:
-        prepared = traced[key]
-        prepared.restart(model)
-    else:
-        prepared = training.prepare(model, recipe, examples)
-        if traced is not None and key is not None:
-            traced[key] = prepared
+    prepared = _prepared(build, recipe, examples, seed, traced)
     called = () if callbacks is None else tuple(callbacks())
     identity = identify(prepared.model, recipe, seed, examples, called, version)
     if (known := recall(identity)) is not None:
@@ -183,6 +176,29 @@ def run_trial(
     )
 
 
+def _prepared(
+    build: Factory,
+    recipe: Recipe,
+    examples: Data,
+    seed: int,
+    traced: dict[bytes, training.Prepared] | None,
+) -> training.Prepared:
+    """A new compiled model, or the traced one of this factory and recipe put back to its start."""
+    if traced is None:
+        return training.prepare(new_model(build, recipe, examples, seed), recipe, examples)
+    key = pickle.dumps((build, recipe))
+    if key not in traced:
+        model = new_model(build, recipe, examples, seed)
+        traced[key] = training.prepare(model, recipe, examples)
+        return traced[key]
+    # Weights are drawn from Python's and NumPy's seeds. Setting TensorFlow's as well, or clearing the
+    # session, would have it start every traced function anew.
+    random.seed(seed)
+    np.random.seed(seed)
+    traced[key].restart(_fit_for(build, recipe, examples))
+    return traced[key]
+
+
 def new_model(build: Factory, recipe: Recipe, examples: Data, seed: int) -> keras.Model:
     """A trial's model, its weights drawn from the seed, fit for the examples."""
     keras = environment.load_keras()
@@ -190,6 +206,10 @@ def new_model(build: Factory, recipe: Recipe, examples: Data, seed: int) -> kera
     # time; and models of earlier trials, caught in reference cycles, are freed.
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
+    return _fit_for(build, recipe, examples)
+
+
+def _fit_for(build: Factory, recipe: Recipe, examples: Data) -> keras.Model:
     model = require_model(build)
     training.require_fit(model, recipe, examples)
     if not model.built:
