@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import environment
+
 if TYPE_CHECKING:
     import keras
 
@@ -84,7 +86,8 @@ def beyond_clip(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
         return False
     features, head = end
     kernel, bias = (np.asarray(v, np.float64) for v in (head.kernel, head.bias))
-    trunk = keras.Model(model.inputs[0], features)
+    # As a graph it takes half as long: the proof reads every example once, as long as most of an epoch.
+    trunk = environment.running_tensorflow().function(keras.Model(model.inputs[0], features))
     # The first batch refuses most runs that are not there yet at a fraction of the cost.
     for start in range(0, len(x), _BATCH):
         hidden = np.asarray(trunk(x[start : start + _BATCH], training=False), np.float64)

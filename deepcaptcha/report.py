@@ -227,7 +227,7 @@ def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: boo
         f"{100 * budget.alpha:g} %, any false green with at most {100 * budget.beta:g} % probability "
         f"({budget.share[0]:g} and {budget.share[1]:g} each).",
         f"{trials} trials took {_minutes(seconds / workers)} on {workers} "
-        f"worker{'s' if workers > 1 else ''}; expected about {minutes('worst_expected_trials')}, "
+        f"worker{'s' if workers > 1 else ''}; expected at most {minutes('worst_expected_trials')}, "
         f"never more than {minutes('most_trials')}.",
     ]
     for recipe in sorted({evidence["recipe"] for evidence in reported}):

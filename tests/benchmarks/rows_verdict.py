@@ -47,8 +47,8 @@ _TIMED = (
 )
 
 
-def _baselines() -> list[Baseline]:
-    found = [read_baseline(BASELINES, name, "raw-subset") for name in VARIANTS]
+def _baselines(recipe: Recipe) -> list[Baseline]:
+    found = [read_baseline(BASELINES, name, recipe.name) for name in VARIANTS]
     return [baseline for baseline in found if baseline is not None]
 
 
@@ -66,7 +66,9 @@ def _peer_pace(measured: Mapping[str, Measured]) -> Pace:
 def _our_work(measured: Mapping[str, Measured], recipe: Recipe) -> Work:
     turns = [facts for turn in measured["stuck"].turns for facts in turn]
     stuck = statistics.fmean(float(facts["samples"]) for facts in turns)
-    return sequential_work(design_plan(*RATES), _baselines(), _epoch(recipe), recipe.epochs, stuck)
+    return sequential_work(
+        design_plan(*RATES), _baselines(recipe), _epoch(recipe), recipe.epochs, stuck
+    )
 
 
 def _epoch(recipe: Recipe) -> int:
@@ -100,7 +102,7 @@ def _row(name: str, measured: Mapping[str, Measured], recipe: Recipe, peer: Work
 
 def _fixed(name: str, measured: Mapping[str, Measured], recipe: Recipe, note: str) -> Row:
     trials, threshold = fixed_plan(*RATES)
-    peer = fixed_work(len(_baselines()), trials, recipe.epochs * _epoch(recipe))
+    peer = fixed_work(len(_baselines(recipe)), trials, recipe.epochs * _epoch(recipe))
     how = (
         f"peer: a test file over variants x {trials} seeds ({threshold} must converge), a new model "
         f"and model.fit for all {recipe.epochs} epochs each, pytest -n auto, default settings"
@@ -113,18 +115,16 @@ def _raw_subset(measured: Mapping[str, Measured]) -> Row:
 
 
 def _question(measured: Mapping[str, Measured]) -> Row:
-    note = (
-        "; assumed, because no baseline of it is recorded: rates of convergence, epochs to the target "
-        "and examples to the proof are the subset's"
-    )
+    note = "; assumed: examples to the proof and the seconds it takes are the subset's"
     return _fixed("verdict-question", measured, RECIPES["question"], note)
 
 
 def _pytest_probability(measured: Mapping[str, Measured]) -> Row:
     require_module("pytest_probability")
-    bar, plan, trials = _best_bar()
     recipe = RECIPES["raw-subset"]
-    peer = fixed_work(len(_baselines()), trials / len(_baselines()), recipe.epochs * recipe.n_train)
+    bar, plan, trials = _best_bar(recipe)
+    verdicts = len(_baselines(recipe))
+    peer = fixed_work(verdicts, trials / verdicts, recipe.epochs * recipe.n_train)
     how = (
         "peer: a plain model.fit for all epochs in a bench_ function under pytest-probability's "
         f"--prob-stop=sequential with min_rate={bar:g} (the bar with the fewest trials of "
@@ -134,7 +134,7 @@ def _pytest_probability(measured: Mapping[str, Measured]) -> Row:
     return _row("verdict-pytest-probability", measured, recipe, peer, how)
 
 
-def _best_bar() -> tuple[float, Plan, float]:
+def _best_bar(recipe: Recipe) -> tuple[float, Plan, float]:
     """The bar in the peer's favour: with the fewest expected trials over all baselines."""
     arguments = {"bars": _BARS, "level": 1 - RATES[2], "most": _MOST}
     team = Team("peers", "cutoffs", 1, arguments, interpreter=PEERS)
@@ -143,7 +143,7 @@ def _best_bar() -> tuple[float, Plan, float]:
     for bar in _BARS:
         plan = stopping_plan(RATES, facts["cutoffs"][str(bar)])
         if plan is not None:
-            trials = sum(expected_trials(plan, baseline) for baseline in _baselines())
+            trials = sum(expected_trials(plan, baseline) for baseline in _baselines(recipe))
             found.append((bar, plan, trials))
     return min(found, key=lambda choice: choice[2])
 
