@@ -86,11 +86,13 @@ def beyond_clip(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
         return False
     features, head = end
     kernel, bias = (np.asarray(v, np.float64) for v in (head.kernel, head.bias))
-    # As a graph it takes half as long: the proof reads every example once, as long as most of an epoch.
-    trunk = environment.running_tensorflow().function(keras.Model(model.inputs[0], features))
+    tf = environment.running_tensorflow()
+    # As a graph, one for a last batch of any size too, it takes a fifth less time.
+    batches = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
+    trunk = tf.function(keras.Model(model.inputs[0], features), input_signature=[batches])
     # The first batch refuses most runs that are not there yet at a fraction of the cost.
     for start in range(0, len(x), _BATCH):
-        hidden = np.asarray(trunk(x[start : start + _BATCH], training=False), np.float64)
+        hidden = np.asarray(trunk(x[start : start + _BATCH]), np.float64)
         sizes = np.abs(hidden) @ np.abs(kernel) + np.abs(bias)
         if not _all_clipped(hidden @ kernel + bias, sizes, targets[start : start + _BATCH]):
             return False
