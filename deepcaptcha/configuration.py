@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InputError
+from .models import Factory
 from .recipe import Recipe
-from .trial import Factory
 
 if TYPE_CHECKING:
     import keras

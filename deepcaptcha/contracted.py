@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .models import Factory, new_model
 from .pipelines import Data, read_data
 from .recipe import Recipe
 from .rehearsal import factory_name, require_compiled
-from .trial import Callbacks, Factory, new_model
+from .trial import Callbacks
 
 if TYPE_CHECKING:
     import keras

@@ -26,12 +26,13 @@ from .diagnosis import symptom_lines
 from .errors import InputError
 from .ledger import Ledger, Records, read_ledger, trial_key
 from .marker import EXAMPLE, Declared
+from .models import Factory
 from .plan import Plan, worst_expected_trials
 from .recipe import Recipe, target_text
 from .rehearsal import prepare_task
 from .report import failure_message, failures_text, summarise
 from .study import Task, forget_models, run_task
-from .trial import Callbacks, Factory, Trial
+from .trial import Callbacks, Trial
 from .verdict import (
     Budget,
     Claim,

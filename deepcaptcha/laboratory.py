@@ -15,11 +15,12 @@ from .errors import InputError
 from .examples import Examples
 from .experiments import Cell, Measure
 from .factory import build
+from .models import new_model
 from .recipe import RECIPES, Recipe, load_examples
 from .symptoms import Observed, Observer
 from .throwaway import ThrowawaySteps
 from .training import compile_model
-from .trial import Probe, Run, Trial, new_model, run_trial
+from .trial import Probe, Run, Trial, run_trial
 from .variants import find_variant
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import numpy as np
 from . import environment
 from .errors import InputError
 from .marker import Declared, make_recipe
+from .models import Factory, require_model
 from .pipelines import Data, Pipelines, read_data
 from .recipe import Recipe
 from .study import Task
-from .trial import Callbacks, Factory, require_model, run_trial
+from .trial import Callbacks, run_trial
 
 if TYPE_CHECKING:
     import keras

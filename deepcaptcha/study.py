@@ -25,11 +25,12 @@ from pathlib import Path
 from . import environment
 from .errors import InputError
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
+from .models import Factory
 from .pipelines import Data
 from .recipe import Recipe
 from .symptom_probes import SYMPTOMS
 from .training import Prepared
-from .trial import Callbacks, Factory, Trial, run_trial
+from .trial import Callbacks, Trial, run_trial
 
 TRIALS_PER_PROCESS = 24
 REUSING_TRIALS_PER_PROCESS = 240

@@ -40,6 +40,12 @@ class Prepared:
     optimizer_start: list[Any]
     kept: dict[str, Any] = field(default_factory=dict)
 
+    def starts_as(self, fresh: keras.Model) -> bool:
+        """Whether `fresh`, the same model newly built, has the very weights and random states that
+        this one has."""
+        pairs = zip(_variables(self.model), _variables(fresh), strict=True)
+        return all(np.array_equal(mine, its) for mine, its in pairs)
+
     def restart(self, fresh: keras.Model) -> None:
         """Take every weight and random state of `fresh`, the same model newly built, and put the
         optimizer back to its start; the traced training step stays."""

@@ -6,8 +6,6 @@ A trial is a pure function of those three and the environment: two runs agree bi
 from __future__ import annotations
 
 import math
-import pickle
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import environment, frozen, training
+from . import frozen, training
 from .errors import InputError
 from .examples import Examples
 from .identity import hash_weights, identify
+from .models import Factory, prepare_model
 from .pipelines import Data
 from .recipe import Recipe, load_examples
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 Outcome = Literal["converged", "stuck", "slow", "diverged"]
 StopReason = Literal["target", "epochs", "frozen", "not finite"]
 Moment = Literal["start", "execution", "epoch", "end"]
-Factory = Callable[[], "keras.Model"]
 Callbacks = Callable[[], "Sequence[keras.callbacks.Callback]"]
 
 STUCK_SHARE = 0.25
@@ -142,8 +140,7 @@ def run_trial(
     they may change what the proof relies on. `version` joins the identity, for code that no
     configuration shows. `stop_when_frozen=False` trains a proved-frozen run to its end all the same.
     `recall(identity)` may answer with an earlier record of the very same trial, which is returned.
-    `traced` keeps compiled models between trials of one picklable factory and recipe, which saves
-    tracing them again; only for factories whose model depends on nothing but the seed.
+    `traced` keeps compiled models between trials, as for `prepare_model`.
 
     Raises InputError for a factory that returns no model, or data that does not fit the model.
     """
@@ -151,7 +148,7 @@ def run_trial(
         raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
     examples = load_examples(recipe) if examples is None else examples
     started = time.perf_counter()
-    prepared = _prepared(build, recipe, examples, seed, traced)
+    prepared = prepare_model(build, recipe, examples, seed, traced)
     called = () if callbacks is None else tuple(callbacks())
     identity = identify(prepared.model, recipe, seed, examples, called, version)
     if (known := recall(identity)) is not None:
@@ -174,60 +171,6 @@ def run_trial(
         identity=identity,
         probes=run.measured,
     )
-
-
-def _prepared(
-    build: Factory,
-    recipe: Recipe,
-    examples: Data,
-    seed: int,
-    traced: dict[bytes, training.Prepared] | None,
-) -> training.Prepared:
-    """A new compiled model, or the traced one of this factory and recipe put back to its start."""
-    if traced is None:
-        return training.prepare(new_model(build, recipe, examples, seed), recipe, examples)
-    key = pickle.dumps((build, recipe))
-    if key not in traced:
-        model = new_model(build, recipe, examples, seed)
-        traced[key] = training.prepare(model, recipe, examples)
-        return traced[key]
-    # Weights are drawn from Python's and NumPy's seeds. Setting TensorFlow's as well, or clearing the
-    # session, would have it start every traced function anew.
-    random.seed(seed)
-    np.random.seed(seed)
-    traced[key].restart(_fit_for(build, recipe, examples))
-    return traced[key]
-
-
-def new_model(build: Factory, recipe: Recipe, examples: Data, seed: int) -> keras.Model:
-    """A trial's model, its weights drawn from the seed, fit for the examples."""
-    keras = environment.load_keras()
-    # Automatic names start again from one, so that the same factory has the same configuration each
-    # time; and models of earlier trials, caught in reference cycles, are freed.
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    return _fit_for(build, recipe, examples)
-
-
-def _fit_for(build: Factory, recipe: Recipe, examples: Data) -> keras.Model:
-    model = require_model(build)
-    training.require_fit(model, recipe, examples)
-    if not model.built:
-        model(examples.first[0])  # its weights are drawn here, from the seed
-    return model
-
-
-def require_model(build: Factory) -> keras.Model:
-    """What `build()` returns, if it is a Keras model; else InputError saying what it is instead."""
-    keras = environment.load_keras()
-    if not callable(build):
-        raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
-    model = build()
-    if not isinstance(model, keras.Model):
-        raise InputError(
-            f"the factory returned {type(model).__name__}; a new keras.Model each time is needed"
-        )
-    return model
 
 
 def _fit(

@@ -31,6 +31,7 @@ ORDER = [
     "statements",
     "minimal_sets",
     "identity",
+    "models",
     "trial",
     "symptom_probes",
     "configuration",
