@@ -41,9 +41,10 @@ _CLAIM = (
     f"alpha = beta = {RATES[2]:.2g} (the suite's 5 % over {HYPOTHESES})"
 )
 _TIMED = (
-    "timed in this run: samples/s, seconds a trial and a model cost besides, examples until a stuck "
-    "trial of `same` is proved so; extrapolated: the rest, from the plans and fixtures/baselines, "
-    "with the speed of `valid` for all variants on both sides"
+    "timed in this run: samples/s, seconds a trial and a model cost besides, examples and seconds until "
+    "a stuck trial of `same` is proved so, the proof's seconds counted as examples; extrapolated: the "
+    "rest, from the plans and fixtures/baselines, with the speed of `valid` for all variants on both "
+    "sides"
 )
 
 
@@ -64,11 +65,24 @@ def _peer_pace(measured: Mapping[str, Measured]) -> Pace:
 
 
 def _our_work(measured: Mapping[str, Measured], recipe: Recipe) -> Work:
-    turns = [facts for turn in measured["stuck"].turns for facts in turn]
-    stuck = statistics.fmean(float(facts["samples"]) for facts in turns)
     return sequential_work(
-        design_plan(*RATES), _baselines(recipe), _epoch(recipe), recipe.epochs, stuck
+        design_plan(*RATES),
+        _baselines(recipe),
+        _epoch(recipe),
+        recipe.epochs,
+        _stuck_examples(measured, recipe),
     )
+
+
+def _stuck_examples(measured: Mapping[str, Measured], recipe: Recipe) -> float:
+    """What a stuck trial takes, in examples of `valid`: those it trains until it is proved stuck, and
+    as many as would fit into its other seconds. The proof reads every training example, so these grow
+    with their number."""
+    turns = [facts for turn in measured["stuck"].turns for facts in turn]
+    trained = statistics.fmean(float(facts["samples"]) for facts in turns)
+    seconds = statistics.fmean(float(facts["seconds"]) for facts in turns)
+    besides = max(seconds * rate(measured["trial"]) / cores() - trained, 0.0)
+    return trained + besides * _epoch(recipe) / _epoch(RECIPES["raw-subset"])
 
 
 def _epoch(recipe: Recipe) -> int:
@@ -115,7 +129,10 @@ def _raw_subset(measured: Mapping[str, Measured]) -> Row:
 
 
 def _question(measured: Mapping[str, Measured]) -> Row:
-    note = "; assumed: examples to the proof and the seconds it takes are the subset's"
+    note = (
+        "; assumed: a stuck trial trains as many examples as on the subset, and its proof takes as long "
+        "for each example it reads"
+    )
     return _fixed("verdict-question", measured, RECIPES["question"], note)
 
 
