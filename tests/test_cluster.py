@@ -42,18 +42,22 @@ def address():
         yield started.scheduler_address
 
 
-def build_noted(notes, marker=None):
-    """Leaves a note of every call; with a marker, kills its own process the first time."""
+VALID = partial(build, VARIANTS["valid"].architecture)
+
+
+def note(notes, marker=None):
+    """No callbacks, which every trial asks for once, and a note of it; with a marker, it kills its own
+    process the first time."""
     (notes / uuid.uuid4().hex).touch()
     if marker is not None and not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return build(VARIANTS["valid"].architecture)
+    return ()
 
 
 def noted_tasks(notes, count):
     return [
-        Task("noted", partial(build_noted, notes), TINY, seed, reuse_model=True)
+        Task("noted", VALID, TINY, seed, reuse_model=True, callbacks=partial(note, notes))
         for seed in range(count)
     ]
 
@@ -63,7 +67,8 @@ def test_a_killed_worker_costs_its_running_trial_only(address, tmp_path):
     """To the bit the ledger of undisturbed processes; no trial but the killed one is trained twice."""
     notes = tmp_path / "notes"
     notes.mkdir()
-    dying = Task("dying", partial(build_noted, notes, tmp_path / "died"), TINY, 0)
+    dies = partial(note, notes, tmp_path / "died")
+    dying = Task("dying", VALID, TINY, 0, callbacks=dies)
     chosen = [*noted_tasks(notes, 4), dying]
     disturbed = run_study(chosen, partial(dask_executor, address), tmp_path / "dask")
     assert (tmp_path / "died").exists()
