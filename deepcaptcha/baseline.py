@@ -199,7 +199,7 @@ def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> 
     verdict = judge_plan("as reliable", plan, lambda i: trial_at(i).outcome == "converged")
     seen = detectable_rate(plan)
     note = f"detects a fall from {100 * rate:.0f} % to {100 * seen:.0f} % with 90 % power"
-    return replace(verdict, note=note)
+    return replace(verdict, detects=seen, note=note)
 
 
 def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: int) -> Verdict:

@@ -208,7 +208,9 @@ class Judge:
                     verdicts.append(judge_speed(baseline, self.budget, trial_at, least))
         if claim.kind == "mixed" and verdicts and verdicts[0].trials:
             # The trials were read for the comparison, so the interval must know its stopping rule.
-            described = replace(verdicts[0], hypothesis="mixed", colour="cannot tell", alpha=None)
+            described = replace(
+                verdicts[0], hypothesis="mixed", colour="cannot tell", alpha=None, detects=None
+            )
         else:
             described = judge_claim(claim, self.budget, trial_at)
         verdicts.insert(0, described)

@@ -14,6 +14,9 @@ from .plan import binomial_interval
 from .trial import Outcome, Trial
 from .verdict import Budget, false_alarms_a_year
 
+COMPARISONS = ("as reliable", "as fast")
+"""What a row is judged for against its baseline."""
+
 OUTCOMES: tuple[Outcome, ...] = ("converged", "stuck", "slow", "diverged")
 
 
@@ -170,11 +173,17 @@ def claim_text(evidence: dict[str, Any]) -> str:
     return f"{evidence['claim']} {evidence['p_good']:g}/{evidence['p_bad']:g}"
 
 
+def _comparison_text(verdict: dict[str, Any]) -> str:
+    seen = verdict["detects"]
+    return verdict["colour"] + (f" ({percent(seen)})" if seen is not None else "")
+
+
 def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
     """A row a factory and recipe, in order of recipe and name."""
     rows = []
     for evidence in sorted(reported, key=lambda e: (e["recipe"], e["name"])):
         claim, *others = evidence["verdicts"]
+        compared = {verdict["hypothesis"]: _comparison_text(verdict) for verdict in others}
         summary = evidence["summary"]
         colour = "interval only" if evidence["claim"] == "mixed" else claim["colour"]
         rows.append(
@@ -185,7 +194,7 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
                 f"{claim['successes']}/{claim['trials']}",
                 interval_text(tuple(claim["interval"])),
                 colour,
-                "; ".join(f"{v['hypothesis']}: {v['colour']} ({v['note']})" for v in others),
+                *(compared.get(hypothesis, "") for hypothesis in COMPARISONS),
                 "" if summary["median_epochs"] is None else f"{summary['median_epochs']:g}",
                 f"{summary['epochs_planned'] - summary['epochs']} of {summary['epochs_planned']}",
                 f"{summary['seconds'] / 60:.1f}",
@@ -201,7 +210,7 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
             Column("k/n"),
             Column("95 % interval"),
             Column("verdict"),
-            Column("against its baseline", prose=True),
+            *(Column(hypothesis, prose=True) for hypothesis in COMPARISONS),
             Column("epochs"),
             Column("epochs saved"),
             Column("min"),
@@ -241,6 +250,15 @@ def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: boo
                 f"{recipe}: {frozen} trials were proved stuck early, which saved {saved} of {planned} "
                 "epochs."
             )
+    if any(verdict["detects"] is not None for e in reported for verdict in e["verdicts"]):
+        lines.append("as reliable (p): a fall of the rate to p turns it red with 90 % probability.")
+    for evidence in reported:
+        for verdict in evidence["verdicts"]:
+            if verdict["hypothesis"] in COMPARISONS and verdict["colour"] == "cannot tell":
+                lines.append(
+                    f"{evidence['name']} under {evidence['recipe']}: cannot tell whether "
+                    f"{verdict['hypothesis']}: {verdict['note']}."
+                )
     for difference in sorted({evidence["environment"] for evidence in reported} - {""}):
         lines.append(f"Not the environment of the baselines: {difference}.")
     if nightly:

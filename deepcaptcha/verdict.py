@@ -89,7 +89,8 @@ class Verdict:
     """What the trials say of one hypothesis; a plan's figures are None where nothing is judged.
 
     `interval` is the exact 95 % interval for the rate of `successes`, valid under the plan's
-    stopping rule. `alpha` and `beta` are the rates the plan achieves, at `p_good` and `p_bad`.
+    stopping rule. `alpha` and `beta` are the rates the plan achieves, at `p_good` and `p_bad`; a fall of
+    the rate to `detects` turns it red with 90 % probability.
     """
 
     hypothesis: str
@@ -101,6 +102,7 @@ class Verdict:
     p_bad: float | None = None
     alpha: float | None = None
     beta: float | None = None
+    detects: float | None = None
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,7 +5,16 @@ import re
 
 import pytest
 
-from deepcaptcha.report import Column, Table, failures_text, interval_text, percent, summarise
+from deepcaptcha.report import (
+    Column,
+    Table,
+    failures_text,
+    interval_text,
+    percent,
+    summarise,
+    summary_lines,
+    verdict_table,
+)
 
 from .test_ledger import make_trial
 
@@ -70,3 +79,67 @@ def test_a_terminal_of_any_width_shows_every_figure_whole(width, monkeypatch):
     assert all(word in text for word in ("Numbers", "one", "two", "22"))
     if width >= 24:
         assert max(len(line) for line in text.splitlines()) <= width
+
+
+CLAIM = {
+    "hypothesis": "trains",
+    "colour": "green",
+    "successes": 10,
+    "trials": 10,
+    "interval": [0.69, 1.0],
+    "detects": None,
+    "note": "",
+}
+EVIDENCE = {
+    "name": "valid",
+    "recipe": "raw",
+    "claim": "trains",
+    "p_good": 0.6,
+    "p_bad": 0.25,
+    "hypotheses": 5,
+    "alpha": 0.05,
+    "beta": 0.05,
+    "summary": summarise([make_trial(seed, epochs=2) for seed in range(10)]).as_dict(),
+    "seconds_per_trial": 3.0,
+    "worst_expected_trials": 20,
+    "most_trials": 40,
+    "frozen": 0,
+    "epochs_saved_by_proof": 0,
+    "environment": "",
+    "failures": "",
+    "verdicts": [
+        CLAIM,
+        {**CLAIM, "hypothesis": "as reliable", "detects": 0.72, "note": "detects a fall"},
+        {**CLAIM, "hypothesis": "as fast", "note": "p 0.4"},
+    ],
+}
+BLIND = {
+    **EVIDENCE,
+    "name": "dense64",
+    "verdicts": [
+        CLAIM,
+        {**CLAIM, "hypothesis": "as reliable", "colour": "cannot tell", "note": "it is too low"},
+    ],
+}
+
+
+def test_a_verdict_is_one_row_with_its_comparisons():
+    table = verdict_table([EVIDENCE, BLIND])
+    compared = [column.title for column in table.columns].index("as reliable")
+    assert table.columns[compared + 1].title == "as fast"
+    assert [row[compared : compared + 2] for row in table.rows] == [
+        ("cannot tell", ""),  # by name: dense64 first
+        ("green (72 %)", "green"),
+    ]
+    file = io.StringIO()
+    table.write(file)
+    assert len(file.getvalue().splitlines()) == 2 + len(table.rows)  # nothing wraps in a log
+
+
+def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
+    lines = summary_lines([EVIDENCE, BLIND], workers=1, nightly=False)
+    assert lines[2:] == [
+        "as reliable (p): a fall of the rate to p turns it red with 90 % probability.",
+        "dense64 under raw: cannot tell whether as reliable: it is too low.",
+    ]
+    assert len(summary_lines([{**BLIND, "verdicts": [CLAIM]}], workers=1, nightly=False)) == 2
