@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .association import Association, associate
-from .diagnosis import diagnose
+from .diagnosis import symptom_counts
 from .errors import InputError
 from .ledger import read_ledger
 from .plan import binomial_interval
@@ -31,16 +30,23 @@ def symptoms(options: argparse.Namespace) -> int:
             f"{options.ledger} holds no trials with symptoms; run `study --symptoms` first"
         )
     found = associate(trials)
-    modes = Counter(
-        diagnosis.symptom for trial in trials if (diagnosis := diagnose(trial)) is not None
-    )
+    for association in found:
+        if not association.stuck[1] + association.converged[1]:
+            print(
+                f"deepcaptcha: no trial was measured for {association.predictor.words}: no execution "
+                "ended at that step; use a steps_per_execution that divides it",
+                file=sys.stderr,
+            )
+    modes = symptom_counts(trials)
     missed = sum(modes.values())
+    intervals = {mode: binomial_interval(count, missed) for mode, count in modes.items()}
     if options.json:
         record: dict[str, Any] = {
             "trials": len(trials),
             "recipes": sorted({trial.recipe for trial in trials}),
             "predictors": [asdict(association) for association in found],
-            "modes": dict(modes),
+            "modes": modes,
+            "mode_intervals": intervals,
         }
         print(json.dumps(record, indent=2))
         return 0
@@ -54,9 +60,9 @@ def symptoms(options: argparse.Namespace) -> int:
                 mode,
                 str(count),
                 percent(count / missed),
-                interval_text(binomial_interval(count, missed)),
+                interval_text(intervals[mode]),
             )
-            for mode, count in modes.most_common()
+            for mode, count in modes.items()
         ),
     ).write(sys.stdout)
     return 0
@@ -74,7 +80,7 @@ def _predictors_table(found: tuple[Association, ...]) -> Table:
             Column("shown by stuck"),
             Column("by converged"),
             Column("p (Holm)"),
-            Column("least p"),
+            Column("least p, unadjusted"),
         ),
         tuple(
             (

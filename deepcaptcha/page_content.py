@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .diagnosis import diagnose, symptom_lines
+from .diagnosis import symptom_counts, symptom_lines
 from .errors import InputError
 from .ledger import Records, trial_key
 from .recipe import target_text
@@ -111,9 +111,8 @@ class Row:
     @property
     def symptoms(self) -> str:
         """The diagnoses with their counts, most frequent first, such as `clipped 6, learning 1`."""
-        found = [diagnosis for trial in self.trials if (diagnosis := diagnose(trial))]
-        counts = Counter(diagnosis.symptom for diagnosis in found).most_common()
-        return ", ".join(f"{symptom} {count}" for symptom, count in counts)
+        counts = symptom_counts(self.trials)
+        return ", ".join(f"{symptom} {count}" for symptom, count in counts.items())
 
     @property
     def diagnoses(self) -> list[str]:

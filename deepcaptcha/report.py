@@ -175,7 +175,7 @@ def claim_text(evidence: dict[str, Any]) -> str:
 
 def _comparison_text(verdict: dict[str, Any]) -> str:
     seen = verdict["detects"]
-    return verdict["colour"] + (f" ({percent(seen)})" if seen is not None else "")
+    return f"{verdict['colour']}" + ("" if seen is None else f" ({percent(seen)})")
 
 
 def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:

@@ -7,6 +7,7 @@ import pytest
 
 from deepcaptcha import run_trial
 from deepcaptcha.diagnosis import diagnose, symptom_lines
+from deepcaptcha.symptom_probes import END
 from deepcaptcha.trial import Epoch
 
 from .test_frozen import RECIPE, hidden_softmax
@@ -55,8 +56,18 @@ FLOOR = 16.1181 * 0.9
             "learning",
             "loss 1.200 to 0.800",
         ),
+        (
+            missed(epoch(5.0, 0.3), epoch(9.0, 0.3)),
+            "rising loss",
+            "from 5 in the first epoch to 9 in epoch 2",
+        ),
+        # 0.996 is not all of them.
+        (missed(epoch(FLOOR, 0.1, 0.996)), "clipped", ">99 % of the training examples"),
+        # Learned by heart: the examples cost nothing, which is no fault of the loss.
+        (missed(epoch(1e-7, 1.0, 1.0, False)), "no gradient", "every training example is right"),
+        (missed(epoch(3.0, 0.5, 1.0, False)), "no gradient", "the loss is flat"),
         # Half the examples without a gradient, but learned ones: the loss is far below the floor.
-        (missed(epoch(0.4, 0.85, 0.6), outcome="slow"), "learning", "when its 1 epochs were over"),
+        (missed(epoch(0.4, 0.85, 0.6), outcome="slow"), "learning", "when its one epoch was over"),
         (missed(epoch(FLOOR, 0.1, None)), "learning", "still changed"),
     ],
 )
@@ -64,6 +75,47 @@ def test_each_symptom_is_told_from_the_others(trial, symptom, words):
     diagnosis = diagnose(trial)
     assert diagnosis.symptom == symptom
     assert words in diagnosis.sentence
+
+
+def test_the_training_accuracy_is_read_by_any_name():
+    """Not `frozen`, which would have one look for a learning rate of zero."""
+    lost = Epoch({"loss": FLOOR, "val_acc": 0.9, "acc": 0.1}, 1.0, False)
+    assert diagnose(missed(lost)).symptom == "clipped"
+    assert diagnose(missed(replace(lost, metrics={"loss": FLOOR}))).symptom == "no gradient"
+
+
+def test_a_training_that_logs_no_loss_did_not_lose_it_to_nan():
+    silent = Epoch({"own": 1.0}, None, True)
+    broken = diagnose(missed(silent, outcome="diverged"))
+    assert "first in a weight" in broken.sentence
+    assert diagnose(missed(silent)).symptom == "learning"
+
+
+def at_end(trial, **measured):
+    return replace(trial, probes={END: [[8, measured]]})
+
+
+def test_a_plateau_says_of_the_gradients_what_was_measured():
+    flat = missed(epoch(math.log(10)))
+    assert "gradient" not in diagnose(flat).sentence
+    alive = at_end(flat, gradient_norms={"conv": 0.5, "dense": 1e-9})
+    assert "gradients are alive (the least norm is 1e-09, of dense)" in diagnose(alive).sentence
+    dead = at_end(flat, gradient_norms={"conv": 0.0, "dense": 0.0, "out": 1e-9})
+    assert "no gradient reaches conv, dense;" in diagnose(dead).sentence
+    assert "alive" not in diagnose(dead).sentence
+
+
+def test_predictions_of_one_class_are_told_where_the_loss_is_not_that_of_guessing():
+    one = at_end(missed(epoch(4.0), epoch(3.0)), most_frequent_share=1.0)
+    assert diagnose(one).symptom == "constant predictions"
+    nearly = at_end(missed(epoch(4.0), epoch(3.0)), most_frequent_share=0.99)
+    assert diagnose(nearly).symptom == "learning"
+
+
+def test_a_single_output_has_no_plateau_of_guessing():
+    trial = missed(epoch(0.0, 0.5))
+    recipe = {**trial.identity["recipe"], "n_class": 1}
+    assert diagnose(replace(trial, identity={"recipe": recipe})).symptom == "learning"
 
 
 def test_a_trial_that_converged_has_no_symptom():
