@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -106,9 +107,12 @@ def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, 
     with _settings(key):
         figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
         FigureCanvasSVG(figure)
-        draw(figure)
         file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        with warnings.catch_warnings():
+            # The reader's browser draws the text; matplotlib's own font need not have every letter.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            draw(figure)
+            figure.savefig(file, format="svg", metadata={"Date": None})
     return _inline(file.getvalue(), key, title, text)
 
 

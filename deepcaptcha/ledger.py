@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,10 +122,8 @@ def read_ledger(source: Path) -> Records:
     A torn last line is skipped and reported; a damaged line elsewhere is reported with its number;
     nothing else is lost. InputError for a file that cannot be read or comes from a later version.
     """
-    if source.is_dir() or not source.suffix:
-        paths: Iterable[Path] = sorted(source.glob("*.jsonl"))
-    else:
-        paths = [source]
+    single = source.is_file() or source.suffix == ".jsonl"
+    paths = [source] if single else sorted(source.glob("*.jsonl"))
     trials: dict[str, Trial] = {}
     problems: list[str] = []
     for path in paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from .diagnosis import symptom_counts, symptom_lines
 from .errors import InputError
 from .ledger import Records, trial_key
 from .recipe import target_text
-from .report import OUTCOMES, Summary, interval_text, percent, summarise
+from .report import OUTCOMES, Summary, interval_text, percent, row_names, summarise
 from .trial import Trial
 from .verdict import Colour
 
@@ -132,9 +133,13 @@ class Section:
 
 def rows_of_ledger(records: Records) -> tuple[Row, ...]:
     """A row for every factory and recipe of a ledger; InputError for a seed trained in several ways."""
+    groups: dict[tuple[str, str], list[Trial]] = {}
+    for trial in records.trials:
+        key = (trial.name, _recipe_key(trial.identity["recipe"]))
+        groups.setdefault(key, []).append(trial)
     rows = []
-    for name, recipe in dict.fromkeys((trial.name, trial.recipe) for trial in records.trials):
-        found = records.of(name, recipe)
+    for (name, _), group in groups.items():
+        found = Records(tuple(group)).of(name, group[0].recipe)
         trials = tuple(found[seed] for seed in sorted(found))
         summary = summarise(trials)
         chance = Chance(summary.converged, summary.trials, summary.interval)
@@ -142,14 +147,14 @@ def rows_of_ledger(records: Records) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def rows_of_verdicts(reported: Iterable[Evidence], records: Records) -> tuple[Row, ...]:
+def rows_of_verdicts(reported: Sequence[Evidence], records: Records) -> tuple[Row, ...]:
     """A row for the evidence of every judged factory and recipe, its trials taken from the ledger.
 
     InputError where the ledger lacks one of them.
     """
     known = {trial_key(trial): trial for trial in records.trials}
     rows = []
-    for evidence in reported:
+    for name, evidence in zip(row_names(reported), reported, strict=True):
         missing = sum(key not in known for key in evidence["trials"])
         if missing:
             raise InputError(
@@ -159,7 +164,7 @@ def rows_of_verdicts(reported: Iterable[Evidence], records: Records) -> tuple[Ro
         trials = tuple(known[key] for key in evidence["trials"])
         rows.append(
             Row(
-                evidence["name"],
+                name,
                 trials,
                 summarise(trials),
                 _chance(evidence, trials),
@@ -230,16 +235,21 @@ def reached(trials: Sequence[Trial]) -> Reached:
 
 
 def sections(rows: Iterable[Row]) -> tuple[Section, ...]:
-    """The rows by recipe, in order of its name; in each, highest rate first."""
-    groups: dict[str, list[Row]] = {}
+    """The rows by recipe, in order of its name; in each, highest rate first. Recipes of one name that
+    differ, in their target or else, are sections of their own."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.recipe["name"], []).append(row)
+        groups.setdefault((row.recipe["name"], _recipe_key(row.recipe)), []).append(row)
     found = []
-    for name, group in sorted(groups.items()):
+    for (name, _), group in sorted(groups.items()):
         recipe = group[0].recipe
         group.sort(key=lambda row: (-row.chance.converged / row.chance.trials, row.name))
         found.append(Section(name, target_text(recipe), _settings_text(recipe), tuple(group)))
     return tuple(found)
+
+
+def _recipe_key(recipe: Mapping[str, Any]) -> str:
+    return json.dumps(recipe, sort_keys=True)
 
 
 def _settings_text(recipe: Mapping[str, Any]) -> str:
@@ -251,7 +261,7 @@ def _settings_text(recipe: Mapping[str, Any]) -> str:
 def opening(rows: Sequence[Row]) -> str:
     """One paragraph: what was trained, how it ended and, where it was judged, what the verdicts say."""
     factories = len({row.name for row in rows})
-    recipes = len({row.recipe["name"] for row in rows})
+    recipes = len({_recipe_key(row.recipe) for row in rows})
     counts = Counter(trial.outcome for row in rows for trial in row.trials)
     total = sum(counts.values())
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])

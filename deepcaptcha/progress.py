@@ -32,7 +32,8 @@ def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], N
     )
 
     console = Console(stderr=True, highlight=False)
-    if quiet or not console.is_terminal:
+    # Where colours are forced Rich takes any log for a terminal; a dumb one cannot move its cursor.
+    if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
         count = 0
 
         def line(text: str) -> None:
@@ -48,7 +49,7 @@ def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], N
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=total)

@@ -17,6 +17,9 @@ from .verdict import Budget, false_alarms_a_year
 COMPARISONS = ("as reliable", "as fast")
 """What a row is judged for against its baseline."""
 
+LOG_WIDTH = 160
+"""Columns of a table that is not written to a terminal."""
+
 OUTCOMES: tuple[Outcome, ...] = ("converged", "stuck", "slow", "diverged")
 
 
@@ -114,9 +117,10 @@ class Table:
         from rich.console import Console
         from rich.table import Table as RichTable
 
-        console = Console(file=file, highlight=False)
-        if not console.is_terminal:
-            console.width = 160
+        # A name is no markup, and a log no terminal, also where colours are asked for.
+        console = Console(file=file, highlight=False, markup=False, emoji=False)
+        if not file.isatty():
+            console.width = LOG_WIDTH
         if console.width < _narrow(self):
             _write_records(self, file, console.width)
             return
@@ -178,17 +182,30 @@ def _comparison_text(verdict: dict[str, Any]) -> str:
     return f"{verdict['colour']}" + ("" if seen is None else f" ({percent(seen)})")
 
 
+def row_names(reported: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The factory's name for each evidence, with that of the test where several have the same under
+    recipes of the same name."""
+    counts = Counter((evidence["name"], evidence["recipe"]) for evidence in reported)
+    return [
+        evidence["name"]
+        if counts[evidence["name"], evidence["recipe"]] == 1
+        else f"{evidence['name']} ({evidence['test'].rpartition('::')[2]})"
+        for evidence in reported
+    ]
+
+
 def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
     """A row a factory and recipe, in order of recipe and name."""
     rows = []
-    for evidence in sorted(reported, key=lambda e: (e["recipe"], e["name"])):
+    named = zip(row_names(reported), reported, strict=True)
+    for name, evidence in sorted(named, key=lambda pair: (pair[1]["recipe"], pair[0])):
         claim, *others = evidence["verdicts"]
         compared = {verdict["hypothesis"]: _comparison_text(verdict) for verdict in others}
         summary = evidence["summary"]
         colour = "interval only" if evidence["claim"] == "mixed" else claim["colour"]
         rows.append(
             (
-                evidence["name"],
+                name,
                 evidence["recipe"],
                 claim_text(evidence),
                 f"{claim['successes']}/{claim['trials']}",

@@ -70,7 +70,7 @@ def _read(path: Path) -> dict[Key, Any]:
     found: dict[Key, Any] = {}
     if not path.exists():
         return found
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             fields = json.loads(line)
             found[tuple(fields["key"])] = fields["result"]

@@ -49,6 +49,14 @@ def test_a_folder_that_does_not_exist_yet_is_empty(tmp_path):
     assert read_ledger(tmp_path / "nowhere").trials == ()
 
 
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    folder = tmp_path / "v1.2"
+    assert read_ledger(folder).trials == ()
+    with Ledger(folder) as ledger:
+        ledger.append(make_trial())
+    assert len(read_ledger(folder).trials) == 1
+
+
 def test_every_ledger_is_a_file_of_its_own(tmp_path):
     for seed in range(3):
         with Ledger(tmp_path) as book:

@@ -52,6 +52,12 @@ def test_the_same_record_gives_the_same_page_that_needs_nothing_else():
     assert "<script" not in page
 
 
+def test_letters_that_matplotlib_has_no_font_for_are_the_browsers():
+    """Warnings are errors here, as in a user's project."""
+    page = render(rows_of_ledger(Records((trained(0, name="网络"),))), "made so")
+    assert page.count("网络") >= 3  # in the table, its heading and the figure of intervals
+
+
 def test_names_are_text_and_identifiers_are_unique():
     page = render(study_rows(), "made <so>")
     assert "<b>&'" not in page

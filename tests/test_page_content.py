@@ -153,6 +153,31 @@ def test_sections_go_by_recipe_highest_rate_first():
     assert "learning_rate 0.001" in second.settings
 
 
+def test_recipes_of_one_name_that_differ_are_told_apart():
+    """As two tests on data of the same size have them, each with a target of its own."""
+    other = replace(RECIPE, monitor="val_loss", mode="min", target=0.02, epochs=8)
+    rows = rows_of_ledger(Records((trained(0), trained(0, recipe=other, values=(0.01,)))))
+    assert [section.target for section in sections(rows)] == [
+        "val_accuracy >= 0.9 within 5 epochs",
+        "val_loss <= 0.02 within 8 epochs",
+    ]
+    assert "under 2 recipes" in opening(rows)
+
+
+def test_factories_of_one_name_are_told_by_their_tests():
+    (first, some), (second, others) = (
+        judged("build", ["converged"] * 3),
+        judged("build", ["stuck"] * 3),
+    )
+    first["test"], second["test"] = (
+        "tests/test_a.py::test_mlp",
+        "tests/test_b.py::test_net[adam-1e-3]",
+    )
+    rows = rows_of_verdicts([first, second], Records((*some, *others)))
+    assert [row.name for row in rows] == ["build (test_mlp)", "build (test_net[adam-1e-3])"]
+    assert rows_of_verdicts([first], Records(tuple(some)))[0].name == "build"
+
+
 def test_words_for_a_study():
     trials = (trained(0), trained(1), trained(4, "stuck"), trained(0, name="other"))
     rows = rows_of_ledger(Records(trials))

@@ -81,6 +81,23 @@ def test_a_terminal_of_any_width_shows_every_figure_whole(width, monkeypatch):
         assert max(len(line) for line in text.splitlines()) <= width
 
 
+@pytest.mark.parametrize("name", ["test_x[adam-1e-3]", "net[small]", "a[/tmp]", ":warning:"])
+def test_a_name_is_no_markup(name, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    file = io.StringIO()
+    Table("Names", (Column("name", prose=True),), ((name,),)).write(file)
+    assert name in file.getvalue().splitlines()[-1]
+
+
+def test_a_log_is_wide_also_where_colours_are_forced(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    wide = Table("Wide", (Column("name", prose=True), Column("count")), (("n" * 100, "1"),))
+    file = io.StringIO()
+    wide.write(file)
+    assert any("n" * 100 in line and "1" in line for line in file.getvalue().splitlines())
+
+
 CLAIM = {
     "hypothesis": "trains",
     "colour": "green",

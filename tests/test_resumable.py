@@ -50,6 +50,14 @@ def test_what_was_measured_is_not_measured_again(tmp_path, calls):
     assert sorted(heard) == [("square", 2), ("square", 9)]
 
 
+def test_a_damaged_line_costs_only_itself(tmp_path, calls):
+    squares(tmp_path, calls, 1)
+    path = tmp_path / "new" / "results.jsonl"
+    path.write_bytes(path.read_bytes() + b"\n\xff\xfe{\n")
+    assert squares(tmp_path, calls, 1) == {("square", 1): {"square": 1}}
+    assert calls.read_text().split() == ["1"]
+
+
 def test_a_process_that_dies_is_told_in_one_line(tmp_path):
     with pytest.raises(InputError, match="a process died during a measurement"):
         measure_all(die, {(1,): (1,)}, tmp_path / "results.jsonl", 1)
