@@ -25,6 +25,7 @@ from .minimal_sets import (
     explore,
     repairing_sets,
 )
+from .pipelines import Data
 from .plan import Plan, design_plan
 from .study import run_task
 from .trial import Trial
@@ -121,6 +122,7 @@ def bisect(
     max_cells: int | None = None,
     first_seed: int = 0,
     reuse_model: bool = False,
+    examples: Data | None = None,
     folder: Path | None = None,
     reuse: bool = True,
     jobs: int | None = None,
@@ -140,7 +142,8 @@ def bisect(
     each such cell gets its right answer with at least 1 - (1 - CONFIDENCE) / 2, else `undecided`. For
     a rate between the two nothing is promised; `undecided` is common there (`answer_chances`).
 
-    `together` names what moves as one. Trials are of tasks whose model `reuse_model` allows to keep,
+    `together` names what moves as one. `examples` are trained on in place of what the recipes' `data`
+    names. Trials are of tasks whose model `reuse_model` allows to keep,
     run by `run`, in `jobs` processes or (None) here, recorded in `folder` and, with `reuse`, taken
     from there.
 
@@ -161,8 +164,8 @@ def bisect(
     with TrialPool(folder, reuse=reuse, jobs=jobs, on_trial=keep, run=run) as pool:
         taken = [difference.name for difference in differences]
         ends = [
-            Reading((), a, first_seed, reuse_model),
-            Reading(taken, b, first_seed, reuse_model),
+            Reading((), a, first_seed, reuse_model, examples),
+            Reading(taken, b, first_seed, reuse_model, examples),
         ]
         first, last = judge_cells(ends, plan, pool)
         for end, configuration in ((first, a), (last, b)):
@@ -183,9 +186,8 @@ def bisect(
             readings = []
             for chosen in wanted:
                 moved = [d for d in differences if d.name in chosen]
-                readings.append(
-                    Reading([d.name for d in moved], _try_mix(a, b, moved), seed, reuse_model)
-                )
+                names, mixed = [d.name for d in moved], _try_mix(a, b, moved)
+                readings.append(Reading(names, mixed, seed, reuse_model, examples))
             for chosen, cell in zip(wanted, judge_cells(readings, plan, pool), strict=True):
                 cells[chosen] = cell
             return [cells[chosen].answer for chosen in wanted]

@@ -10,6 +10,7 @@ from typing import Any
 from .configuration import Configuration
 from .errors import InputError
 from .minimal_sets import Answer
+from .pipelines import Data
 from .plan import Plan, confidence_interval
 from .report import OUTCOMES
 from .study import Task
@@ -83,6 +84,7 @@ class Reading:
         configuration: Configuration | InputError,
         first_seed: int,
         reuse_model: bool,
+        examples: Data | None = None,
     ) -> None:
         self.taken = tuple(taken)
         self.first_seed = first_seed
@@ -91,7 +93,7 @@ class Reading:
         if isinstance(configuration, InputError):
             self.results[0] = configuration
         else:
-            self._task = (configuration, reuse_model)
+            self._task = (configuration, reuse_model, examples)
 
     @property
     def pending(self) -> int:
@@ -100,13 +102,14 @@ class Reading:
 
     def start(self, pool: TrialPool) -> None:
         """Start the trial of the next seed."""
-        configuration, reuse_model = self._task
+        configuration, reuse_model, examples = self._task
         task = Task(
             configuration.name,
             configuration.factory,
             configuration.recipe,
             self.first_seed + self.started,
             reuse_model,
+            examples,
         )
         pool.start((self, self.started), task)
         self.started += 1

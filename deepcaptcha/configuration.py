@@ -122,9 +122,10 @@ def _unequal(a: Configuration, b: Configuration, name: str) -> tuple[Any, Any] |
 
 
 def _equal(x: Any, y: Any) -> bool:
-    if isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
+    try:
+        return bool(x == y)
+    except ValueError:  # arrays of several numbers, or lists of them
         return bool(np.array_equal(x, y))
-    return bool(x == y)
 
 
 def _short(value: Any) -> str:

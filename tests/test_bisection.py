@@ -19,15 +19,15 @@ from deepcaptcha import (
     InputError,
     bisect,
     environment,
-    run_trial,
     trial_pool,
 )
 from deepcaptcha.bisection_report import cell_table, finding_lines
 from deepcaptcha.cells import Reading, answer_chances
 from deepcaptcha.cli import main
 from deepcaptcha.command_bisect import arguments_of, build_network
-from deepcaptcha.ledger import find_same, read_ledger
+from deepcaptcha.ledger import read_ledger
 from deepcaptcha.plan import design_plan
+from deepcaptcha.study import run_task
 
 from .test_ledger import make_trial
 from .test_study import TINY
@@ -301,21 +301,14 @@ def test_two_real_faults_that_only_together_repair_are_named_as_one_set(tmp_path
     sound = replace(recipe, name="moving", optimizer_settings={"learning_rate": 0.1})
     a = Configuration(hidden_softmax, {"bias": 400.0}, recipe, "faulty")
     b = Configuration(hidden_softmax, {"bias": 0.0}, sound, "sound")
-    traced, recalled = {}, []
+    recalled = []
 
     def run(task, known):
         recalled.append(len(known))
-        return run_trial(
-            task.build,
-            task.recipe,
-            task.seed,
-            name=task.name,
-            examples=points(),
-            recall=lambda identity: find_same(known, identity),
-            traced=traced,
-        )
+        return run_task(task, known)
 
-    found = bisect(a, b, **QUICK, run=run, folder=tmp_path)
+    own = {**QUICK, "examples": points(), "reuse_model": True, "folder": tmp_path}
+    found = bisect(a, b, **own, run=run)
     assert sets(found.repairing) == [(("bias", "optimizer_settings"), "minimal")]
     assert sets(found.breaking) == [(("bias",), "minimal"), (("optimizer_settings",), "minimal")]
     assert answers(found)["bias",] == answers(found)["optimizer_settings",] == "fails"
@@ -325,7 +318,7 @@ def test_two_real_faults_that_only_together_repair_are_named_as_one_set(tmp_path
         "{'learning_rate': 0.1})."
     ) in finding_lines(found)
     assert not any(recalled)
-    again = bisect(a, b, **QUICK, run=run, folder=tmp_path)
+    again = bisect(a, b, **own, run=run)
     assert again == found
     assert recalled[found.trained :] == [1] * found.trained
     assert len(read_ledger(tmp_path).trials) == found.trained

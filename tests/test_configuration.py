@@ -66,6 +66,10 @@ def test_arrays_are_compared_by_value():
     with pytest.raises(InputError, match="do not differ"):
         find_differences(a, b)
     assert names_of(find_differences(a, configuration("c", units=np.zeros(3)))) == ["units"]
+    several, same = (configuration(name, units=[np.zeros(2), np.ones(2)]) for name in "de")
+    with pytest.raises(InputError, match="do not differ"):
+        find_differences(several, same)
+    assert names_of(find_differences(several, a)) == ["units"]
 
 
 def test_a_mixture_has_what_was_taken_and_a_recipe_keeps_its_name_while_it_is_the_same():
