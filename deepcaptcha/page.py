@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import __version__
 from .errors import InputError
 from .ledger import read_ledger
 from .page_content import (
@@ -85,7 +85,7 @@ def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
         "made_by": made_by,
         "notes": list(notes),
         "seeds": seeds_text(rows),
-        "version": __version__,
+        "version": importlib.metadata.version("deepcaptcha"),
     }
     page = fill("report.html.j2", content, escape=True)
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
