@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import environment
 from .baseline import Baseline, read_baseline
@@ -23,6 +23,9 @@ from .report import Column, Table, percent
 from .resumable import Key, fingerprint, measure_all
 from .study import cores
 from .variants import VARIANTS, find_variant
+
+if TYPE_CHECKING:
+    import keras
 
 
 def check_variant(options: argparse.Namespace) -> int:
@@ -55,6 +58,13 @@ def check_variant(options: argparse.Namespace) -> int:
 
 def _check(variant: str, recipe: Recipe, seed: int) -> tuple[Finding, ...]:
     from .preflight import check
+
+    return check(*compiled(variant, recipe, seed))
+
+
+def compiled(variant: str, recipe: Recipe, seed: int) -> tuple[keras.Model, Any, Any, Any]:
+    """What `preflight.check` takes: a variant's model as it begins a trial of the recipe, the training
+    examples and their targets, and the pair of the validation's."""
     from .training import compile_model
 
     keras = environment.load_keras()
@@ -63,7 +73,7 @@ def _check(variant: str, recipe: Recipe, seed: int) -> tuple[Finding, ...]:
     examples = load_examples(recipe)
     model = build(fit_to(find_variant(variant).architecture, recipe))
     compile_model(model, recipe, examples)
-    return check(
+    return (
         model,
         examples.x_train,
         examples.y_train,
