@@ -16,7 +16,7 @@ from .models import Factory, require_model
 from .pipelines import Data, Pipelines, read_data
 from .recipe import Recipe
 from .study import Task
-from .trial import Callbacks, run_trial
+from .trial import Callbacks, make_callbacks, run_trial
 
 if TYPE_CHECKING:
     import keras
@@ -127,14 +127,8 @@ def _require_no_arguments(build: Factory) -> None:
 
 def _look_at_batches(callbacks: Callbacks) -> bool:
     """Whether any callback looks at single batches; InputError unless they are new ones each time."""
-    keras = environment.load_keras()
-    base = keras.callbacks.Callback
-    first, second = callbacks(), callbacks()
-    for made in (first, second):
-        if not isinstance(made, list | tuple) or not all(isinstance(one, base) for one in made):
-            raise InputError(
-                f"callbacks returned {made!r}; a function that makes a list of keras callbacks is needed"
-            )
+    base = environment.load_keras().callbacks.Callback
+    first, second = make_callbacks(callbacks), make_callbacks(callbacks)
     if shared := [type(a).__name__ for a in first if any(a is b for b in second)]:
         raise InputError(
             f"callbacks returned the same {shared[0]} twice; it must make new ones for every trial"

@@ -181,6 +181,10 @@ def same_optimizer():
             {"callbacks": lambda: None},
             "callbacks returned None; a function that makes a list of keras",
         ),
+        (
+            {"callbacks": []},
+            "callbacks is of type list; a function that makes new ones for every trial is needed",
+        ),
         ({"callbacks": lambda: [mlp]}, "a function that makes a list of keras callbacks is needed"),
     ],
 )
