@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import environment
 from .errors import InputError
 from .examples import Examples, Part
 
 MOST_BATCHES = 1_000_000
-"""Batches after which a pipeline of unknown length is taken for an endless one."""
+MOST_BYTES = 2**32
+"""After as many batches or bytes a pipeline that does not know its length is taken for endless."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +47,10 @@ class Pipelines:
         return self.batches
 
     def head(self, count: int) -> Pipelines:
-        """The first batch of each, whatever `count` is."""
+        """The first batch of each, whatever `count` is; the same one in every epoch."""
         return replace(
             self,
-            make_train=lambda: self.make_train().take(1),
+            make_train=lambda: self.make_train().take(1).cache(),
             make_validation=lambda: self.make_validation().take(1),
             batches=1,
         )
@@ -73,7 +76,10 @@ def read_data(train: Any, validation: Any) -> Data:
         parts = (("train x", train[0]), ("train y", train[1]))
         others = (("validation x", validation[0]), ("validation y", validation[1]))
         return Examples(*(_arrays(name, value) for name, value in (*parts, *others)))
-    for name, value in (("train", train), ("validation", validation)):
+    # What nothing would make right is named before a pair that only its fellow makes wrong.
+    for name, value in sorted(
+        (("train", train), ("validation", validation)), key=lambda part: _is_pair(part[1])
+    ):
         if not (_is_dataset(value) or callable(value)):
             also = " as the other is" if _is_pair(value) else ""
             raise InputError(
@@ -169,21 +175,28 @@ def _read(part: str, make: Callable[[], Any]) -> _Reading:
         raise InputError(
             f"{part} is a function whose result is {_describe(dataset)}; a tf.data.Dataset is needed"
         )
-    endless = (
-        f"{part} is an endless dataset; a finite one is needed: leave out repeat(), or take(n)"
-    )
-    if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
-        raise InputError(endless)
+    length = int(dataset.cardinality())
+    if length == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            f"{part} is an endless dataset; a finite one is needed: leave out repeat(), or take(n)"
+        )
+    most = (MOST_BATCHES, MOST_BYTES) if length == tf.data.UNKNOWN_CARDINALITY else (math.inf,) * 2
     digest = hashlib.sha256()
-    batches, size, examples, first, labels = 0, 0, 0, None, []
+    batches, size, examples, read, first, labels = 0, 0, 0, 0, None, []
     for element in dataset:
-        if batches == MOST_BATCHES:
-            raise InputError(endless)
+        if batches >= most[0] or read > most[1]:
+            raise InputError(
+                f"{part} does not know its length and goes on after {batches:,} batches of "
+                f"{read:,} bytes in all; a finite dataset is needed: take(n), or, if it does end, "
+                "apply(tf.data.experimental.assert_cardinality(n))"
+            )
         count = _batch_size(part, element)
         for tensor in tf.nest.flatten(element, expand_composites=True):
             array = tensor.numpy()
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            content = _content(array)
+            digest.update(content)
+            read += len(content)
         batch = tf.nest.map_structure(_plain, element)
         if first is None:
             first, size = batch[:2], count
@@ -192,6 +205,13 @@ def _read(part: str, make: Callable[[], Any]) -> _Reading:
     if first is None:
         raise InputError(f"{part} is an empty dataset; at least one batch is needed")
     return _Reading(batches, size, examples, first, _joined(labels), digest.hexdigest())
+
+
+def _content(array: NDArray[Any]) -> bytes:
+    """Its values; of strings, which TensorFlow gives as objects, each with its length."""
+    if array.dtype != object:
+        return array.tobytes()
+    return b"".join(len(text).to_bytes(8, "big") + text for text in array.flat)
 
 
 def _batch_size(part: str, element: Any) -> int:

@@ -117,6 +117,8 @@ def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
         ):
             continue  # several inputs or outputs, or not built yet: Keras checks them
         expected, shape = model_shape[1:], batch.shape[1:]
+        if what == "input" and len(shape) < len(expected) and expected[-1] == 1:
+            shape = (*shape, 1)  # Keras adds this axis itself
         if what == "output" and (
             len(shape) < len(expected) or not _compares_outputs(model, recipe)
         ):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import frozen, training
+from . import environment, frozen, training
 from .errors import InputError
 from .examples import Examples
 from .identity import hash_weights, identify
@@ -72,6 +72,11 @@ class Trial:
     weights_sha256: str
     identity: Mapping[str, Any]
     probes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether a callback ended it before its last epoch, without target or proof."""
+        return self.stop_reason == "epochs" and len(self.epochs) < self.identity["recipe"]["epochs"]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers."""
@@ -142,14 +147,15 @@ def run_trial(
     `recall(identity)` may answer with an earlier record of the very same trial, which is returned.
     `traced` keeps compiled models between trials, as for `prepare_model`.
 
-    Raises InputError for a factory that returns no model, or data that does not fit the model.
+    Raises InputError for a factory that returns no model, data that does not fit the model, or
+    callbacks that are not made by a function.
     """
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
     examples = load_examples(recipe) if examples is None else examples
     started = time.perf_counter()
     prepared = prepare_model(build, recipe, examples, seed, traced)
-    called = () if callbacks is None else tuple(callbacks())
+    called = make_callbacks(callbacks)
     identity = identify(prepared.model, recipe, seed, examples, called, version)
     if (known := recall(identity)) is not None:
         return known
@@ -171,6 +177,25 @@ def run_trial(
         identity=identity,
         probes=run.measured,
     )
+
+
+def make_callbacks(callbacks: Callbacks | None) -> tuple[keras.callbacks.Callback, ...]:
+    """New callbacks for a trial; InputError unless a function makes a list of Keras callbacks."""
+    if callbacks is None:
+        return ()
+    if not callable(callbacks):
+        kind = type(callbacks).__name__
+        raise InputError(
+            f"callbacks is of type {kind}; a function that makes new ones for every trial is needed: "
+            "lambda: [...]"
+        )
+    made = callbacks()
+    base = environment.load_keras().callbacks.Callback
+    if not isinstance(made, list | tuple) or not all(isinstance(one, base) for one in made):
+        raise InputError(
+            f"callbacks returned {made!r}; a function that makes a list of keras callbacks is needed"
+        )
+    return tuple(made)
 
 
 def _fit(
@@ -258,7 +283,8 @@ def _outcome(run: Run) -> Outcome:
         return "converged"
     values = [epoch.metrics[run.recipe.monitor] for epoch in run.epochs]
     reached = [value for value in values if value is not None]
-    if not run.finite or run.epochs[-1].metrics.get("loss") is None or not reached:
+    # A training step of the model's own may log no loss at all.
+    if not run.finite or run.epochs[-1].metrics.get("loss", 0.0) is None or not reached:
         return "diverged"
     if run.frozen_at_step is not None or not run.epochs[-1].weights_changed:
         return "stuck"

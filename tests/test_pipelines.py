@@ -57,15 +57,52 @@ def test_a_function_may_shuffle():
     assert pipelines.sha256 == read_data(shuffled, dataset).sha256
 
 
-def test_a_generator_is_no_longer_than_it_says(monkeypatch):
+def test_the_head_of_shuffled_data_is_one_batch_that_is_kept():
     tf = environment.load_tensorflow()
-    monkeypatch.setattr("deepcaptcha.pipelines.MOST_BATCHES", 100)
-    endless = tf.data.Dataset.from_generator(
-        lambda: itertools.repeat(([1.0], [1])),
+    tf.random.set_seed(0)
+    train = read_data(shuffled, dataset).head(1).make_train()
+    first, second = ([x.numpy().tolist() for x, _ in train] for _ in "ab")
+    assert first == second
+    assert len(first) == 1
+
+
+def test_strings_are_told_apart_by_their_content():
+    """Two cuts of the same letters: only the lengths tell them apart."""
+    words, cut = np.array([f"word {n}" for n in range(10)]), np.array(["ab", "c"] * 5)
+    data = [dataset(words), dataset(words[::-1].copy()), dataset(cut), dataset(cut[::-1].copy())]
+    data.append(dataset(np.array(["a", "bc"] * 5)))
+    hashes = [read_data(made, dataset()).sha256 for made in data]
+    assert len(set(hashes)) == 5
+    assert read_data(dataset(words), dataset()).sha256 == hashes[0]
+
+
+def numbers(count=None):
+    """`count` batches of one example, or endlessly many, from a generator that does not know it; 8 bytes
+    each, as two float32."""
+    tf = environment.load_tensorflow()
+    one = ([1.0], [1])
+    return tf.data.Dataset.from_generator(
+        lambda: itertools.repeat(one) if count is None else itertools.repeat(one, count),
         output_signature=(tf.TensorSpec((1,)), tf.TensorSpec((1,))),
     )
-    with pytest.raises(InputError, match=r"train is an endless dataset; .* take\(n\)"):
-        read_data(endless, dataset())
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        ({"MOST_BATCHES": 100}, "after 100 batches of 800 bytes in all;"),
+        ({"MOST_BYTES": 400}, "after 51 batches of 408 bytes in all;"),
+    ],
+)
+def test_a_generator_without_end_is_given_up(monkeypatch, bound, words):
+    tf = environment.load_tensorflow()
+    for name, most in bound.items():
+        monkeypatch.setattr(f"deepcaptcha.pipelines.{name}", most)
+    with pytest.raises(InputError, match=r"train does not know its length.* take\(n\)") as error:
+        read_data(numbers(), dataset())
+    assert words in str(error.value)
+    sure = numbers(101).apply(tf.data.experimental.assert_cardinality(101))
+    assert read_data(sure, numbers(50)).batches == 101
 
 
 @pytest.mark.parametrize(
@@ -96,6 +133,12 @@ def test_bad_data_is_one_clear_line(train, words):
         read_data(train(), dataset())
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("validation", [None, (X, Y, Y)])
+def test_a_wrong_validation_is_not_blamed_on_train(validation):
+    with pytest.raises(InputError, match=r"^validation is (None|a tuple of 3); a pair \(x, y\)"):
+        read_data((X, Y), validation)
 
 
 @pytest.mark.parametrize(

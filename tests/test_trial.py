@@ -183,6 +183,42 @@ def test_outcome_diverged_stops_at_the_first_weight_that_is_not_finite():
     json.dumps(trial.as_dict(), allow_nan=False)
 
 
+def test_a_training_step_that_logs_no_loss_has_not_diverged():
+    keras = environment.load_keras()
+
+    class Silent(keras.Model):
+        def train_step(self, data):
+            return {"seen": keras.ops.mean(data[0])}
+
+    def factory():
+        inputs = keras.Input((1,))
+        model = Silent(inputs, keras.layers.Dense(2)(inputs))
+        model.compile("sgd", "mse")
+        return model
+
+    recipe = replace(POINTS, epochs=1, monitor="val_loss", mode="min", target=0.0)
+    trial = run_trial(factory, recipe, 0, examples=points())
+    assert "seen" in trial.epochs[0].metrics
+    assert "loss" not in trial.epochs[0].metrics
+    assert trial.outcome == "stuck"  # it trains nothing, so no weight moves
+
+
+@pytest.mark.integration
+def test_a_trial_tells_whether_a_callback_ended_it():
+    keras = environment.load_keras()
+
+    class StopAfterTwo(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    recipe = replace(POINTS, epochs=3, target=1.0, optimizer_settings={"learning_rate": 1e-6})
+    early = run_trial(dense_model, recipe, 0, examples=points(), callbacks=lambda: [StopAfterTwo()])
+    assert (len(early.epochs), early.stop_reason, early.ended_early) == (2, "epochs", True)
+    assert not replace(early, epochs=early.epochs[:1] * 3).ended_early
+    assert not replace(early, stop_reason="target").ended_early
+    assert not replace(early, stop_reason="frozen").ended_early
+
+
 def test_chance_of_a_binary_model_is_the_larger_class():
     """Sigmoid and labels (n, 1): half of them are right by chance, and 0.75 is well on the way."""
     keras = environment.load_keras()
