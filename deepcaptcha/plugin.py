@@ -155,6 +155,7 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
 
     declared = _declared(node)
     count = config.stash[_COUNT]
+    test = f"{node.parent.nodeid}::{node.name}"  # to its nodeid, xdist may append @group
     return Judge(
         budget=Budget(count, *settings.rates(config)),
         hypotheses=declared.hypotheses,
@@ -162,9 +163,15 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
         recorder=convergence_recorder,
         record=settings.find(config, "record")[0],
         report=report,
-        again=f"pytest {shlex.quote(node.nodeid)} {settings.repeating_options(config, count)}",
+        again=" ".join(
+            (
+                f"pytest {shlex.quote(test)}",
+                *settings.marker_expression(config),
+                settings.repeating_options(config, count),
+            )
+        ),
         declared=declared,
-        test=node.nodeid,
+        test=test,
     )
 
 
@@ -233,7 +240,11 @@ class _Summary:
                 terminal.write_line(verdict_line(evidence))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.reported or hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput"):
+            return
+        if not self.reported:
+            if (given := self.config.getoption("--convergence-report")) is not None:
+                terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
         from .report import summary_lines, verdict_table
 
@@ -246,7 +257,7 @@ class _Summary:
         lines = [*notes, f"Again: {again}"]
         if (path := settings.path(self.config, "report")) is not None:
             lines.append(self._write_report(path, again, notes))
-        if (job := os.environ.get("GITHUB_STEP_SUMMARY")) is not None:
+        if job := os.environ.get("GITHUB_STEP_SUMMARY"):
             text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
             lines += _append(Path(job), text)
         terminalreporter.section("convergence")
@@ -259,9 +270,9 @@ class _Summary:
 
         ledger = settings.path(self.config, "ledger")
         assert ledger is not None  # it has a default
-        command = shlex.join(["pytest", *map(str, self.config.invocation_params.args)])
+        command = f"{settings.own_command(self.config)} {again}"
         try:
-            write_report(path, ledger, f"{command} {again}", self.reported, notes)
+            write_report(path, ledger, command, self.reported, notes)
         except InputError as error:
             return f"No report: {error}"
         return f"Report: {path}"

@@ -69,7 +69,8 @@ def here(pytester, *arguments):
 
 
 @pytest.mark.integration
-def test_a_true_claim_is_green_and_a_false_one_says_why(project):
+def test_a_true_claim_is_green_and_a_false_one_says_why(project, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
     result = run(project)
     result.assert_outcomes(passed=1, failed=1)
     text = result.stdout.str()
@@ -79,6 +80,7 @@ def test_a_true_claim_is_green_and_a_false_one_says_why(project):
     assert re.search(r"0 of \d trials were so \(95 % interval 0-\d+ %\)", text)
     assert "2 hypotheses share the suite's rates" in text
     assert "--convergence-hypotheses 2 --convergence-seed 2000000" in text
+    assert "No summary" not in text
     assert "Traceback" not in text
 
 
@@ -263,7 +265,9 @@ def test_shares_that_nobody_knows_fail_the_verdicts_alone(suite, arguments):
 
 @pytest.mark.integration
 def test_two_workers_and_their_controller_know_the_shares_of_the_whole(suite):
-    header = "convergence: again with --convergence-seed 2000000 --convergence-hypotheses 3; tensorflow "
+    header = (
+        "convergence: again with --convergence-seed 2000000 --convergence-hypotheses 3; tensorflow "
+    )
     unknown = run(suite, "-n", "2", "test_one.py")
     unknown.assert_outcomes(errors=1)
     for arguments, passed in ([], 3), (["test_one.py"], 1):
@@ -277,7 +281,9 @@ def test_what_the_project_itself_leaves_out_is_no_part_of_its_suite(suite):
     suite.makepyfile(test_more=COUNTED.format(1))
     suite.makeini("[pytest]\naddopts = --ignore test_more.py\n")
     here(suite).assert_outcomes(passed=3)
-    suite.makeini("[pytest]\naddopts = --ignore=test_more.py\ntestpaths = test_one.py test_two.py\n")
+    suite.makeini(
+        "[pytest]\naddopts = --ignore=test_more.py\ntestpaths = test_one.py test_two.py\n"
+    )
     here(suite, "test_two.py", "test_one.py", "-p", "no:cacheprovider").assert_outcomes(passed=2)
 
 
@@ -296,22 +302,41 @@ def test_a_suite_that_is_broken_or_has_grown_is_counted_again(suite):
 @pytest.mark.integration
 def test_a_report_is_written_by_the_controller_of_two_workers(project):
     project.makeini(INI + "convergence_report = made/report.html\n")
-    result = run(project, "-n", "2")
+    given = (
+        "--convergence-seed=any",
+        "--convergence-hypotheses",
+        "9",
+        "--convergence-alpha",
+        "0.2",
+    )
+    result = run(project, *given, "-n", "2", "--convergence-seed", "2000000")
     result.assert_outcomes(passed=1, failed=1)
     path = project.path / "made" / "report.html"
     assert f"Report: {path}" in result.stdout.str()
     page = path.read_text()
     assert "2 rows judged: 1 red, 1 green, 0 cannot tell. Red: valid under tiny." in page
-    assert "2 hypotheses share the suite&#39;s rates" in page
-    assert " -n 2 --convergence-seed 2000000 --convergence-hypotheses 2" in page
+    assert "9 hypotheses share the suite&#39;s rates" in page
+    again = "--convergence-seed 2000000 --convergence-hypotheses 9 --convergence-alpha 0.2"
+    assert f" -n 2 {again}" in page
+    assert f"Again: {again}" in result.stdout.str()
+    assert "--convergence-seed=any" not in page
+    assert "--convergence-hypotheses 9 -n" not in page
     assert len(re.findall("<svg", page)) == 1 + 2 * 3  # P(converge); curves, epochs, walk for each
 
 
 @pytest.mark.integration
-def test_a_report_that_cannot_be_written_is_told(project):
+def test_a_report_or_a_summary_that_cannot_be_written_is_told(project, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/dev/null/summary.md")
     result = run(project, "-k", "stuck", "--convergence-report", "/dev/null/x.html")
     result.assert_outcomes(passed=1, deselected=1)
     assert "No report: cannot write the report /dev/null/x.html" in result.stdout.str()
+    assert "No summary in /dev/null/summary.md: Not a directory" in result.stdout.str()
+
+
+def test_no_verdict_no_report(suite):
+    assert "No report" not in here(suite).stdout.str()
+    result = here(suite, "--convergence-report", "report.html")
+    assert "No report report.html: no verdict was reached" in result.stdout.str()
 
 
 def test_a_report_without_its_extra_is_refused_before_any_training(project):
