@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import InputError
-from .recipe import Recipe
+from .recipe import Recipe, target_text
 from .verdict import Claim
 
 TRAINING = ("target", "epochs", "monitor", "mode", "batch", "chance")
@@ -32,7 +32,8 @@ class Declared:
 def read_marker(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Declared:
     """The declaration of `pytest.mark.convergence(*arguments, **keywords)`.
 
-    Raises InputError for unknown or impossible values, such as p_bad >= p_good or an accuracy above 1.
+    Raises InputError for unknown or impossible values, such as p_bad >= p_good, an accuracy above 1 or a
+    chance that meets the target.
     """
     count = keywords.get("hypotheses", 1)
     if arguments or type(count) is not int or count < 1:
@@ -44,6 +45,8 @@ def read_marker(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Declar
         raise InputError(
             f"pytest.mark.convergence does not know {', '.join(unknown)}; it knows {', '.join(known)}"
         )
+    for name in keywords:
+        _require_kind(name, keywords[name])
     training = {name: keywords[name] for name in TRAINING if name in keywords}
     rates = {name: keywords[name] for name in CLAIM if name in keywords}
     if "accuracy" not in training.get("monitor", "val_accuracy") and "mode" not in training:
@@ -51,9 +54,25 @@ def read_marker(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Declar
             f"monitor is {training['monitor']!r}, and mode is missing: 'max' if more of it is better, "
             "'min' if less is"
         )
-    Recipe(**{"name": "of the marker", **training})  # refuses impossible values
+    recipe = Recipe(**{"name": "of the marker", **training})  # refuses impossible values
+    if recipe.chance is not None and "target" in training and recipe.meets_target(recipe.chance):
+        raise InputError(
+            f"chance is {recipe.chance}, and already meets the target, {target_text(recipe.as_dict())}"
+        )
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
     return Declared(count, claim, training)
+
+
+def _require_kind(name: str, value: Any) -> None:
+    """InputError where a number or a text is needed and `value` is something else. Only `chance` may be
+    None; bool is no number."""
+    if name in ("monitor", "mode", "kind"):
+        if not isinstance(value, str):
+            raise InputError(f"{name} is {value!r}; a text is needed")
+    elif name in ("target", "p_good", "p_bad", "chance"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number and (name, value) != ("chance", None):
+            raise InputError(f"{name} is {value!r}; a number is needed")
 
 
 def make_recipe(declared: Declared, given: Recipe | None, **facts: Any) -> Recipe:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import environment, seeds, settings
+from . import environment, seeds, settings, suite
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .marker import Declared
 
 _COUNT = pytest.StashKey[int]()
+_USED = pytest.StashKey[bool]()
 _MISTAKE = pytest.StashKey[str]()
 _EVIDENCE = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -38,25 +40,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # Only where the project asks for it: an installed plugin must not change other people's runs.
     if early_config.getini("convergence_single_thread"):
+        _prepare()
+
+
+def pytest_collect_file(file_path: Path) -> None:
+    """A module that asks for verdicts may import Keras at its top. All files of a directory come here
+    before the first of them is imported."""
+    # Only where the project asks for it: an installed plugin must not change other people's runs.
+    if file_path.suffix == ".py" and suite.declares_hypotheses(file_path):
+        _prepare()
+
+
+def _prepare() -> None:
+    # Too late where TensorFlow is there already: the tests that train say so, each by itself.
+    if "tensorflow" not in sys.modules:
         environment.prepare()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in (
-        "slow: training studies, minutes to hours",
-        "integration: needs a browser, a cluster or other projects",
+    config.addinivalue_line(
+        "markers",
         "convergence(hypotheses=1, target, epochs, p_good, p_bad, kind='trains', "
         "monitor='val_accuracy', mode='max', batch=32, chance): a test that asks for so many verdicts "
         "on training, and what its factory is claimed to reach",
-    ):
-        config.addinivalue_line("markers", marker)
+    )
     try:
         # A worker of xdist takes what its controller drew.
         drawn = getattr(config, "workerinput", {}).get("convergence_seed")
         config.option.convergence_seed = settings.first_seed(config) if drawn is None else drawn
         settings.rates(config)
+        settings.pinned_hypotheses(config)
         if settings.path(config, "report") is not None:
             from .page import require_extra
 
@@ -72,41 +86,23 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Read every marker and count the hypotheses before anything is deselected."""
+    config = session.config
     try:
         collected = sum(_declared(item).hypotheses for item in items if _marker(item) is not None)
-        config.stash[_COUNT] = _shared_among(config, collected)
     except InputError as error:
         if not hasattr(config, "workerinput"):
             raise pytest.UsageError(str(error)) from None
         # A worker of xdist cannot end the run; each of its verdicts says so instead.
         config.stash[_MISTAKE] = str(error)
-
-
-def _shared_among(config: pytest.Config, collected: int) -> int:
-    declared = settings.pinned_hypotheses(config)
-    if declared is None and collected and _selects(config):
-        raise InputError(
-            "only a part of the suite was collected, and its error rates are shared by all of it; pin "
-            "their number: ini convergence_hypotheses = N, or --convergence-hypotheses N"
-        )
-    if declared is not None and declared < max(collected, 1):
-        raise InputError(
-            f"{declared} hypotheses are declared, and {collected} were collected; "
-            "their error rates would not add up to the suite's"
-        )
-    return declared or max(collected, 1)
-
-
-def _selects(config: pytest.Config) -> bool:
-    source = pytest.Config.ArgsSource
-    below = config.invocation_params.dir.resolve() != config.rootpath.resolve()
-    return (
-        config.getoption("lf", False)
-        or config.args_source is source.ARGS
-        or (config.args_source is source.INVOCATION_DIR and below)
-    )
+        return
+    config.stash[_USED] = collected > 0
+    try:
+        failed = session.testsfailed > 0
+        config.stash[_COUNT] = suite.count_hypotheses(config, collected, failed=failed)
+    except InputError as error:
+        config.stash[_MISTAKE] = str(error)  # the other tests have no part in it
 
 
 def _marker(item: pytest.Item) -> pytest.Mark | None:
@@ -159,6 +155,7 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
 
     declared = _declared(node)
     count = config.stash[_COUNT]
+    test = f"{node.parent.nodeid}::{node.name}"  # to its nodeid, xdist may append @group
     return Judge(
         budget=Budget(count, *settings.rates(config)),
         hypotheses=declared.hypotheses,
@@ -166,9 +163,15 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
         recorder=convergence_recorder,
         record=settings.find(config, "record")[0],
         report=report,
-        again=f"pytest {shlex.quote(node.nodeid)} {settings.repeating_options(config, count)}",
+        again=" ".join(
+            (
+                f"pytest {shlex.quote(test)}",
+                *settings.marker_expression(config),
+                settings.repeating_options(config, count),
+            )
+        ),
         declared=declared,
-        test=node.nodeid,
+        test=test,
     )
 
 
@@ -187,17 +190,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, A
     return report
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    if not config.getini("convergence_single_thread"):
-        return []
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return [_header(config)] if config.stash.get(_USED, False) and _talks(config) else []
+
+
+def _talks(config: pytest.Config) -> bool:
+    return int(config.option.verbose) >= 0
+
+
+def _header(config: pytest.Config) -> str:
     facts = environment.describe()
     versions = ", ".join(f"{name} {facts[name]}" for name in ("tensorflow", "keras", "numpy"))
-    count = settings.find(config, "hypotheses")[0]
+    count = config.stash.get(_COUNT, None) or suite.known_hypotheses(config)
     shared = f" {settings.repeating_options(config, count)}" if count else ""
-    return [
+    return (
         f"convergence: again with --convergence-seed {config.option.convergence_seed}{shared}; "
         f"{versions}, one thread a process, oneDNN on"
-    ]
+    )
 
 
 class _Summary:
@@ -206,6 +215,18 @@ class _Summary:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.reported: list[dict[str, Any]] = []
+        self.collected = 0
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """The header, once, of a controller, which collects nothing itself."""
+        self.collected += 1
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self.collected != node.workerinput["workercount"] or not _talks(self.config):
+            return
+        files = {self.config.rootpath / name.partition("::")[0] for name in ids}
+        if terminal is not None and any(map(suite.declares_hypotheses, files)):
+            terminal.write_line(_header(self.config))
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -219,7 +240,11 @@ class _Summary:
                 terminal.write_line(verdict_line(evidence))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.reported or hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput"):
+            return
+        if not self.reported:
+            if (given := self.config.getoption("--convergence-report")) is not None:
+                terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
         from .report import summary_lines, verdict_table
 
@@ -232,7 +257,7 @@ class _Summary:
         lines = [*notes, f"Again: {again}"]
         if (path := settings.path(self.config, "report")) is not None:
             lines.append(self._write_report(path, again, notes))
-        if (job := os.environ.get("GITHUB_STEP_SUMMARY")) is not None:
+        if job := os.environ.get("GITHUB_STEP_SUMMARY"):
             text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
             lines += _append(Path(job), text)
         terminalreporter.section("convergence")
@@ -245,9 +270,9 @@ class _Summary:
 
         ledger = settings.path(self.config, "ledger")
         assert ledger is not None  # it has a default
-        command = shlex.join(["pytest", *map(str, self.config.invocation_params.args)])
+        command = f"{settings.own_command(self.config)} {again}"
         try:
-            write_report(path, ledger, f"{command} {again}", self.reported, notes)
+            write_report(path, ledger, command, self.reported, notes)
         except InputError as error:
             return f"No report: {error}"
         return f"Report: {path}"

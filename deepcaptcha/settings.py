@@ -3,6 +3,8 @@ counts."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,9 @@ def pinned_hypotheses(config: pytest.Config) -> int | None:
     return int(text)
 
 
+_REPEATED = ("seed", "hypotheses", "alpha", "beta")
+
+
 def repeating_options(config: pytest.Config, hypotheses: int) -> str:
     """The options, but for the seed, that give the same verdicts again."""
     options = [f"--convergence-hypotheses {hypotheses}"]
@@ -139,3 +144,26 @@ def repeating_options(config: pytest.Config, hypotheses: int) -> str:
         if (value := config.getoption(f"--convergence-{name}")) is not None:
             options.append(f"--convergence-{name} {value}")
     return " ".join(options)
+
+
+def own_command(config: pytest.Config) -> str:
+    """The command line of this run, but for what the seed and `repeating_options` say anew."""
+    options = [f"--convergence-{name}" for name in _REPEATED]
+
+    def kept() -> Iterator[str]:
+        words = map(str, config.invocation_params.args)
+        for word in words:
+            if word in options:
+                next(words, None)  # its value
+            elif word.partition("=")[0] not in options:
+                yield word
+
+    return shlex.join(["pytest", *kept()])
+
+
+def marker_expression(config: pytest.Config) -> list[str]:
+    """This run's `-m`, as a shell takes it, without which the ini file's own might leave a test out."""
+    expression = config.option.markexpr
+    if expression or any(word.startswith("-m") for word in config.getini("addopts")):
+        return [f"-m {shlex.quote(expression)}"]
+    return []

@@ -84,6 +84,7 @@ ORDER = [
     "cli",
     "__main__",
     "settings",
+    "suite",
     "plugin",
 ]
 DEEPCAPTCHA_ONLY = {

@@ -22,6 +22,7 @@ def test_a_full_marker():
     assert declared.training == {"target": 0.95, "epochs": 3, "batch": 16}
     assert read_marker((), {**FULL, "kind": "stuck"}).claim == Claim("stuck", 0.95, 0.5)
     assert read_marker((), {"target": 1.0, "epochs": 1, "kind": "mixed"}).claim == Claim("mixed")
+    assert read_marker((), {**FULL, "chance": None}).training["chance"] is None
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,25 @@ def test_a_full_marker():
             "monitor is 'val_loss', and mode is missing: 'max' if more",
         ),
         ({**FULL, "monitor": "val_loss", "mode": "least"}, "mode is 'least'; 'max' or 'min'"),
+        ({**FULL, "target": "0.9"}, "target is '0.9'; a number is needed"),
+        ({**FULL, "target": None}, "target is None; a number is needed"),
+        ({**FULL, "target": True}, "target is True; a number is needed"),
+        ({**FULL, "monitor": None}, "monitor is None; a text is needed"),
+        ({**FULL, "mode": ["max"]}, "mode is ['max']; a text is needed"),
+        ({**FULL, "kind": None}, "kind is None; a text is needed"),
+        ({**FULL, "p_good": "0.9"}, "p_good is '0.9'; a number is needed"),
+        ({**FULL, "p_bad": None}, "p_bad is None; a number is needed"),
+        ({**FULL, "chance": "x"}, "chance is 'x'; a number is needed"),
+        ({**FULL, "epochs": 2.0}, "epochs is 2.0; a whole number"),
+        ({**FULL, "batch": None}, "batch is None; a whole number"),
+        (
+            {**FULL, "chance": 0.95},
+            "chance is 0.95, and already meets the target, val_accuracy >= 0.95 within 3 epochs",
+        ),
+        (
+            {**FULL, "monitor": "val_loss", "mode": "min", "chance": 0.5},
+            "chance is 0.5, and already meets the target, val_loss <= 0.95 within 3 epochs",
+        ),
     ],
 )
 def test_an_impossible_marker_is_one_clear_line(keywords, words):

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+import deepcaptcha.judge  # noqa: F401 - NumPy cannot be loaded anew by each run in this process
+
 INI = "[pytest]\nconvergence_single_thread = true\n"
 
 PROJECT = """
@@ -30,10 +32,30 @@ def test_four_steps_teach_nothing(kind, convergence):
 """
 
 
+# Three hypotheses; each test passes only where the suite's rates are shared among so many.
+COUNTED = """
+import pytest
+
+@pytest.mark.convergence(hypotheses={0})
+def test_shared(convergence):
+    assert convergence.budget.hypotheses == 3
+"""
+
+
 @pytest.fixture
-def project(pytester):
+def project(pytester, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     pytester.makeini(INI)
     pytester.makepyfile(test_it=PROJECT)
+    return pytester
+
+
+@pytest.fixture
+def suite(pytester):
+    """Two modules that ask for two verdicts and one, and one that asks for none; nothing is trained."""
+    pytester.makepyfile(
+        test_two=COUNTED.format(2), test_one=COUNTED.format(1), test_no="def test_no():\n    pass\n"
+    )
     return pytester
 
 
@@ -41,8 +63,14 @@ def run(pytester, *arguments):
     return pytester.runpytest_subprocess(*arguments)
 
 
+def here(pytester, *arguments):
+    """As `run`, in this process, for what trains nothing."""
+    return pytester.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
+
+
 @pytest.mark.integration
-def test_a_true_claim_is_green_and_a_false_one_says_why(project):
+def test_a_true_claim_is_green_and_a_false_one_says_why(project, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
     result = run(project)
     result.assert_outcomes(passed=1, failed=1)
     text = result.stdout.str()
@@ -52,6 +80,7 @@ def test_a_true_claim_is_green_and_a_false_one_says_why(project):
     assert re.search(r"0 of \d trials were so \(95 % interval 0-\d+ %\)", text)
     assert "2 hypotheses share the suite's rates" in text
     assert "--convergence-hypotheses 2 --convergence-seed 2000000" in text
+    assert "No summary" not in text
     assert "Traceback" not in text
 
 
@@ -114,6 +143,7 @@ def test_a_pinned_number_holds_whatever_is_selected(project):
     ("marker", "words"),
     [
         ("2", "write pytest.mark.convergence(hypotheses=N)"),
+        ("target='0.9', epochs=1, p_good=0.9, p_bad=0.2", "target is '0.9'; a number is needed"),
         ("target=1.5, epochs=1, p_good=0.9, p_bad=0.2", "target is 1.5; an accuracy lies above 0"),
         (
             "target=0.5, epochs=1, p_good=0.2, p_bad=0.9",
@@ -125,7 +155,7 @@ def test_a_wrong_marker_is_one_clear_line_that_names_its_test(project, marker, w
     project.makepyfile(
         test_it=PROJECT.replace("mark.convergence\n", f"mark.convergence({marker})\n")
     )
-    result = run(project, "--collect-only")
+    result = here(project, "--collect-only")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in result.stderr.lines if words in line]
     assert "test_it.py::test_four_steps_teach_nothing[trains]: " in line
@@ -167,10 +197,12 @@ def test_every_option_has_an_ini_twin_and_counts_more(project):
     assert "--convergence-seed 8 --convergence-hypotheses 9 --convergence-alpha 0.3" in text
 
 
-def test_the_markers_are_registered(project):
-    text = run(project, "--markers").stdout.str()
-    for name in ("convergence(hypotheses=1, target", "slow:", "integration:"):
-        assert f"@pytest.mark.{name}" in text
+def test_the_marker_is_registered(project):
+    text = here(project, "--markers").stdout.str()
+    assert "@pytest.mark.convergence(hypotheses=1, target" in text
+    # Other people's own names.
+    assert "@pytest.mark.slow" not in text
+    assert "@pytest.mark.integration" not in text
 
 
 def test_an_unmarked_test_is_refused_before_any_training(project):
@@ -184,9 +216,6 @@ def test_an_unmarked_test_is_refused_before_any_training(project):
     ("arguments", "words"),
     [
         (["--convergence-seed", "some"], "--convergence-seed is 'some'; 'fixed', 'any' or"),
-        (["--convergence-hypotheses", "1"], "1 hypotheses are declared, and 2 were collected"),
-        (["test_it.py"], "only a part of the suite was collected"),
-        (["--lf"], "pin their number: ini convergence_hypotheses"),
         (["-o", "convergence_hypotheses=no"], "convergence_hypotheses is 'no'; a whole number"),
         (["-o", "convergence_alpha=5"], "convergence_alpha is '5'; a number between 0 and 1"),
         (["--convergence-beta", "no"], "--convergence-beta is 'no'; a number between 0 and 1"),
@@ -194,31 +223,120 @@ def test_an_unmarked_test_is_refused_before_any_training(project):
     ],
 )
 def test_a_wrong_option_is_one_clear_line(project, arguments, words):
-    result = run(project, "--collect-only", *arguments)
+    result = here(project, "--collect-only", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert words in result.stderr.str()
     assert "Traceback" not in result.stderr.str()
 
 
+def test_a_part_of_the_suite_has_the_shares_of_the_whole(suite):
+    assert here(suite, "--collect-only", "test_one.py").ret == 0
+    unknown = here(suite, "test_one.py", "test_no.py")
+    unknown.assert_outcomes(passed=1, errors=1)
+    assert "let `pytest --collect-only` count them once, or pin" in unknown.stdout.str()
+    here(suite).assert_outcomes(passed=3)
+    for arguments in (["test_one.py"], ["--lf"], ["--ignore=test_two.py"], ["-k", "one"]):
+        assert here(suite, *arguments).ret == 0
+    here(suite, "test_one.py", "-p", "no:cacheprovider").assert_outcomes(errors=1)
+    here(suite, "test_one.py", "--convergence-hypotheses", "3").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["test_one.py"],
+        ["test_one.py::test_shared"],
+        ["--lf"],
+        ["--ignore=test_two.py"],
+        ["--ignore-glob=*two*"],
+        ["--deselect=test_two.py::test_shared"],
+        ["--convergence-hypotheses=2"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_shares_that_nobody_knows_fail_the_verdicts_alone(suite, arguments):
+    result = here(suite, *arguments)
+    outcomes = result.parseoutcomes()
+    assert outcomes["errors"] >= 1
+    assert outcomes.get("failed", 0) == 0  # none was judged with other shares
+    assert outcomes.get("passed", 0) == ("test_one" not in arguments[0])
+    here(suite, "test_one.py").assert_outcomes(errors=1)  # and none was remembered
+
+
+@pytest.mark.integration
+def test_two_workers_and_their_controller_know_the_shares_of_the_whole(suite):
+    header = (
+        "convergence: again with --convergence-seed 2000000 --convergence-hypotheses 3; tensorflow "
+    )
+    unknown = run(suite, "-n", "2", "test_one.py")
+    unknown.assert_outcomes(errors=1)
+    for arguments, passed in ([], 3), (["test_one.py"], 1):
+        result = run(suite, "-n", "2", *arguments)
+        result.assert_outcomes(passed=passed)
+        assert result.stdout.str().count(header) == 1
+    here(suite, "test_two.py").assert_outcomes(passed=1)
+
+
+def test_what_the_project_itself_leaves_out_is_no_part_of_its_suite(suite):
+    suite.makepyfile(test_more=COUNTED.format(1))
+    suite.makeini("[pytest]\naddopts = --ignore test_more.py\n")
+    here(suite).assert_outcomes(passed=3)
+    suite.makeini(
+        "[pytest]\naddopts = --ignore=test_more.py\ntestpaths = test_one.py test_two.py\n"
+    )
+    here(suite, "test_two.py", "test_one.py", "-p", "no:cacheprovider").assert_outcomes(passed=2)
+
+
+def test_a_suite_that_is_broken_or_has_grown_is_counted_again(suite):
+    suite.makepyfile(test_broken="import nothing_of_that_name\n")
+    here(suite, "--continue-on-collection-errors").assert_outcomes(passed=1, errors=3)
+    (suite.path / "test_broken.py").unlink()
+    here(suite, "--collect-only", "-q")
+    here(suite, "test_two.py").assert_outcomes(passed=1)
+    suite.makepyfile(test_two=COUNTED.format(4))
+    grown = here(suite, "test_two.py")
+    grown.assert_outcomes(errors=1)
+    assert "3 hypotheses are declared, and 4 were collected" in grown.stdout.str()
+
+
 @pytest.mark.integration
 def test_a_report_is_written_by_the_controller_of_two_workers(project):
     project.makeini(INI + "convergence_report = made/report.html\n")
-    result = run(project, "-n", "2")
+    given = (
+        "--convergence-seed=any",
+        "--convergence-hypotheses",
+        "9",
+        "--convergence-alpha",
+        "0.2",
+    )
+    result = run(project, *given, "-n", "2", "--convergence-seed", "2000000")
     result.assert_outcomes(passed=1, failed=1)
     path = project.path / "made" / "report.html"
     assert f"Report: {path}" in result.stdout.str()
     page = path.read_text()
     assert "2 rows judged: 1 red, 1 green, 0 cannot tell. Red: valid under tiny." in page
-    assert "2 hypotheses share the suite&#39;s rates" in page
-    assert " -n 2 --convergence-seed 2000000 --convergence-hypotheses 2" in page
+    assert "9 hypotheses share the suite&#39;s rates" in page
+    again = "--convergence-seed 2000000 --convergence-hypotheses 9 --convergence-alpha 0.2"
+    assert f" -n 2 {again}" in page
+    assert f"Again: {again}" in result.stdout.str()
+    assert "--convergence-seed=any" not in page
+    assert "--convergence-hypotheses 9 -n" not in page
     assert len(re.findall("<svg", page)) == 1 + 2 * 3  # P(converge); curves, epochs, walk for each
 
 
 @pytest.mark.integration
-def test_a_report_that_cannot_be_written_is_told(project):
+def test_a_report_or_a_summary_that_cannot_be_written_is_told(project, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/dev/null/summary.md")
     result = run(project, "-k", "stuck", "--convergence-report", "/dev/null/x.html")
     result.assert_outcomes(passed=1, deselected=1)
     assert "No report: cannot write the report /dev/null/x.html" in result.stdout.str()
+    assert "No summary in /dev/null/summary.md: Not a directory" in result.stdout.str()
+
+
+def test_no_verdict_no_report(suite):
+    assert "No report" not in here(suite).stdout.str()
+    result = here(suite, "--convergence-report", "report.html")
+    assert "No report report.html: no verdict was reached" in result.stdout.str()
 
 
 def test_a_report_without_its_extra_is_refused_before_any_training(project):
