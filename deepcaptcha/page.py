@@ -82,6 +82,7 @@ def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
         "groups": groups,
         "judged": any(row.verdicts for row in rows),
         "few": len(rows) <= 2,
+        "ended_early": sum(trial.ended_early for row in rows for trial in row.trials),
         "made_by": made_by,
         "notes": list(notes),
         "seeds": seeds_text(rows),

@@ -219,12 +219,17 @@ def reached(trials: Sequence[Trial]) -> Reached:
     """The share of trainings that met the target by each epoch (SciPy's `ecdf`).
 
     A trial that missed it counts as observed to the last of its recipe's epochs, also where it was
-    stopped on proof: the proof says that the rest would not have met it either.
+    stopped on proof: the proof says that the rest would not have met it either. One that a callback
+    ended counts as far as it went.
     """
     from scipy.stats import CensoredData, ecdf
 
     met = [t.epochs_to_target for t in trials if t.epochs_to_target is not None]
-    missed = [int(t.identity["recipe"]["epochs"]) for t in trials if t.epochs_to_target is None]
+    missed = [
+        len(t.epochs) if t.ended_early else int(t.identity["recipe"]["epochs"])
+        for t in trials
+        if t.epochs_to_target is None
+    ]
     planned = max(int(trial.identity["recipe"]["epochs"]) for trial in trials)
     estimate = ecdf(CensoredData(uncensored=met, right=missed)).cdf
     steps = {0: 0.0}

@@ -58,6 +58,14 @@ def test_letters_that_matplotlib_has_no_font_for_are_the_browsers():
     assert page.count("网络") >= 3  # in the table, its heading and the figure of intervals
 
 
+def test_trainings_that_a_callback_ended_are_counted():
+    early = (trained(0, "slow", values=(0.2,)), trained(1))
+    assert "; 1 ended by a callback of their own" in render(
+        rows_of_ledger(Records(early)), "made so"
+    )
+    assert "callback" not in render(rows_of_ledger(Records((trained(1),))), "made so")
+
+
 def test_names_are_text_and_identifiers_are_unique():
     page = render(study_rows(), "made <so>")
     assert "<b>&'" not in page

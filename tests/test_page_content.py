@@ -32,6 +32,8 @@ CURVES = {
     "diverged": (0.3, None),
 }
 
+STOPS = {"converged": "target", "stuck": "frozen", "slow": "epochs", "diverged": "not finite"}
+
 # Green from 3 successes on, red at 2 failures or more, decided after 4 trials at the latest.
 PLAN = Plan(0.9, 0.5, 0.1, 0.4, 4, (1, 2, 3, 3, 3), (-1, -1, 0, 1, 2))
 
@@ -46,6 +48,7 @@ def trained(seed=0, outcome="converged", name="same", recipe=RECIPE, values=None
         trial,
         recipe=recipe.name,
         frozen_at_step=300 if outcome == "stuck" else None,
+        stop_reason=STOPS[outcome],
         epochs=tuple(
             Epoch({"loss": loss, "accuracy": accuracy, recipe.monitor: value}, 0.99, True)
             for value in values
@@ -98,6 +101,14 @@ def test_a_trial_stopped_on_proof_is_known_to_its_last_epoch():
     1/2, where taking the stop for a lost trial would say that all met it."""
     found = reached([trained(0, values=(0.1, 0.2, 0.3, 0.95)), trained(1, "stuck")])
     assert (found.epochs, found.shares) == ((0, 4, 5), (0, 0.5, 0.5))
+
+
+def test_a_trial_that_a_callback_ended_is_known_as_far_as_it_went():
+    """One of two was ended after epoch 1, the other met the target in epoch 2, alone by then: 1. Had the
+    first been seen to epoch 5, it would be 1/2."""
+    ended = trained(0, "slow", values=(0.2,))
+    found = reached([ended, trained(1)])
+    assert (found.epochs, found.shares) == ((0, 1, 2, 5), (0, 0, 1, 1))
 
 
 def test_where_none_or_all_met_the_target():
