@@ -33,11 +33,10 @@ import numpy as np
 from . import environment, training
 from .contracted import SEED
 from .contracted import Contracted as Contracted
-from .errors import InputError
+from .errors import InputError, error_words
 from .examples import Examples
 from .identity import hash_weights
 from .judge import Judge
-from .rehearsal import error_words
 from .trial import run_trial
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import environment
-from .errors import InputError
+from .errors import InputError, error_words
 from .marker import Declared, make_recipe
 from .models import Factory, require_model
 from .pipelines import Data, Pipelines, read_data
@@ -20,9 +20,6 @@ from .trial import Callbacks, run_trial
 
 if TYPE_CHECKING:
     import keras
-
-_MOST_WORDS = 400  # characters of Keras' own message; it may print whole tensors
-_PLACES = ("Graph execution error", "Detected at node", 'File "', "<stack traces", "[[{{node")
 
 
 def prepare_task(
@@ -150,7 +147,11 @@ def _look_at_batches(callbacks: Callbacks) -> bool:
 def _classes(model: keras.Model, recipe: Recipe, labels: Any) -> int:
     """How many classes guessing would choose from; 1 where the loss does not choose, or from what
     cannot be told."""
-    loss = model.loss if model.compiled else recipe.loss
+    loss, *others = environment.load_tensorflow().nest.flatten(
+        model.loss if model.compiled else recipe.loss
+    )
+    if others:
+        return 1
     words = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     words = words.lower().replace("_", "")
     if "crossentropy" not in words or not isinstance(labels, np.ndarray):
@@ -174,10 +175,3 @@ def _rehearse(model: keras.Model, recipe: Recipe, data: Data, callbacks: Callbac
         raise
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         raise InputError(f"one batch could not be trained: {error_words(error)}") from error
-
-
-def error_words(error: Exception) -> str:
-    """An error's message in one line, no longer than a few, without the places TensorFlow lists."""
-    lines = (line.strip() for line in str(error).splitlines())
-    text = " ".join(line for line in lines if line and not line.startswith(_PLACES))
-    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."
