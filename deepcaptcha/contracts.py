@@ -34,11 +34,10 @@ import numpy as np
 from . import environment, training
 from .contracted import SEED
 from .contracted import Contracted as Contracted
-from .errors import InputError
+from .errors import InputError, error_words
 from .examples import Examples
 from .identity import hash_weights
 from .judge import Judge
-from .rehearsal import error_words, keras_errors
 from .trial import run_trial
 
 if TYPE_CHECKING:
@@ -235,7 +234,7 @@ class Contract:
         except (AssertionError, InputError) as error:
             message = f"{self.factory.title}, {self.name}: {error}"
             raise pytest.fail.Exception(message, pytrace=False) from None
-        except keras_errors() as error:
+        except environment.keras_errors() as error:
             message = f"{self.factory.title}, {self.name}: {error_words(error)}"
             raise pytest.fail.Exception(message, pytrace=False) from error
 

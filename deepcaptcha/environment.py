@@ -102,6 +102,12 @@ def running_tensorflow() -> Any:
     return sys.modules["tensorflow"] if "tensorflow" in sys.modules else load_tensorflow()
 
 
+def keras_errors() -> tuple[type[Exception], ...]:
+    """What Keras and TensorFlow raise where a model and its data do not fit together."""
+    tf = running_tensorflow()
+    return ValueError, TypeError, LookupError, NotImplementedError, tf.errors.OpError
+
+
 def running_keras() -> Any:
     """The keras module, as `running_tensorflow` gives its backend."""
     running_tensorflow()

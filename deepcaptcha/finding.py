@@ -26,10 +26,14 @@ UNRELATED = 0.01
 LEAK = 0.01
 """Least share of validation examples that are copies of training examples to be an error."""
 
+LEAK_LEVEL = 1e-4
+"""Level at which so many copies must be more than chance to be an error."""
+
 DOMINANT = 0.9
 """Share of the most frequent class worth a warning: guessing it looks like learning."""
 
 _NEIGHBOURS = 500
+_COLUMNS = 4096
 
 
 @dataclass(frozen=True)
@@ -53,21 +57,25 @@ def data_findings(
     y: list[NDArray[Any]],
     *,
     classes: int | None,
+    labels: NDArray[np.int64] | None = None,
     prepared_inside: bool,
+    looked_up: bool = False,
     x_validation: list[NDArray[Any]] | None,
 ) -> list[Finding]:
     """Findings on arrays whose first axis counts examples.
 
-    `classes`: how many the model tells apart, None if it does not classify. `prepared_inside`: the
-    model scales, normalizes or embeds its inputs itself.
+    `classes`: how many the model tells apart, None if it does not classify. `labels`: the class numbers
+    in the targets, where there may be several an example; without, those `class_numbers` finds.
+    `prepared_inside`: the model scales, normalizes or embeds its inputs itself; `looked_up`: integers
+    among them are numbers of words or categories.
     """
     found = _not_finite(x, y)
     if found:
         return found  # no statistic of such data means anything
     if not prepared_inside:
-        found += _offset_and_scale(x)
+        found += _offset_and_scale(x, looked_up)
     if classes is not None and len(y) == 1:
-        found += _labels(y[0], classes)
+        found += _labels(class_numbers(y[0], classes) if labels is None else labels, classes)
     if len(x) == len(y) == 1:
         found += _unrelated(x[0], y[0], classes)
     if x_validation is not None:
@@ -111,11 +119,11 @@ def _not_finite(x: list[NDArray[Any]], y: list[NDArray[Any]]) -> list[Finding]:
     return found
 
 
-def _offset_and_scale(x: list[NDArray[Any]]) -> list[Finding]:
+def _offset_and_scale(x: list[NDArray[Any]], looked_up: bool) -> list[Finding]:
     found = []
     for array in x:
-        if not np.issubdtype(array.dtype, np.floating):
-            continue  # numbers of words or categories
+        if not np.issubdtype(array.dtype, np.floating if looked_up else np.number):
+            continue
         mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
         size = float(np.hypot(mean, deviation))
         if abs(mean) > OFFSET * deviation:
@@ -144,11 +152,10 @@ def _offset_and_scale(x: list[NDArray[Any]]) -> list[Finding]:
     return found
 
 
-def _labels(y: NDArray[Any], classes: int) -> list[Finding]:
-    labels = class_numbers(y, classes)
-    if labels is None:
+def _labels(labels: NDArray[np.int64] | None, classes: int) -> list[Finding]:
+    if labels is None or not len(labels):
         return []
-    last = max(classes - 1, 1)
+    last = classes - 1
     outside = int(((labels < 0) | (labels > last)).sum())
     if outside:
         return [
@@ -179,30 +186,29 @@ def _unrelated(x: NDArray[Any], y: NDArray[Any], classes: int | None) -> list[Fi
     """Does an example's nearest neighbour tell anything about its target? Class labels: exact binomial
     test of agreement against chance (sum of squared class shares); numbers: Spearman's correlation
     of the two targets."""
-    from scipy.spatial.distance import cdist
     from scipy.stats import binomtest, spearmanr
 
     count = min(len(x), _NEIGHBOURS)
-    points = x[:count].reshape(count, -1).astype(np.float64)
     targets = None if classes is None else class_numbers(y[:count], classes)
-    if targets is None and (classes is not None or y[0].size != 1):
+    if not _numeric(x) or (targets is None and (classes is not None or y[0].size != 1)):
         return []
-    distances = cdist(points, points)
-    np.fill_diagonal(distances, np.inf)
-    nearest = distances.argmin(axis=1)
     if targets is not None:
-        agree = int((targets == targets[nearest]).sum())
-        chance = float(((np.bincount(targets - targets.min()) / count) ** 2).sum())
-        if chance == 1:
-            return []
+        chance = float(((np.unique(targets, return_counts=True)[1] / count) ** 2).sum())
+        if chance**count >= UNRELATED:
+            return []  # so few examples prove nothing, even if all agree
+        near = nearest(x[:count])
+        agree = int((targets == targets[near]).sum())
         related = binomtest(agree, count, chance, alternative="greater").pvalue < UNRELATED
         value = agree / count
         told = f"nearest neighbours share their label in {percent(value)}, chance {percent(chance)}"
     else:
         numbers = y[:count].reshape(count)
-        if np.ptp(numbers) == 0:
+        if 1 / math.factorial(count) >= UNRELATED or np.ptp(numbers) == 0:
             return []
-        test = spearmanr(numbers, numbers[nearest], alternative="greater")
+        near = nearest(x[:count])
+        if np.ptp(numbers[near]) == 0:
+            return []
+        test = spearmanr(numbers, numbers[near], alternative="greater")
         related, value = test.pvalue < UNRELATED, float(test.statistic)
         told = f"the targets of nearest neighbours have rank correlation {value:.2f}"
     if related:
@@ -218,21 +224,48 @@ def _unrelated(x: NDArray[Any], y: NDArray[Any], classes: int | None) -> list[Fi
     ]
 
 
+def nearest(x: NDArray[Any]) -> NDArray[np.int64]:
+    """(n,): each example's nearest other one. Distances are taken from scalar products, which a matrix
+    product gives in a second where the examples are large photographs."""
+    rows = x.reshape(len(x), -1)
+    kind: Any = np.float64 if rows.shape[1] <= _COLUMNS else np.float32
+    products = np.zeros((len(rows), len(rows)))
+    for start in range(0, rows.shape[1], _COLUMNS):
+        part: NDArray[Any] = rows[:, start : start + _COLUMNS].astype(kind)
+        part = part - part.mean(axis=0)  # or an offset would take the digits
+        products += np.dot(part, part.T)
+    distances = products.diagonal() - 2 * products  # squared, less what a row has in common
+    np.fill_diagonal(distances, np.inf)
+    return np.asarray(distances.argmin(axis=1))
+
+
+def _numeric(array: NDArray[Any]) -> bool:
+    return bool(np.issubdtype(array.dtype, np.number)) or array.dtype == np.bool_
+
+
 def _leak(x: list[NDArray[Any]], validation: list[NDArray[Any]]) -> list[Finding]:
-    train, held = _rows(x), _rows(validation)
+    from scipy.stats import binomtest
+
+    train = _rows(x)
+    held = _rows(
+        [v.astype(a.dtype) if _numeric(a) else v for a, v in zip(x, validation, strict=False)]
+    )
     counted: dict[bytes, int] = {}
     for row in train:
         counted[row] = counted.get(row, 0) + 1
     copies = sum(row in counted for row in held)
-    # Data with few distinct values repeats itself anyway: what is more than that is a leak.
-    usual = sum(count for count in counted.values() if count > 1) / len(train)
-    share = copies / len(held) - usual
-    if share <= 0:
+    # Data with few distinct values repeats itself anyway: what is more than that is a leak. A training
+    # example more that repeats another would not be remarkable, hence the 1 added.
+    repeats = sum(count for count in counted.values() if count > 1)
+    share = copies / len(held) - repeats / len(train)
+    chance = (repeats + 1) / (len(train) + 1)
+    proven = binomtest(copies, len(held), chance, alternative="greater").pvalue < LEAK_LEVEL
+    if share <= 0 or (repeats and not proven):
         return []
     return [
         Finding(
             "leak",
-            "error" if share >= LEAK else "warning",
+            "error" if proven and share >= LEAK else "warning",
             share,
             f"{copies} of {len(held)} validation examples are copies of training examples; the "
             "validation metric rewards memory",
@@ -243,6 +276,9 @@ def _leak(x: list[NDArray[Any]], validation: list[NDArray[Any]]) -> list[Finding
 
 def _rows(arrays: list[NDArray[Any]]) -> list[bytes]:
     return [
-        b"".join(np.ascontiguousarray(a[i]).tobytes() for a in arrays)
+        b"".join(
+            np.ascontiguousarray(a[i]).tobytes() if _numeric(a) else repr(a[i].tolist()).encode()
+            for a in arrays
+        )
         for i in range(len(arrays[0]))
     ]

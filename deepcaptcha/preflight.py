@@ -8,40 +8,38 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import environment
-from .errors import InputError
+from .behaviour import has_learnt, is_finite, start_findings, step_findings
+from .errors import InputError, error_words
 from .finding import Finding, data_findings
-from .report import percent
-from .structure import CLIP, STEPS, classes, head_findings, weight_findings
-from .symptoms import Head, Observed, Observer
+from .structure import STEPS, classes, guess_costs, sparse_labels, weight_findings
+from .symptoms import Observer
 from .throwaway import ThrowawaySteps, left_as_found
 
 if TYPE_CHECKING:
     import keras
 
-LOST = 0.5
-"""Share of examples that cost something and have no gradient, from which it is an error."""
-
-UNSTABLE = 2.0
-"""How many times the loss may exceed its start after the throw-away steps."""
-
-JUMP = 100.0
-"""How many times its start the loss may be after one step."""
-
 LEARNED = 0.9
 """Share of its start to which the loss of one batch falls when it is trained on alone."""
-
-SURE = 2.0
-"""How many times ln(classes) the first loss may be: more is a model sure of wrong answers."""
 
 _EXAMPLES = 512
 _BATCH = 32
 _PREPARING = ("Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Embedding")
+_LOOKING_UP = (
+    "CategoryEncoding",
+    "Discretization",
+    "Embedding",
+    "Hashing",
+    "IntegerLookup",
+    "ReversibleEmbedding",
+)
 
 
 def check(
@@ -54,204 +52,112 @@ def check(
     and taken back: the model and its optimizer are left exactly as they were found, but for the
     weights of a model that had none yet.
 
-    Raises InputError for a model that is not compiled, or for data that are no arrays of equally many
-    examples.
+    Raises InputError for a model that is not compiled, for data that are no arrays of equally many
+    examples, and where a batch cannot be trained on. Of a model with a `train_step` of its own, only
+    data and weights are looked at.
     """
     keras = environment.running_keras()
     tf = environment.running_tensorflow()
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise InputError("the model is not compiled; compile it with its loss and optimizer first")
-    x, y = tf.nest.map_structure(np.asarray, (x, y))
+    x, y = _arrays("x", x), _arrays("y", y)
     parts = tf.nest.flatten((x, y))
-    if not all(part.ndim for part in parts):
-        raise InputError(
-            "x and y hold single numbers; arrays whose first axis counts examples are needed"
-        )
     if len({len(part) for part in parts}) != 1 or not len(parts[0]):
         raise InputError(
             f"the data have {', '.join(str(len(part)) for part in parts)} examples; equally many are "
             "needed, and at least one"
         )
-    if not model.built:
-        model(tf.nest.map_structure(lambda a: a[:1], x))
-    found = [*weight_findings(model), *_data(model, x, y, validation)]
-    if not any(finding.code in ("not finite", "labels") for finding in found):
-        with warnings.catch_warnings(), left_as_found(model):
+    first = tf.nest.map_structure(lambda a: a[:1], x)
+    with _told_in_one_line():
+        if not model.built:
+            model(first)
+        with left_as_found(model):
+            count = classes(model, first)
+    found = [*weight_findings(model), *_data(model, x, y, validation, count)]
+    if type(model).train_step is not keras.Model.train_step:
+        found.append(
+            Finding(
+                "own step",
+                "information",
+                math.nan,
+                "the model trains by a train_step of its own, which is not tried here: only the data "
+                "and the weights were looked at",
+                "watch its loss over the first batches",
+            )
+        )
+    elif not any(finding.code in ("not finite", "labels") for finding in found):
+        with warnings.catch_warnings(), _told_in_one_line(), left_as_found(model):
             # Keras' own remarks, on logits that are probabilities for one; a finding says so instead.
             warnings.simplefilter("ignore", UserWarning)
-            found += _try_steps(model, x, y)
+            found += _try_steps(model, x, y, count)
     severities = ("error", "warning", "information")
     return tuple(sorted(found, key=lambda finding: severities.index(finding.severity)))
 
 
-def _data(model: keras.Model, x: Any, y: Any, validation: Any) -> list[Finding]:
+def _arrays(name: str, part: Any) -> Any:
+    tf = environment.running_tensorflow()
+    for leaf in tf.nest.flatten(part):
+        if not hasattr(leaf, "__array__") or not np.ndim(leaf):
+            held = "single numbers" if np.isscalar(leaf) else f"a {type(leaf).__name__}"
+            raise InputError(
+                f"{name} holds {held}; arrays whose first axis counts examples are needed"
+            )
+    return tf.nest.map_structure(np.asarray, part)
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except environment.keras_errors() as error:
+        raise InputError(f"one batch could not be trained: {error_words(error)}") from error
+
+
+def _data(model: keras.Model, x: Any, y: Any, validation: Any, count: int | None) -> list[Finding]:
     tf = environment.running_tensorflow()
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
     held = None if validation is None else tf.nest.flatten(validation[0])
     if held is not None and not all(len(part) for part in held):
         raise InputError("the validation data hold no example; at least one is needed")
+    targets = tf.nest.flatten(y)
     return data_findings(
         tf.nest.flatten(x),
-        tf.nest.flatten(y),
-        classes=classes(model),
+        targets,
+        classes=count,
+        labels=sparse_labels(model, targets[0]),
         prepared_inside=any(type(layer).__name__ in _PREPARING for layer in first),
+        looked_up=any(type(layer).__name__ in _LOOKING_UP for layer in model._flatten_layers()),
         x_validation=held,
     )
 
 
-def _try_steps(model: keras.Model, x: Any, y: Any) -> list[Finding]:
+def _try_steps(model: keras.Model, x: Any, y: Any, count: int | None) -> list[Finding]:
     tf = environment.running_tensorflow()
     draw = np.random.default_rng(0)
-    count = len(tf.nest.flatten(x)[0])
-    chosen = draw.permutation(count)[:_EXAMPLES]
+    size = len(tf.nest.flatten(x)[0])
+    chosen = draw.permutation(size)[:_EXAMPLES]
     seen_x, seen_y = tf.nest.map_structure(lambda a: a[chosen], (x, y))
     observer = Observer(model, training=True)
     before = observer.observe(seen_x, seen_y)
-    found = _before(model, observer.head, before, seen_y)
-    if not before.finite or not model.trainable_variables:
+    found = start_findings(model, observer.head, before, seen_y, count)
+    if not is_finite(before) or not model.trainable_variables:
         return found
-    order = draw.integers(count, size=(STEPS, min(_BATCH, count)))
+    guess = guess_costs(model, tf.nest.flatten(seen_y)[0], count)
+    order = draw.integers(size, size=(STEPS, min(_BATCH, size)))
     steps = ThrowawaySteps(model, x, y)
     with left_as_found(model):
         steps.run(order[:1])
         next_ = observer.observe(seen_x, seen_y)
         steps.run(order[1:])
         after = observer.observe(seen_x, seen_y)
-    found += [
-        *_one_step(observer.head, before, next_),
-        *_unstable(before, next_, after),
-        *_lost(observer.head, before, after),
-        *_dead(before, after),
-        *_untouched(model, steps.untouched),
-    ]
+    seen = (before, next_, after)
+    found += step_findings(model, observer.head, seen, guess, steps.untouched)
+    if has_learnt(before, guess):
+        return found
     steps.restart()
     return [*found, *_one_batch(steps, observer, order, x, y)]
-
-
-def _before(model: keras.Model, head: Head, seen: Observed, y: Any) -> list[Finding]:
-    if not seen.finite:
-        return [
-            Finding(
-                "not finite",
-                "error",
-                math.nan,
-                "the model's outputs are NaN or infinite before the first step",
-                "look at the scale of inputs and initial weights",
-            )
-        ]
-    found = head_findings(model, head, seen, y)
-    count = classes(model)
-    if count is not None and count > 1 and seen.loss > SURE * math.log(count):
-        found.append(
-            Finding(
-                "first loss",
-                "warning",
-                seen.loss,
-                f"the first loss is {seen.loss:.3g}, and guessing costs ln {count} = "
-                f"{math.log(count):.3g}: the model is sure of wrong answers",
-                "scale the inputs, or the last layer's initial weights, down",
-            )
-        )
-    return found
-
-
-def _one_step(head: Head, before: Observed, after: Observed) -> list[Finding]:
-    if before.logits is None or after.logits is None or head.kind != "Softmax":
-        return []
-    moved = float(np.median(np.abs(after.logits - before.logits).max(axis=-1)))
-    if not moved > CLIP:
-        return []
-    return [
-        Finding(
-            "large step",
-            "warning",
-            moved,
-            f"one step moves the logits by {moved:.0f}; a change of {CLIP:.0f} turns certainty round",
-            "scale the inputs down, or lower the learning rate",
-        )
-    ]
-
-
-def _unstable(before: Observed, next_: Observed, after: Observed) -> list[Finding]:
-    for steps, seen, most in ((1, next_, JUMP), (STEPS, after, UNSTABLE)):
-        if not (seen.finite and math.isfinite(seen.loss)):
-            told = "the outputs are no longer finite"
-        elif 0 < most * before.loss < seen.loss:
-            told = f"the loss has gone from {before.loss:.3g} to {seen.loss:.3g}"
-        else:
-            continue
-        return [
-            Finding(
-                "unstable",
-                "error",
-                seen.loss,
-                f"after {steps} step{'s' * (steps > 1)} {told}",
-                "lower the learning rate tenfold, or clip the gradients",
-            )
-        ]
-    return []
-
-
-def _lost(head: Head, before: Observed, after: Observed) -> list[Finding]:
-    share = after.lost_share
-    if share is None or not share:
-        return []
-    why = (
-        "softmax is saturated and the loss reads clipped probabilities, because an operation after "
-        "softmax hides the logits"
-        if head.hidden
-        else "the loss is flat where these outputs are"
-    )
-    return [
-        Finding(
-            "lost examples",
-            "error" if share >= LOST else "warning",
-            share,
-            f"after {STEPS} steps {percent(share)} of the examples are wrong and have exactly zero "
-            f"gradient ({percent(before.lost_share or 0)} before): {why}",
-            "make softmax the last operation (reshape first) or use logits with from_logits=True, or "
-            "scale the inputs to 0..1"
-            if head.hidden
-            else "use a loss that grows with the error, and scale the inputs",
-        )
-    ]
-
-
-def _dead(before: Observed, after: Observed) -> list[Finding]:
-    found = []
-    for layer, share in before.dead_units.items():
-        share = min(share, after.dead_units[layer])
-        if share < 0.5:
-            continue
-        found.append(
-            Finding(
-                "dead units",
-                "error" if share == 1 else "warning",
-                share,
-                f"{percent(share)} of the ReLU units of {layer} answer 0 to every example, before and "
-                f"after {STEPS} steps",
-                "start biases at 0 and kernels with he_normal, or use leaky_relu",
-            )
-        )
-    return found
-
-
-def _untouched(model: keras.Model, untouched: list[Any]) -> list[Finding]:
-    if not untouched:
-        return []
-    size = sum(math.prod(variable.shape) for variable in untouched)
-    share = size / sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    names = ", ".join(variable.path for variable in untouched[:3])
-    return [
-        Finding(
-            "no gradient",
-            "error" if share >= 0.5 else "warning",
-            share,
-            f"{percent(share)} of the trainable weights had exactly zero gradient in all of {STEPS} "
-            f"steps: {names}{', ...' if len(untouched) > 3 else ''}",
-            "initialize kernels at random, and see what cuts these layers off from the loss",
-        )
-    ]
 
 
 def _one_batch(
@@ -260,18 +166,23 @@ def _one_batch(
     tf = environment.running_tensorflow()
     rows = order[0]
     batch_x, batch_y = tf.nest.map_structure(lambda a: a[rows], (x, y))
-    first = observer.observe(batch_x, batch_y).loss
+    first = observer.observe(batch_x, batch_y).example_loss
     steps.run(np.tile(rows, (STEPS, 1)))
-    last = observer.observe(batch_x, batch_y).loss
+    last = observer.observe(batch_x, batch_y).example_loss
     if first <= 0 or last <= LEARNED * first:
         return []
+    told = (
+        f"take its loss from {first:.3g} only to {last:.3g}"
+        if math.isfinite(last)
+        else "make its loss NaN or infinite"
+    )
     return [
         Finding(
             "one batch",
             "warning",
             last / first,
-            f"{STEPS} steps on one batch of {len(rows)} take its loss from {first:.3g} only to "
-            f"{last:.3g}; a model that learns knows it by heart soon",
+            f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
+            "soon",
             "raise the learning rate if the loss falls slowly; else see the other findings",
         )
     ]

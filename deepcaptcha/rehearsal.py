@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import environment
-from .errors import InputError
+from .errors import InputError, error_words
 from .marker import Declared, make_recipe
 from .models import Factory, require_model
 from .pipelines import Data, Pipelines, read_data
@@ -21,10 +20,6 @@ from .trial import Callbacks, make_callbacks, run_trial
 
 if TYPE_CHECKING:
     import keras
-
-_MOST_WORDS = 400  # characters of Keras' own message; it may print whole tensors
-_BOLD = re.compile("\x1b\\[[0-9;]*m")
-_PLACES = ("Graph execution error", "Detected at node", 'File "', "<stack traces", "[[{{node")
 
 
 def prepare_task(
@@ -148,7 +143,11 @@ def _look_at_batches(callbacks: Callbacks) -> bool:
 def _classes(model: keras.Model, recipe: Recipe, labels: Any) -> int:
     """How many classes guessing would choose from; 1 where the loss does not choose, or from what
     cannot be told."""
-    loss = model.loss if model.compiled else recipe.loss
+    loss, *others = environment.load_tensorflow().nest.flatten(
+        model.loss if model.compiled else recipe.loss
+    )
+    if others:
+        return 1
     words = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     words = words.lower().replace("_", "")
     if "crossentropy" not in words or not _are_numbers(labels):
@@ -173,20 +172,5 @@ def _rehearse(model: keras.Model, recipe: Recipe, data: Data, callbacks: Callbac
         )
     except InputError:
         raise
-    except keras_errors() as error:
+    except environment.keras_errors() as error:
         raise InputError(f"one batch could not be trained: {error_words(error)}") from error
-
-
-def keras_errors() -> tuple[type[Exception], ...]:
-    """What Keras and TensorFlow raise where a model and its data do not fit together."""
-    tf = environment.running_tensorflow()
-    return ValueError, TypeError, KeyError, tf.errors.OpError
-
-
-def error_words(error: Exception) -> str:
-    """An error's message in one line, no longer than a few, without the places TensorFlow lists."""
-    # Of a KeyError, str() quotes what may be Keras' whole message, or only a key.
-    whole = f"KeyError: {error.args[0]}" if type(error) is KeyError and error.args else str(error)
-    lines = (line.strip() for line in _BOLD.sub("", whole).splitlines())
-    text = " ".join(line for line in lines if line and not line.startswith(_PLACES))
-    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."

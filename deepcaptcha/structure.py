@@ -12,7 +12,7 @@ from . import environment
 from .finding import Finding
 from .frozen import EPSILON
 from .report import percent
-from .symptoms import Head, Observed, first_not_finite
+from .symptoms import Head, Observed, first_not_finite, single_loss
 
 if TYPE_CHECKING:
     import keras
@@ -24,6 +24,7 @@ CLIP = -math.log(EPSILON)
 """Odds, in logits, beyond which Keras' cross-entropy clips a probability: 16.118."""
 
 _CROSS_ENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+_PROBABILITIES = (*_CROSS_ENTROPIES, "binary_crossentropy")
 # Losses that want the outputs to be the targets; others may read targets of another kind.
 _ELEMENTWISE = (
     "binary_crossentropy",
@@ -84,10 +85,11 @@ def weight_findings(model: keras.Model) -> list[Finding]:
 
 def _learning_rates(model: keras.Model) -> list[float]:
     keras = environment.running_keras()
-    rate = getattr(model.optimizer, "_learning_rate", None)  # its property has evaluated a schedule
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of mixed precision
+    rate = getattr(optimizer, "_learning_rate", None)  # its property has evaluated a schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return [float(rate(step)) for step in range(STEPS)]
-    return [float(model.optimizer.learning_rate)]
+    return [float(optimizer.learning_rate)]
 
 
 def head_findings(model: keras.Model, head: Head, seen: Observed, y: Any) -> list[Finding]:
@@ -96,26 +98,36 @@ def head_findings(model: keras.Model, head: Head, seen: Observed, y: Any) -> lis
     loss, from_logits = loss_and_logits(model)
     outputs = seen.outputs[0]
     found = []
-    if head.twice or (from_logits and head.kind in ("Softmax", "Sigmoid")):
+    # Of a softmax that it sees, Keras' cross-entropy takes the logits, whatever from_logits says.
+    by_loss = from_logits and head.hidden
+    if head.twice or by_loss:
         name = (head.kind or "").lower()
+        last = ("softmax" if loss in _CROSS_ENTROPIES else "sigmoid") if by_loss else name
+        # Of n probabilities, one of 1 and others of 0 become e and 1, by their sum.
+        most = math.e / (math.e + (outputs.shape[-1] if last == "softmax" else 2) - 1)
         found.append(
             Finding(
                 "softmax twice",
                 "error",
-                float(outputs.max()),
+                most,
                 f"the outputs pass {name} twice"
-                + ("" if head.twice else f" (the model ends in {name} and the loss expects logits)")
-                + f", which leaves at most {outputs.max():.2f} for any class",
+                + (
+                    f" (an operation after {name} hides the logits, which the loss expects)"
+                    if by_loss
+                    else ""
+                )
+                + f", which leaves at most {most:.2f} for any class",
                 "keep one of the two: logits with from_logits=True, or probabilities without",
             )
         )
-    elif loss in _CROSS_ENTROPIES and not from_logits:
-        found += _probabilities(head, outputs)
+    elif loss in _PROBABILITIES and not from_logits:
+        axis = _class_axis(model) if loss in _CROSS_ENTROPIES else None
+        found += _probabilities(head, outputs, axis)
     found += _range(model, head, y)
     return found
 
 
-def _probabilities(head: Head, outputs: NDArray[Any]) -> list[Finding]:
+def _probabilities(head: Head, outputs: NDArray[Any], axis: int | None) -> list[Finding]:
     outside = float(((outputs < 0) | (outputs > 1)).mean())
     if outside:
         return [
@@ -124,11 +136,12 @@ def _probabilities(head: Head, outputs: NDArray[Any]) -> list[Finding]:
                 "error",
                 outside,
                 f"the loss expects probabilities and {percent(outside)} of the outputs lie outside 0..1",
-                "end the model in softmax, or give the loss from_logits=True",
+                f"end the model in {'softmax' if axis is not None else 'sigmoid'}, or give the loss "
+                "from_logits=True",
             )
         ]
-    sums = outputs.sum(axis=-1)
-    off = float((np.abs(sums - 1) > 0.01).mean())
+    sums = np.ones(()) if axis is None else outputs.sum(axis=axis, dtype=np.float64)
+    off = bool((np.abs(sums - 1) > 0.01).any())
     if off and head.kind == "Softmax":
         return [
             Finding(
@@ -152,15 +165,17 @@ def _probabilities(head: Head, outputs: NDArray[Any]) -> list[Finding]:
         ]
     if not head.hidden:
         return []
+    name = (head.kind or "").lower()
     return [
         Finding(
-            "hidden softmax",
+            f"hidden {name}",
             "warning",
             CLIP,
-            f"an operation after softmax hides the logits from the loss, which then reads "
+            f"an operation after {name} hides the logits from the loss, which then reads "
             f"probabilities clipped at {EPSILON:g}: beyond logit differences of {CLIP:.1f} an example "
             "has no gradient at all",
-            "make softmax the last operation (reshape first), or use logits with from_logits=True",
+            f"make {name} the last operation (reshape first; under mixed precision give its layer "
+            "dtype='float32'), or use logits with from_logits=True",
         )
     ]
 
@@ -192,25 +207,51 @@ def _range(model: keras.Model, head: Head, y: Any) -> list[Finding]:
 
 
 def loss_and_logits(model: keras.Model) -> tuple[str | None, bool]:
-    """The single loss' name in snake case and whether it takes logits; (None, False) for several."""
-    keras = environment.running_keras()
-    if isinstance(model.loss, str):
-        model_loss = keras.losses.get(model.loss)
-        return getattr(model_loss, "__name__", str(model.loss)), False
-    if isinstance(model.loss, keras.losses.Loss):
-        settings = model.loss.get_config()
-        return str(getattr(model.loss, "fn", model.loss).__name__), bool(
-            settings.get("from_logits")
-        )
-    return None, False
+    """The single loss' name in snake case if it is one of Keras' functions, and whether it takes
+    logits; (None, False) for several losses, and for any other."""
+    loss = single_loss(model)
+    function: Any = getattr(loss, "fn", None)
+    if not str(getattr(function, "__module__", None)).startswith("keras."):
+        return None, False
+    return str(function.__name__), bool(getattr(loss, "from_logits", False))
 
 
-def classes(model: keras.Model) -> int | None:
-    """How many classes a model with cross-entropy tells apart (1: two, by one output); else None."""
+def classes(model: keras.Model, first: Any) -> int | None:
+    """How many classes a model with cross-entropy and one output tells apart; else None. `first`: a
+    batch of inputs, which a model that does not declare its outputs is called on."""
     loss, _ = loss_and_logits(model)
-    shape = getattr(model, "output_shape", None)
     if loss == "binary_crossentropy":
-        return 1
-    if loss not in _CROSS_ENTROPIES or not isinstance(shape, tuple):
+        return 2
+    if loss not in _CROSS_ENTROPIES:
         return None
-    return int(shape[-1])
+    outputs = getattr(model, "outputs", None) or environment.running_tensorflow().nest.flatten(
+        model(first)
+    )
+    size = outputs[0].shape[_class_axis(model)] if len(outputs) == 1 else None
+    return None if size is None else int(size)
+
+
+def _class_axis(model: keras.Model) -> int:
+    return int(getattr(single_loss(model), "axis", -1))
+
+
+def sparse_labels(model: keras.Model, y: NDArray[Any]) -> NDArray[np.int64] | None:
+    """(labels,): all class numbers in the targets of a sparse cross-entropy, but for those it ignores;
+    None for another loss."""
+    if loss_and_logits(model)[0] != "sparse_categorical_crossentropy":
+        return None
+    labels = y.ravel().astype(np.int64)
+    ignored = getattr(single_loss(model), "ignore_class", None)
+    return labels if ignored is None else labels[labels != ignored]
+
+
+def guess_costs(model: keras.Model, y: NDArray[Any], classes: int | None) -> float:
+    """What a constant guess costs on average, in the loss' own unit: ln(classes), or for a loss that
+    compares outputs with targets what the mean target does; 0 where neither is known."""
+    if classes is not None:
+        return math.log(classes)
+    if loss_and_logits(model)[0] not in _ELEMENTWISE:
+        return 0.0
+    targets = y.astype(np.float32)
+    mean = np.broadcast_to(targets.mean(axis=0), targets.shape)
+    return float(np.mean(single_loss(model).call(targets, mean)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ class Observed:
     """A model's state on some examples; None where the model does not show it.
 
     - `loss`: mean, in the loss' own unit, regularization included.
+    - `example_loss`: mean over the examples of their own losses, whatever the reduction and without
+      regularization; `loss` where a model does not show them.
     - `zero_gradient_share`: of the examples, those whose own loss has an exactly zero gradient.
     - `lost_share`: those of them whose loss is above COSTS: they cost something and teach nothing.
     - `most_frequent_share`: of the predictions, the share of the class predicted most often.
@@ -42,6 +45,7 @@ class Observed:
     """
 
     loss: float
+    example_loss: float
     zero_gradient_share: float | None
     lost_share: float | None
     most_frequent_share: float | None
@@ -78,14 +82,10 @@ class Observer:
     def observe(self, x: Any, y: Any) -> Observed:
         """The model's state on examples `x` with targets `y`, nested alike in arrays."""
         counts, parts = [], []
-        metrics = [
-            (variable, np.asarray(variable).copy()) for variable in self.model.metrics_variables
-        ]
-        for batch_x, batch_y in _batches(x, y):
-            counts.append(_length(batch_x))
-            parts.append(self._measure(batch_x, batch_y))
-        for variable, value in metrics:  # a loss may count in them
-            variable.assign(value)
+        with metrics_as_found(self.model):  # a loss may count in them
+            for batch_x, batch_y in _batches(x, y):
+                counts.append(_length(batch_x))
+                parts.append(self._measure(batch_x, batch_y))
 
         def mean(name: str) -> float | None:
             if parts[0][name] is None:
@@ -102,8 +102,10 @@ class Observer:
         outputs = tuple(
             np.concatenate(out) for out in zip(*(p["outputs"] for p in parts), strict=True)
         )
+        loss, costs = float(mean("loss") or 0.0), mean("costs")
         return Observed(
-            loss=float(mean("loss") or 0.0),
+            loss=loss,
+            example_loss=loss if costs is None else costs,
             zero_gradient_share=mean("zero"),
             lost_share=mean("lost"),
             most_frequent_share=_most_frequent_share(outputs),
@@ -124,7 +126,9 @@ class Observer:
         layers = {layer.name for layer in self.model._flatten_layers()}
         self._relu_layers = [_layer_name(op, layers) for op in relus]
         outputs = tf.nest.flatten(y_pred)
-        self.head, logits = _head(outputs[0]) if len(outputs) == 1 else (Head(None), None)
+        self.head, logits = Head(None), None
+        if len(outputs) == 1:
+            self.head, logits = _head(outputs[0], single_loss(self.model))
         zero = zero_gradient(self.model, x, y, y_pred, None, training=training)
         costs = _example_losses(self.model, y, y_pred)
         lost = None
@@ -132,6 +136,7 @@ class Observer:
             lost = zero * tf.cast(costs > COSTS, zero.dtype)
         return {
             "loss": self.model.compute_loss(x, y, y_pred, None, training=training),
+            "costs": costs,
             "zero": zero,
             "lost": lost,
             "alive": [
@@ -172,6 +177,35 @@ def first_not_finite(model: keras.Model) -> str | None:
     return None
 
 
+def single_loss(model: keras.Model) -> Any:
+    """The keras.losses.Loss of a compiled model with one loss, which `compile` takes by name, as a
+    function or an object, alone or in a list or mapping; None for several or none, and where Keras
+    chooses one by the data ("crossentropy")."""
+    keras = environment.running_keras()
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    losses = environment.running_tensorflow().nest.flatten(model.loss)
+    if len(losses) != 1 or losses[0] is None or str(losses[0]).lower() in ("crossentropy", "ce"):
+        return None
+    loss = keras.losses.get(losses[0])
+    return loss if isinstance(loss, keras.losses.Loss) else LossFunctionWrapper(loss, name="loss")
+
+
+@contextmanager
+def metrics_as_found(model: keras.Model) -> Iterator[None]:
+    """Restore the model's metrics when the block is left; those made in it start anew."""
+    kept = [(variable, np.asarray(variable).copy()) for variable in model.metrics_variables]
+    known = {id(variable) for variable, _ in kept}
+    try:
+        yield
+    finally:
+        for metric in model.metrics:
+            if any(id(variable) not in known for variable in metric.variables):
+                metric.reset_state()
+        for variable, value in kept:
+            variable.assign(value)
+
+
 def dense(gradient: Any) -> Any:
     """A gradient as one tensor; of an embedding, the rows that were read."""
     return gradient.values if hasattr(gradient, "values") else gradient
@@ -194,13 +228,16 @@ def _layer_name(operation: Any, layers: set[str]) -> str:
     return scope if scope in layers else re.sub(r"_\d+$", "", scope)
 
 
-def _head(output: Any) -> tuple[Head, Any]:
-    """The head behind an output tensor and the logits it squashes (None if it squashes nothing)."""
+def _head(output: Any, loss: Any) -> tuple[Head, Any]:
+    """The head behind an output tensor that `loss` reads, and the logits it squashes (None if it
+    squashes nothing)."""
     last = _behind(output)
     if last.type not in _SQUASHING:
         return Head(last.type), None
     logits = last.inputs[0]
     visible = output.op is last or hasattr(output, "_keras_logits")
+    if loss is not None and output.dtype != loss.dtype:
+        visible = False  # the loss casts what it reads, and the cast has no logits
     return Head(last.type, not visible, _behind(logits).type in _SQUASHING), logits
 
 
@@ -214,12 +251,15 @@ def _behind(tensor: Any) -> Any:
 
 def _example_losses(model: keras.Model, y: Any, y_pred: Any) -> Any:
     """Loss (batch,) of each example of a model with one output and one loss; else None."""
-    keras = environment.running_keras()
     tf = environment.running_tensorflow()
-    if not isinstance(model.loss, str | keras.losses.Loss) or tf.nest.is_nested(y_pred):
+    targets, outputs = tf.nest.flatten(y), tf.nest.flatten(y_pred)
+    loss = single_loss(model)
+    if loss is None or len(targets) != 1 or len(outputs) != 1:
         return None
-    loss = keras.losses.get(model.loss)
-    values = loss.call(y, y_pred) if isinstance(loss, keras.losses.Loss) else loss(y, y_pred)
+    convert = environment.running_keras().ops.convert_to_tensor
+    values = loss.call(
+        convert(targets[0], dtype=loss.dtype), convert(outputs[0], dtype=loss.dtype)
+    )  # as Loss.__call__ casts them
     if values.shape.rank == 0:
         return None
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))

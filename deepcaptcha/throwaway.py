@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import environment
-from .symptoms import dense
+from .symptoms import dense, metrics_as_found
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +26,7 @@ class ThrowawaySteps:
         tf = environment.running_tensorflow()
         self.model = model
         self._x, self._y = tf.nest.map_structure(tf.constant, (x, y))
-        self._optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        self._optimizer = _initial_copy(model.optimizer)
         self._optimizer.build(model.trainable_variables)
         self._start = [np.asarray(variable) for variable in self._optimizer.variables]
         self._touched = tf.Variable(np.zeros(len(model.trainable_variables), bool))
@@ -69,6 +69,19 @@ class ThrowawaySteps:
             step(rows)
 
 
+def _initial_copy(optimizer: Any) -> Any:
+    """The optimizer as it was made. A learning rate that is no number is handed on, since schedules
+    need not have a config."""
+    rate = vars(optimizer).get("_learning_rate")
+    if not callable(rate):
+        return type(optimizer).from_config(optimizer.get_config())
+    bare = object.__new__(type(optimizer))
+    vars(bare).update(vars(optimizer), _learning_rate=0.0)
+    copy = type(optimizer).from_config(bare.get_config())
+    copy.learning_rate = rate
+    return copy
+
+
 def _any_nonzero(gradients: list[Any]) -> Any:
     tf = environment.running_tensorflow()
     flags = [False if g is None else tf.reduce_any(tf.not_equal(dense(g), 0)) for g in gradients]
@@ -78,11 +91,15 @@ def _any_nonzero(gradients: list[Any]) -> Any:
 @contextmanager
 def left_as_found(model: keras.Model) -> Iterator[None]:
     """Restore every variable of the model when the block is left, however it is left: weights, batch
-    statistics, random states, metrics."""
-    variables = [*model.variables, *model.metrics_variables]
+    statistics, random states (that of Keras' own generator too), metrics."""
+    from keras.src.backend.common.global_state import get_global_attribute
+
+    generator = get_global_attribute("global_seed_generator")
+    variables = [*model.variables, *([] if generator is None else [generator.state])]
     kept = [np.asarray(variable).copy() for variable in variables]
     try:
-        yield
+        with metrics_as_found(model):
+            yield
     finally:
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)

@@ -46,6 +46,7 @@ ORDER = [
     "progress",
     "finding",
     "structure",
+    "behaviour",
     "preflight",
     "verdict_words",
     "comparison",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deepcaptcha import Examples, InputError, Recipe, environment
+from deepcaptcha.errors import error_words
 from deepcaptcha.marker import read_marker
 from deepcaptcha.rehearsal import factory_name, prepare_task
 from deepcaptcha.study import run_task
@@ -286,6 +287,27 @@ def test_only_an_input_may_lack_a_last_axis_of_one():
     for shape, x in (((2,), X[:, 0]), ((2, 1), X[:, 0])):
         with pytest.raises(InputError, match="the model's input has shape"):
             fit(shape, x)
+
+
+def test_the_words_of_an_error_in_user_code_begin_after_its_places():
+    """As AutoGraph writes them: pairs of a place and its code, then what was raised."""
+    place = '    File "/some/where.py", line 3, in call\n        return self.only(x)\n'
+    error = ValueError(f"in user code:\n\n{place}{place}\n    ValueError: too\n    wide\n")
+    assert error_words(error) == "ValueError: too wide"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("given", [lambda loss: [loss], lambda loss: {"only": loss}])
+def test_one_loss_in_a_list_or_mapping_tells_the_classes(given):
+    def build():
+        keras = environment.load_keras()
+        inputs = keras.Input((2,))
+        outputs = keras.layers.Dense(1, activation="sigmoid", name="only")(inputs)
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", given("binary_crossentropy"), metrics=["accuracy"])
+        return model
+
+    assert prepare(build).recipe.n_class == 2
 
 
 def test_only_a_loss_that_compares_outputs_needs_labels_of_their_shape():

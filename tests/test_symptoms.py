@@ -84,6 +84,8 @@ def test_looking_leaves_the_metrics_of_a_running_epoch_alone():
     model.compile("sgd", {"a": "mse", "b": "mse"})
     x = np.ones((4, 2), "float32")
     y = {"a": np.ones((4, 1), "float32"), "b": np.zeros((4, 1), "float32")}
+    Observer(model, training=False).observe(x, y)  # makes the metrics
+    assert [float(np.asarray(variable)) for variable in model.metrics_variables] == [0.0] * 6
     model.train_on_batch(x, y)
     before = [np.asarray(variable).copy() for variable in model.metrics_variables]
     seen = Observer(model, training=False).observe(x, y)

@@ -74,6 +74,33 @@ def test_the_model_and_its_optimizer_are_left_as_found():
     assert same(before, state(model))
 
 
+def test_metrics_made_by_the_steps_start_anew():
+    keras = environment.load_keras()
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, [keras.layers.Dense(1, name=name)(inputs) for name in "ab"])
+    model.compile("sgd", ["mse", "mse"])
+    with left_as_found(model):
+        ThrowawaySteps(model, X, [Y, Y]).run(np.arange(16).reshape(2, 8))
+    # the whole loss, and one for each output: a sum and a count each
+    assert [float(np.asarray(variable)) for variable in model.metrics_variables] == [0.0] * 6
+
+
+def test_what_keras_draws_next_is_what_it_would_have_drawn():
+    keras = environment.load_keras()
+
+    def draw():
+        return np.asarray(keras.random.normal((3,)))
+
+    model = network()
+    keras.utils.set_random_seed(0)
+    _, expected = draw(), draw()
+    keras.utils.set_random_seed(0)
+    draw()
+    with left_as_found(model):
+        draw()
+    assert np.array_equal(draw(), expected)
+
+
 def test_weights_cut_off_from_the_loss_are_named():
     model = network()
     model.layers[-1].kernel.assign(model.layers[-1].kernel * 0)
