@@ -53,6 +53,25 @@ def test_a_softmax_that_the_loss_sees_may_be_told_from_logits():
 
 
 @pytest.mark.integration
+def test_one_softmax_over_several_predictions_is_no_wrong_axis():
+    """The question's own head, made for several digits. Keras divides by the sum over the classes, so
+    that the loss is that of a softmax for each prediction."""
+    keras = environment.load_keras()
+    layers, losses = keras.layers, []
+    y = np.stack([one_hot(), one_hot()[:, ::-1]], axis=1)
+    for head in (
+        [layers.Dense(8, activation="softmax", name="out"), layers.Reshape((2, 4))],
+        [layers.Dense(8, name="out"), layers.Reshape((2, 4)), layers.Softmax()],
+    ):
+        keras.utils.set_random_seed(0)
+        model = classifier(*head, loss="categorical_crossentropy")
+        model.get_layer("out").set_weights([np.full((12, 8), 0.01), np.arange(8.0)])
+        assert "softmax axis" not in found(model, y=y)
+        losses.append(model.evaluate(BLOBS["x"], y, verbose=0))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("by_loss", [True, False])
 def test_a_second_softmax_leaves_this_much_at_most(by_loss):
     keras = environment.load_keras()
