@@ -21,6 +21,7 @@ In a test module of any project::
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from .errors import InputError
 from .examples import Examples
 from .identity import hash_weights
 from .judge import Judge
-from .rehearsal import error_words
+from .rehearsal import error_words, keras_errors
 from .trial import run_trial
 
 if TYPE_CHECKING:
@@ -171,8 +172,11 @@ def passes_preflight(it: Contracted) -> None:
     model = it.new_model()
     training.prepare(model, it.small_recipe(), it.data)
     data = it.data
-    x, y = (data.x_train, data.y_train) if isinstance(data, Examples) else data.first
-    errors = [finding for finding in check(model, x, y) if finding.severity == "error"]
+    if isinstance(data, Examples):
+        found = check(model, data.x_train, data.y_train, (data.x_validation, data.y_validation))
+    else:
+        found = check(model, *data.first)
+    errors = [finding for finding in found if finding.severity == "error"]
     _demand(
         not errors, " ".join(f"{each.code}: {each.sentence} {each.mend}".strip() for each in errors)
     )
@@ -206,7 +210,7 @@ _ALONE: Mapping[str, Callable[[Contracted], None]] = MappingProxyType(
 )
 
 CONTRACTS = (*_ALONE, _CONVERGENCE)
-"""Their names, as `known_failures` and the tests' ids have them; blanks are `_` there."""
+"""Their names, as `known_failures` and the tests' ids have them; blanks and the like are `_` there."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,9 @@ class Contract:
         except (AssertionError, InputError) as error:
             message = f"{self.factory.title}, {self.name}: {error}"
             raise pytest.fail.Exception(message, pytrace=False) from None
+        except keras_errors() as error:
+            message = f"{self.factory.title}, {self.name}: {error_words(error)}"
+            raise pytest.fail.Exception(message, pytrace=False) from error
 
 
 def parametrize_with_contracts(factories: Sequence[Contracted]) -> pytest.MarkDecorator:
@@ -255,7 +262,8 @@ def parametrize_with_contracts(factories: Sequence[Contracted]) -> pytest.MarkDe
             marks.append(pytest.mark.convergence(**factory.claim))
         if (reason := factory.known_failures.get(name)) is not None:
             marks.append(pytest.mark.xfail(strict=True, reason=reason))
-        test_id = f"{factory.title}-{name.replace(' ', '_')}"
+        # What `-k` reads as one word.
+        test_id = re.sub(r"[^\w:+.-]+", "_", f"{factory.title}-{name}")
         return pytest.param(Contract(factory, name), marks=marks, id=test_id)
 
     return pytest.mark.parametrize(

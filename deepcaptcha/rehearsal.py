@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 _MOST_WORDS = 400  # characters of Keras' own message; it may print whole tensors
+_BOLD = re.compile("\x1b\\[[0-9;]*m")
 _PLACES = ("Graph execution error", "Detected at node", 'File "', "<stack traces", "[[{{node")
 
 
@@ -98,10 +100,12 @@ def _build_twice(build: Factory) -> tuple[keras.Model, keras.Model]:
             "the factory returned the same model twice; a new one is needed for every trial, or each "
             "would start from the last one's weights"
         )
-    if shared := [a.name for a in first.layers if any(a is b for b in second.layers)]:
+    # The weights as well: a layer may be shared inside another one that is new.
+    parts = [[*model.layers, *model.weights] for model in (first, second)]
+    if shared := [a.path or a.name for a in parts[0] if any(a is b for b in parts[1])]:
         raise InputError(
-            f"two models of the factory share the layer {shared[0]!r} and so its weights; it must make "
-            "new layers each time"
+            f"two models of the factory share {shared[0]} and so weights; it must make new layers each "
+            "time"
         )
     optimizer = getattr(first, "optimizer", None)
     if optimizer is not None and optimizer is second.optimizer:
@@ -147,15 +151,18 @@ def _classes(model: keras.Model, recipe: Recipe, labels: Any) -> int:
     loss = model.loss if model.compiled else recipe.loss
     words = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     words = words.lower().replace("_", "")
-    if "crossentropy" not in words or not isinstance(labels, np.ndarray):
+    if "crossentropy" not in words or not _are_numbers(labels):
         return 1
     if "sparse" in words:
         return int(labels.max()) + 1
     return 2 if "binary" in words else int(labels.shape[-1])
 
 
+def _are_numbers(labels: Any) -> bool:
+    return isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf"
+
+
 def _rehearse(model: keras.Model, recipe: Recipe, data: Data, callbacks: Callbacks | None) -> None:
-    tf = environment.load_tensorflow()
     try:
         run_trial(
             lambda: model,
@@ -166,12 +173,20 @@ def _rehearse(model: keras.Model, recipe: Recipe, data: Data, callbacks: Callbac
         )
     except InputError:
         raise
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
+    except keras_errors() as error:
         raise InputError(f"one batch could not be trained: {error_words(error)}") from error
+
+
+def keras_errors() -> tuple[type[Exception], ...]:
+    """What Keras and TensorFlow raise where a model and its data do not fit together."""
+    tf = environment.running_tensorflow()
+    return ValueError, TypeError, KeyError, tf.errors.OpError
 
 
 def error_words(error: Exception) -> str:
     """An error's message in one line, no longer than a few, without the places TensorFlow lists."""
-    lines = (line.strip() for line in str(error).splitlines())
+    # Of a KeyError, str() quotes what may be Keras' whole message, or only a key.
+    whole = f"KeyError: {error.args[0]}" if type(error) is KeyError and error.args else str(error)
+    lines = (line.strip() for line in _BOLD.sub("", whole).splitlines())
     text = " ".join(line for line in lines if line and not line.startswith(_PLACES))
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."

@@ -55,6 +55,14 @@ def subclassed():
     return model
 
 
+def two_outputs():
+    """With a loss of one's own, so that Keras alone looks at the labels' shape."""
+    keras = environment.load_keras()
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", lambda y, prediction: keras.ops.square(y - prediction))
+    return model
+
+
 def contracted(build=mlp, **settings):
     return Contracted(build, train=(X, Y), validation=(X, Y), **settings)
 
@@ -145,27 +153,32 @@ def test_a_layer_that_forgets_a_setting_is_seen():
 
 @pytest.mark.integration
 def test_the_preflight_check():
-    passes_preflight(contracted())
+    held = np.random.RandomState(1).rand(64, 2).astype("float32")
+    passes_preflight(Contracted(mlp, train=(X, Y), validation=(held, Y)))
     broken = np.where(X > 0.9, np.nan, X)
     with pytest.raises(AssertionError, match="not finite: "):
         passes_preflight(Contracted(mlp, train=(broken, Y), validation=(X, Y)))
+    with pytest.raises(AssertionError, match="leak: 64 of 64 validation examples are copies"):
+        passes_preflight(contracted())
 
 
 def test_one_test_a_factory_and_contract():
     claim = {"target": 0.1, "epochs": 1, "p_good": 0.9, "p_bad": 0.1, "monitor": "val_loss"}
     known = {"save and load": "not registered", "convergence": "too slow"}
     mark = parametrize_with_contracts(
-        [contracted(name="one"), contracted(subclassed, claim=claim, known_failures=known)]
+        [contracted(name="one of (2)"), contracted(subclassed, claim=claim, known_failures=known)]
     ).mark
     name, parameters = mark.args
     ids = [parameter.id for parameter in parameters]
     assert (name, mark.kwargs) == ("contract", {"indirect": True})
     assert len(ids) == len(set(ids)) == 2 * len(CONTRACTS)
-    assert {"one-shapes", "one-one-batch_overfit", "subclassed-save_and_load"} <= set(ids)
+    assert {"one_of_2_-shapes", "one_of_2_-one-batch_overfit", "subclassed-save_and_load"} <= set(
+        ids
+    )
     marks = {
         parameter.id: [(m.name, m.kwargs) for m in parameter.marks] for parameter in parameters
     }
-    assert marks["one-convergence"] == marks["subclassed-shapes"] == []
+    assert marks["one_of_2_-convergence"] == marks["subclassed-shapes"] == []
     assert marks["subclassed-convergence"] == [
         ("convergence", claim),
         ("xfail", {"strict": True, "reason": "too slow"}),
@@ -189,3 +202,13 @@ def test_a_broken_contract_and_bad_input_are_told_in_one_message():
         verify(Contracted(mlp, train=None, validation=None), "save and load")
     with pytest.raises(pytest.skip.Exception, match="no claim is declared"):
         verify(contracted(), "convergence")
+
+
+def test_what_keras_refuses_is_told_in_one_message():
+    """One output, and labels of two: Keras' squared error broadcasts no three against two."""
+    labels = np.zeros((64, 3), "float32")
+    it = Contracted(two_outputs, train=(X, labels), validation=(X, labels))
+    with pytest.raises(pytest.fail.Exception) as failure:
+        Contract(it, "one-batch overfit").verify(lambda: None)
+    assert str(failure.value).startswith("two_outputs, one-batch overfit: Dimensions must be equal")
+    assert str(failure.value).isprintable()

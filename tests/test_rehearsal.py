@@ -146,6 +146,16 @@ def same_layer():
     return model
 
 
+def same_layer_inside():
+    """The layer of a wrapper that is new each time."""
+    keras = environment.load_keras()
+    layer = SHARED.setdefault("inside", keras.layers.Dense(2, name="inside"))
+    inside = keras.Sequential([keras.Input((2,)), layer])
+    model = keras.Sequential([keras.Input((2,)), inside, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
 def same_optimizer():
     model = mlp(compiled=False)
     keras = environment.load_keras()
@@ -164,7 +174,8 @@ def same_optimizer():
         ),
         ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
         ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),
-        ({"build": same_layer}, "share the layer 'dense' and so its weights"),
+        ({"build": same_layer}, "share sequential/dense and so weights; it must make new layers"),
+        ({"build": same_layer_inside}, "share sequential/inside/kernel and so weights"),
         ({"build": same_optimizer}, "share one optimizer and so its memory"),
         (
             {"build": partial(mlp, compiled=False)},
@@ -221,6 +232,63 @@ def test_what_keras_refuses_is_told_in_its_words():
     labels = np.full((64, 1), 7)
     with pytest.raises(InputError, match=r"one batch could not be trained: .*label value of 7"):
         prepare(partial(mlp, "sparse_categorical_crossentropy"), (X, labels), (X, labels))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
+def test_labels_that_are_words_are_refused_in_one_short_line(loss):
+    words = np.array([["a"], ["b"]] * 32)
+    with pytest.raises(InputError) as error:
+        prepare(partial(mlp, loss), (X, words), (X, words))
+    assert str(error.value) == (
+        "one batch could not be trained: Cast string to float is not supported"
+    )
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (KeyError("mask"), r"KeyError: .*\bmask\b"),
+        (TypeError("no such operand"), "no such operand"),
+    ],
+)
+def test_what_a_model_raises_itself_is_one_short_line(raised, words):
+    keras = environment.load_keras()
+
+    class Broken(keras.Model):
+        def call(self, x):
+            raise raised
+
+    def build():
+        model = Broken()
+        model.compile("sgd", "mse")
+        return model
+
+    with pytest.raises(InputError, match=f"^one batch could not be trained: .*{words}") as error:
+        prepare(build)
+    assert str(error.value).isprintable()  # in one line, nothing bold
+
+
+def test_only_an_input_may_lack_a_last_axis_of_one():
+    """Keras adds it: numbers for Input((1,)), and series of one number a step."""
+    keras = environment.load_keras()
+
+    def fit(shape, x, y=Y):
+        pool = [keras.layers.GlobalAveragePooling1D()] if len(shape) == 2 else []
+        layers = [keras.Input(shape), *pool, keras.layers.Dense(1)]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "mse")
+        require_fit(model, Recipe(name="any"), Examples(x, y, x, y))
+        assert model(x).shape == (64, 1)
+
+    fit((1,), X[:, 0])
+    fit((2, 1), X)
+    fit((None, 1), X)
+    for shape, x in (((2,), X[:, 0]), ((2, 1), X[:, 0]), ((3, 1), X)):
+        with pytest.raises(InputError) as error:
+            fit(shape, x)
+        assert f"has shape {shape} and the data's {x.shape[1:]};" in str(error.value)
 
 
 def test_only_a_loss_that_compares_outputs_needs_labels_of_their_shape():
