@@ -20,6 +20,7 @@ from deepcaptcha import (
     environment,
     run_trial,
 )
+from deepcaptcha.identity import identify
 from deepcaptcha.variants import question_architecture
 
 SAME = partial(build, VARIANTS["same"].architecture)
@@ -351,6 +352,41 @@ def test_a_recalled_trial_is_not_trained_again():
 
     assert run_trial(dense_model, POINTS, 5, examples=points(), recall=recall) is recorded
     assert asked == [recorded.identity]
+
+
+class Halved:
+    """A loss that is an object, so that only its address would tell it from another."""
+
+    def __call__(self, y, prediction):
+        return (y - prediction) ** 2 / 2
+
+
+def with_object(place):
+    """A model that holds an object without a configuration, as its loss, bound in it or in a layer."""
+    keras = environment.load_keras()
+    keras.utils.clear_session()  # the same automatic names each time
+
+    class Holding(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+        def get_config(self):
+            return {**super().get_config(), "held": Halved()}
+
+    layers = [Holding()] if place == "layer" else []
+    model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(2)])
+    loss = {"loss": Halved(), "bound": partial(Halved())}.get(place, "mse")
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    return model
+
+
+@pytest.mark.parametrize("place", ["loss", "bound", "layer"])
+def test_no_memory_address_joins_the_identity(place):
+    models = [with_object(place), with_object(place)]  # both alive, so at two addresses
+    first, second = (identify(model, POINTS, 0, points())["factory"] for model in models)
+    assert first == second
+    models[1].optimizer.learning_rate = 0.2
+    assert identify(models[1], POINTS, 0, points())["factory"] != first
 
 
 @pytest.mark.parametrize(
