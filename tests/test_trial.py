@@ -438,31 +438,25 @@ def test_bad_input_is_one_clear_line(arguments, words):
 
 
 @pytest.mark.integration
-def test_tensorflow_imported_with_other_settings_is_one_clear_error():
+def test_tensorflow_with_other_settings_or_more_threads_is_one_clear_error():
+    """In one fresh process: without the settings, and with them once it runs on two threads."""
     code = (
         "import os; os.environ.pop('TF_ENABLE_ONEDNN_OPTS', None)\n"
-        "import tensorflow\n"
-        "from deepcaptcha import environment, InputError\n"
-        "try: environment.load_keras()\n"
-        "except InputError as error: print('refused:', error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "refused: TensorFlow was imported before its settings" in done.stdout
-    assert "TF_ENABLE_ONEDNN_OPTS=1" in done.stdout
-
-
-@pytest.mark.integration
-def test_tensorflow_already_running_with_more_threads_is_one_clear_error():
-    code = (
-        "from deepcaptcha import environment, InputError\n"
-        "environment.prepare()\n"
         "import tensorflow as tf\n"
+        "from deepcaptcha import environment, InputError\n"
+        "def load():\n"
+        "    try: environment.load_keras()\n"
+        "    except InputError as error: print('refused:', error)\n"
+        "load()\n"
+        "os.environ.update(environment.SETTINGS)\n"
         "tf.config.threading.set_intra_op_parallelism_threads(2); tf.constant(1)\n"
-        "try: environment.load_keras()\n"
-        "except InputError as error: print('refused:', error)\n"
+        "load()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "refused: TensorFlow already runs with 2 intra-op" in done.stdout
+    imported, running = done.stdout.splitlines()
+    assert "refused: TensorFlow was imported before its settings" in imported
+    assert "TF_ENABLE_ONEDNN_OPTS=1" in imported
+    assert "refused: TensorFlow already runs with 2 intra-op" in running
 
 
 @pytest.mark.slow
