@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,11 @@ def identify(
         structure = model.to_json()
     except (NotImplementedError, TypeError, ValueError):  # code of its own, without a configuration
         parts = [model, *model.layers]
-        structure = repr([(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts])
-    settings = json.dumps(model.get_compile_config(), sort_keys=True, default=repr)
+        structure = _text([(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts])
+    try:
+        settings = json.dumps(model.get_compile_config(), sort_keys=True, default=_text)
+    except (NotImplementedError, TypeError):  # a loss, say, that is an object of its own
+        settings = _text([model.loss, type(model.optimizer), _config(model.optimizer)])
     extra: dict[str, Any] = {} if version is None else {"version": version}
     if callbacks:
         extra["callbacks"] = [_describe_callback(callback) for callback in callbacks]
@@ -55,10 +59,15 @@ def identify(
     }
 
 
+def _text(value: Any) -> str:
+    """Its repr without memory addresses, which no other process would have again."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
 def _config(part: Any) -> Any:
     try:
         return part.get_config()
-    except NotImplementedError:
+    except (NotImplementedError, TypeError):  # TypeError: it holds an object of its own
         return None
 
 

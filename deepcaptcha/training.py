@@ -117,14 +117,14 @@ def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
         ):
             continue  # several inputs or outputs, or not built yet: Keras checks them
         expected, shape = model_shape[1:], batch.shape[1:]
-        if what == "input" and len(shape) < len(expected) and expected[-1] == 1:
-            shape = (*shape, 1)  # Keras adds this axis itself
+        lacks = what == "input" and len(shape) < len(expected) and expected[-1] == 1
+        given = (*shape, 1) if lacks else shape  # Keras adds this axis itself
         if what == "output" and (
             len(shape) < len(expected) or not _compares_outputs(model, recipe)
         ):
             continue  # labels as class numbers, or whatever a loss of its own reads
-        if len(shape) != len(expected) or any(
-            want not in (None, got) for want, got in zip(expected, shape, strict=True)
+        if len(given) != len(expected) or any(
+            want not in (None, got) for want, got in zip(expected, given, strict=True)
         ):
             raise InputError(
                 f"the model's {what} has shape {expected} and the data's {shape}; they must agree"

@@ -20,6 +20,7 @@ from deepcaptcha import (
     environment,
     run_trial,
 )
+from deepcaptcha.identity import identify
 from deepcaptcha.variants import question_architecture
 
 SAME = partial(build, VARIANTS["same"].architecture)
@@ -353,6 +354,41 @@ def test_a_recalled_trial_is_not_trained_again():
     assert asked == [recorded.identity]
 
 
+class Halved:
+    """A loss that is an object, so that only its address would tell it from another."""
+
+    def __call__(self, y, prediction):
+        return (y - prediction) ** 2 / 2
+
+
+def with_object(place):
+    """A model that holds an object without a configuration, as its loss, bound in it or in a layer."""
+    keras = environment.load_keras()
+    keras.utils.clear_session()  # the same automatic names each time
+
+    class Holding(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+        def get_config(self):
+            return {**super().get_config(), "held": Halved()}
+
+    layers = [Holding()] if place == "layer" else []
+    model = keras.Sequential([keras.Input((1,)), *layers, keras.layers.Dense(2)])
+    loss = {"loss": Halved(), "bound": partial(Halved())}.get(place, "mse")
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    return model
+
+
+@pytest.mark.parametrize("place", ["loss", "bound", "layer"])
+def test_no_memory_address_joins_the_identity(place):
+    models = [with_object(place), with_object(place)]  # both alive, so at two addresses
+    first, second = (identify(model, POINTS, 0, points())["factory"] for model in models)
+    assert first == second
+    models[1].optimizer.learning_rate = 0.2
+    assert identify(models[1], POINTS, 0, points())["factory"] != first
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -402,31 +438,25 @@ def test_bad_input_is_one_clear_line(arguments, words):
 
 
 @pytest.mark.integration
-def test_tensorflow_imported_with_other_settings_is_one_clear_error():
+def test_tensorflow_with_other_settings_or_more_threads_is_one_clear_error():
+    """In one fresh process: without the settings, and with them once it runs on two threads."""
     code = (
         "import os; os.environ.pop('TF_ENABLE_ONEDNN_OPTS', None)\n"
-        "import tensorflow\n"
-        "from deepcaptcha import environment, InputError\n"
-        "try: environment.load_keras()\n"
-        "except InputError as error: print('refused:', error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "refused: TensorFlow was imported before its settings" in done.stdout
-    assert "TF_ENABLE_ONEDNN_OPTS=1" in done.stdout
-
-
-@pytest.mark.integration
-def test_tensorflow_already_running_with_more_threads_is_one_clear_error():
-    code = (
-        "from deepcaptcha import environment, InputError\n"
-        "environment.prepare()\n"
         "import tensorflow as tf\n"
+        "from deepcaptcha import environment, InputError\n"
+        "def load():\n"
+        "    try: environment.load_keras()\n"
+        "    except InputError as error: print('refused:', error)\n"
+        "load()\n"
+        "os.environ.update(environment.SETTINGS)\n"
         "tf.config.threading.set_intra_op_parallelism_threads(2); tf.constant(1)\n"
-        "try: environment.load_keras()\n"
-        "except InputError as error: print('refused:', error)\n"
+        "load()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "refused: TensorFlow already runs with 2 intra-op" in done.stdout
+    imported, running = done.stdout.splitlines()
+    assert "refused: TensorFlow was imported before its settings" in imported
+    assert "TF_ENABLE_ONEDNN_OPTS=1" in imported
+    assert "refused: TensorFlow already runs with 2 intra-op" in running
 
 
 @pytest.mark.slow
