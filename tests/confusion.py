@@ -40,7 +40,9 @@ def main(arguments):
 
 
 def _read(arguments):
-    parser = argparse.ArgumentParser(prog="python -m tests.confusion", usage=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.confusion", usage=__doc__.split(":")[0], allow_abbrev=False
+    )
     parser.add_argument("half", nargs="?", default="development", choices=HALVES)
     parser.add_argument("--seeds", type=int, default=1)
     parser.error = lambda message: sys.exit(f"tests.confusion: {message}")

@@ -330,7 +330,6 @@ def shifted_table():
 def _question(variant: str) -> tuple[Any, dict[str, Any]]:
     from deepcaptcha import VARIANTS, build
 
-    environment.load_keras().utils.set_random_seed(0)
     model = build(VARIANTS[variant].architecture)
     data = digits(scale=1, one_hot=True)
     data["y"] = data["y"][:, None]
