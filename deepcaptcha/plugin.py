@@ -178,6 +178,11 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
 @pytest.fixture
 def contract(request: pytest.FixtureRequest) -> Callable[[], None]:
     """Asserts what `deepcaptcha.contracts.parametrize_with_contracts` has chosen for this test."""
+    if not hasattr(request, "param"):
+        pytest.fail(
+            "the contract fixture needs @parametrize_with_contracts([...]) on its test",
+            pytrace=False,
+        )
     return partial(request.param.verify, lambda: request.getfixturevalue("convergence"))
 
 
