@@ -58,7 +58,7 @@ def diagnose(trial: Trial) -> Diagnosis | None:
     return next((diagnosis for diagnosis in found if diagnosis is not None), _learning(trial))
 
 
-def symptom_counts(trials: Iterable[Trial]) -> dict[Symptom, int]:
+def symptom_counts(trials: Iterable[Trial]) -> dict[str, int]:
     """How many of the trials that missed their target show each symptom, most frequent first."""
     found = (diagnose(trial) for trial in trials)
     return dict(Counter(d.symptom for d in found if d is not None).most_common())

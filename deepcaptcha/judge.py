@@ -22,7 +22,7 @@ from .baseline import (
     require_comparable,
     write_baseline,
 )
-from .diagnosis import symptom_lines
+from .diagnosis import symptom_counts, symptom_lines
 from .errors import InputError
 from .ledger import Ledger, Records, read_ledger, trial_key
 from .marker import EXAMPLE, Declared
@@ -282,6 +282,7 @@ def _evidence(
         "most_trials": max((plan.max_trials for plan in plans), default=len(trials)),
         "failed_seeds": [trial.seed for trial in failed],
         "symptoms": symptom_lines(trials),
+        "symptom_counts": symptom_counts(trials),
         "trials": [trial_key(trial) for trial in trials],
         "plans": [asdict(plan) for plan in plans],
     }

@@ -12,7 +12,7 @@ from .diagnosis import symptom_counts, symptom_lines
 from .errors import InputError
 from .ledger import Records, trial_key
 from .recipe import target_text
-from .report import OUTCOMES, Summary, interval_text, percent, row_names, summarise
+from .report import OUTCOMES, Summary, counts_text, interval_text, percent, row_names, summarise
 from .trial import Trial
 from .verdict import Colour
 
@@ -112,8 +112,7 @@ class Row:
     @property
     def symptoms(self) -> str:
         """The diagnoses with their counts, most frequent first, such as `clipped 6, learning 1`."""
-        counts = symptom_counts(self.trials)
-        return ", ".join(f"{symptom} {count}" for symptom, count in counts.items())
+        return counts_text(symptom_counts(self.trials))
 
     @property
     def diagnoses(self) -> list[str]:

@@ -45,11 +45,14 @@ class Summary:
         return {**self.__dict__, "interval": list(self.interval)}
 
 
+def counts_text(counts: Mapping[str, int]) -> str:
+    """What was counted, such as `clipped 6, learning 1`, without what was not seen."""
+    return ", ".join(f"{what} {count}" for what, count in counts.items() if count)
+
+
 def failures_text(outcomes: Mapping[str, int]) -> str:
     """The outcomes other than converged, such as `stuck 3, slow 1`."""
-    return ", ".join(
-        f"{outcome} {outcomes[outcome]}" for outcome in OUTCOMES[1:] if outcomes[outcome]
-    )
+    return counts_text({outcome: outcomes[outcome] for outcome in OUTCOMES[1:]})
 
 
 def summarise(trials: Sequence[Trial]) -> Summary:
@@ -213,9 +216,9 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
                 colour,
                 *(compared.get(hypothesis, "") for hypothesis in COMPARISONS),
                 "" if summary["median_epochs"] is None else f"{summary['median_epochs']:g}",
-                f"{summary['epochs_planned'] - summary['epochs']} of {summary['epochs_planned']}",
                 f"{summary['seconds'] / 60:.1f}",
                 evidence["failures"],
+                counts_text(evidence["symptom_counts"]),
             )
         )
     return Table(
@@ -229,9 +232,9 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
             Column("verdict"),
             *(Column(hypothesis, prose=True) for hypothesis in COMPARISONS),
             Column("epochs"),
-            Column("epochs saved"),
             Column("min"),
-            Column("failures", prose=True),
+            Column("missed", prose=True),
+            Column("symptoms", prose=True),
         ),
         tuple(rows),
     )

@@ -123,7 +123,8 @@ EVIDENCE = {
     "frozen": 0,
     "epochs_saved_by_proof": 0,
     "environment": "",
-    "failures": "",
+    "failures": "stuck 2, slow 1",
+    "symptom_counts": {"clipped": 2, "learning": 1},
     "verdicts": [
         CLAIM,
         {**CLAIM, "hypothesis": "as reliable", "detects": 0.72, "note": "detects a fall"},
@@ -148,6 +149,7 @@ def test_a_verdict_is_one_row_with_its_comparisons():
         ("cannot tell", ""),  # by name: dense64 first
         ("green (72 %)", "green"),
     ]
+    assert table.rows[0][-2:] == ("stuck 2, slow 1", "clipped 2, learning 1")
     file = io.StringIO()
     table.write(file)
     assert len(file.getvalue().splitlines()) == 2 + len(table.rows)  # nothing wraps in a log
