@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deepcaptcha.environment import SETTINGS
+
 ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
@@ -28,8 +30,8 @@ SMALLER = {
 }
 # Commands that end in something else than 0, which is what they are there to show.
 ENDS = {"check same": 1, "judge same": 1}
-# They work on what an earlier command of the page left; tests of their own give them that.
-ELSEWHERE = ("compare", "report", "symptoms")
+# They work on what an earlier command of the page left, here a study of one row.
+LEFT = {"compare": "{0} {0}", "report": "--ledger {0} --output {1}", "symptoms": "--ledger {0}"}
 
 
 # What the README's four lines leave to the reader: a model and data.
@@ -48,7 +50,6 @@ def build_model():
     return model
 
 """
-INI = "[pytest]\nconvergence_single_thread = true\n"
 
 
 def blocks(page, language):
@@ -74,7 +75,16 @@ def commands():
 
 
 def environment(*folders):
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *folders]))}
+    """Without the settings of a trial, which this process has and a reader's has not."""
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    return {**kept, "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *folders]))}
+
+
+def test_no_command_is_of_a_kind_that_no_test_runs():
+    kinds = ("make ", "python -m deepcaptcha ", "pytest ")
+    others = [command for command in commands() if not command.startswith(kinds)]
+    # `tests/test_wheel.py` installs what it can without an index.
+    assert all(command.startswith("pip install deepcaptcha pytest") for command in others)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make ")])
@@ -83,15 +93,28 @@ def test_every_make_command_exists(command):
     assert done.returncode == 0
 
 
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    """Of the README's own `study --symptoms`, of one row."""
+    folder = tmp_path_factory.mktemp("study")
+    smaller = "--variants same --seeds 1 --jobs 1"
+    (command,) = [c for c in commands() if c.endswith("study --symptoms --recipes raw-subset")]
+    assert not _run([*shlex.split(command)[3:], *smaller.split()], folder).returncode
+    return folder / "symptoms"
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize(
     "command", [c for c in commands() if c.startswith("python -m deepcaptcha ")]
 )
-def test_every_command_runs(command, tmp_path):
+def test_every_command_runs(command, tmp_path, request):
     words = shlex.split(command)[3:]
-    if words[0] in ELSEWHERE or " ".join(words).startswith(LONG):
+    if " ".join(words).startswith(LONG):
         assert "usage" in _run([*words, "--help"], tmp_path).stdout
         return
+    if words[0] in LEFT:
+        ledger = request.getfixturevalue("ledger")
+        words = [words[0], *LEFT[words[0]].format(ledger, tmp_path / "report.html").split()]
     done = _run([*words, *shlex.split(SMALLER.get(words[0], ""))], tmp_path)
     assert done.returncode == ENDS.get(" ".join(words[:2]), 0), done.stderr
     assert done.stdout
@@ -122,12 +145,12 @@ def _run(words, folder):
 def test_every_python_example_runs(page, tmp_path):
     """Blocks that name a file become that file; the others run one after another beside them, and
     `pytest` runs the tests that the page has written."""
-    parts = [*blocks(page, "ini"), *blocks(page, "python")]
+    parts = blocks(page, "python")
     marked = [text for text in parts if text.startswith("@pytest.mark")]
     parts = [text for text in parts if text not in marked]
     files = {name.group(1): text for text in parts if (name := FILE.match(text))}
     if marked:
-        files |= {"test_own.py": OWN + "".join(marked), "pytest.ini": INI}
+        files["test_own.py"] = OWN + "".join(marked)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     script = "\n".join(text for text in parts if not FILE.match(text))
@@ -135,5 +158,7 @@ def test_every_python_example_runs(page, tmp_path):
     done = subprocess.run([sys.executable, "-c", script], **run)
     assert done.returncode == 0, done.stderr
     if any(name.startswith("test_") for name in files):
-        done = subprocess.run([sys.executable, "-m", "pytest", "-n", "2"], **run)
-        assert done.returncode == 0, done.stdout
+        lines = re.findall(r"^\$ (pytest.*)$", "".join(blocks(page, "console")), re.MULTILINE)
+        for line in lines or ["pytest"]:
+            done = subprocess.run([sys.executable, "-m", *shlex.split(line)], **run)
+            assert done.returncode == 0, done.stdout

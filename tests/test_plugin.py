@@ -363,6 +363,44 @@ def test_an_installed_plugin_leaves_other_projects_alone(pytester):
     assert "convergence:" not in result.stdout.str()
 
 
+PREPARED = """
+import os
+ready = os.environ.get("TF_ENABLE_ONEDNN_OPTS"), os.environ.get("TF_NUM_INTRAOP_THREADS")
+
+def test_it():
+    assert ready == ("1", "1")
+"""
+
+
+def test_all_is_set_before_the_first_module_beside_one_that_asks_for_verdicts(suite):
+    suite.makepyfile(test_a=PREPARED, test_z=PREPARED)
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+        suite._monkeypatch.delenv(name, raising=False)
+    result = run(suite, "-p", "no:hypothesispytest", "-k", "test_it")
+    result.assert_outcomes(passed=2, deselected=3)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("ini", "module", "arguments"),
+    [("[pytest]\n", "conftest", []), (INI, "early", ["-p", "early"])],
+    ids=["conftest", "plugin"],
+)
+def test_tensorflow_that_came_too_early_fails_the_verdicts_alone(project, ini, module, arguments):
+    project.makeini(ini)
+    project.makepyfile(test_no="def test_no():\n    pass\n", **{module: "import tensorflow"})
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+        project._monkeypatch.delenv(name, raising=False)
+    project._monkeypatch.setenv("PYTHONPATH", str(project.path), prepend=":")
+    result = run(project, *arguments)
+    result.assert_outcomes(passed=1, failed=2)
+    text = result.stdout.str()
+    (line,) = {line for line in text.splitlines() if "[trains]: TensorFlow was imported" in line}
+    assert line.startswith("test_it.py::test_four_steps_teach_nothing[trains]: ")
+    assert line.endswith("under pytest, set the ini value convergence_single_thread = true")
+    assert "Traceback" not in text + result.stderr.str()
+
+
 @pytest.mark.integration
 def test_the_controller_of_two_workers_never_imports_tensorflow(project):
     project.makeconftest(
