@@ -19,7 +19,7 @@ test: $(READY)
 
 integration: $(READY)
 	-@$(MAKE) --no-print-directory browser
-	$(BIN)/pytest -n auto -m integration
+	$(BIN)/pytest -n auto --maxschedchunk 1 -m integration
 
 # Any Chromium or Chrome that is there will do for the report's test; else Debian's is installed.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
