@@ -25,6 +25,7 @@ from .row import Benchmark, Row, less_is_better, more_is_better
 
 _REPEATS = 3
 _TRIALS_PER_WORKER = 6
+_MODULES, _TURNS = 100, 7
 _AIM = 30.0  # seconds; what the quick suite may take
 _SHORT = replace(
     RECIPES["sound-subset"], name="short", n_train=3200, n_validation=1000, epochs=1, target=1.0
@@ -44,6 +45,25 @@ def _cold_import(measured: Mapping[str, Measured]) -> Row:
     )
     medians = statistics.median(ours), statistics.median(peer)
     return less_is_better("cold-import", *medians, "seconds", how)
+
+
+def _collection(measured: Mapping[str, Measured]) -> Row:
+    ours, peer = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(_MODULES):
+            text = "".join(f"def test_{test}():\n    pass\n\n\n" for test in range(10))
+            (Path(folder) / f"test_{number}.py").write_text(text)
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", folder]
+        for _ in range(_TURNS):
+            ours.append(seconds(command))
+            peer.append(seconds([*command, "-p", "no:deepcaptcha"]))
+    medians = statistics.median(ours), statistics.median(peer)
+    added = 1000 * (medians[0] - medians[1])
+    how = (
+        f"pytest --collect-only of {_MODULES} modules that do not use the plugin, with it and with -p "
+        f"no:deepcaptcha, median of {_TURNS} by turns: it adds {added:.0f} ms and may add 100"
+    )
+    return less_is_better("plugin-collection", *medians, "seconds", how)
 
 
 def _quick_suite(measured: Mapping[str, Measured]) -> Row:
@@ -109,6 +129,7 @@ def _trials_per_second(workers: Workers, count: int) -> float:
 
 BENCHMARKS = (
     Benchmark("cold-import", _cold_import),
+    Benchmark("plugin-collection", _collection),
     Benchmark(
         "scaling-2-workers",
         partial(
