@@ -7,7 +7,7 @@ import statistics
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from .plan import binomial_interval
@@ -101,6 +101,12 @@ class Table:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def without_empty_columns(self) -> Table:
+        """The same without columns in which no row says anything."""
+        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
+        rows = (tuple(row[i] for i in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=tuple(rows))
 
     def as_markdown(self) -> str:
         """A GitHub table under its title as a heading."""
@@ -221,7 +227,7 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
                 counts_text(evidence["symptom_counts"]),
             )
         )
-    return Table(
+    table = Table(
         "Verdicts",
         (
             Column("factory", prose=True),
@@ -238,6 +244,7 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
         ),
         tuple(rows),
     )
+    return table.without_empty_columns()
 
 
 def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: bool) -> list[str]:

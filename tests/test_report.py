@@ -155,6 +155,14 @@ def test_a_verdict_is_one_row_with_its_comparisons():
     assert len(file.getvalue().splitlines()) == 2 + len(table.rows)  # nothing wraps in a log
 
 
+def test_a_column_that_says_nothing_is_left_out():
+    alone = {**EVIDENCE, "verdicts": [CLAIM], "failures": "", "symptom_counts": {}}
+    titles = [column.title for column in verdict_table([alone]).columns]
+    assert titles == [
+        *("factory", "recipe", "claim", "k/n", "95 % interval", "verdict", "epochs", "min")
+    ]
+
+
 def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
     lines = summary_lines([EVIDENCE, BLIND], workers=1, nightly=False)
     assert lines[2:] == [
