@@ -114,6 +114,9 @@ def zero_gradient_share(trial: Trial) -> float | None:
 
 
 def _clipped(trial: Trial) -> Diagnosis | None:
+    """Examples without gradient (share of those trained on in the last epoch, above 0) while the loss is
+    at the clipped floor (`is_at_clipped_floor`, nats). Source: Keras' cross-entropy on probabilities
+    clips them to [1e-7, 1 - 1e-7], where its derivative is 0."""
     last, share = trial.epochs[-1], trial.epochs[-1].zero_gradient_share
     if not share or not is_at_clipped_floor(last):
         return None
@@ -127,6 +130,8 @@ def _clipped(trial: Trial) -> Diagnosis | None:
 
 
 def _not_finite(trial: Trial) -> Diagnosis | None:
+    """A weight or the last loss is NaN or infinite: in which epoch first (from 1), and in which layer in
+    the order of the model. Source: IEEE 754; what is not finite stays so under addition."""
     if trial.outcome != "diverged":
         return None
     broken = (i for i, e in enumerate(trial.epochs, 1) if e.metrics.get("loss", 0.0) is None)
@@ -142,6 +147,8 @@ def _not_finite(trial: Trial) -> Diagnosis | None:
 
 
 def _no_gradient(trial: Trial) -> Diagnosis | None:
+    """Every training example's own loss has an exactly zero gradient (a share of 1), at another loss
+    than the clipped floor. Source: by definition."""
     if zero_gradient_share(trial) != 1:
         return None
     if _accuracy(trial.epochs[-1]) == 1:
@@ -158,6 +165,8 @@ def _no_gradient(trial: Trial) -> Diagnosis | None:
 
 
 def _dead_units(trial: Trial) -> Diagnosis | None:
+    """A layer of which no ReLU unit answers any training example (a share of 1). Source: Maas, Hannun
+    and Ng (2013), Rectifier nonlinearities improve neural network acoustic models."""
     if (layer := dead_layer(trial)) is None:
         return None
     return Diagnosis(
@@ -168,6 +177,7 @@ def _dead_units(trial: Trial) -> Diagnosis | None:
 
 
 def _frozen(trial: Trial) -> Diagnosis | None:
+    """No weight changed in the last epoch, compared bit for bit. Source: by definition."""
     if trial.epochs[-1].weights_changed:
         return None
     return Diagnosis(
@@ -178,6 +188,9 @@ def _frozen(trial: Trial) -> Diagnosis | None:
 
 
 def _plateau(trial: Trial) -> Diagnosis | None:
+    """The loss is that of a guess, within NEAR of ln(classes), in nats; with the share of predictions of
+    one class and the Euclidean gradient norms of the layers where they were measured. Source: Shannon
+    (1948), the entropy of a uniform distribution; Glorot and Bengio (2010) on norms by layer."""
     last, classes = trial.epochs[-1], int(trial.identity["recipe"]["n_class"])
     if not is_at_chance_plateau(last, classes):
         return None
@@ -203,6 +216,8 @@ def _gradients(trial: Trial) -> str:
 
 
 def _constant_predictions(trial: Trial) -> Diagnosis | None:
+    """All training examples are predicted to be of one class (a share of 1), whatever the loss. Source:
+    by definition."""
     if state_at_end(trial).get("most_frequent_share") != 1:
         return None
     return Diagnosis(
@@ -213,6 +228,8 @@ def _constant_predictions(trial: Trial) -> Diagnosis | None:
 
 
 def _rising_loss(trial: Trial) -> Diagnosis | None:
+    """The mean training loss of the last epoch is above that of the first, in the loss' own unit.
+    Source: by definition."""
     first, last = (trial.epochs[i].metrics.get("loss") for i in (0, -1))
     if first is None or last is None or last <= first:
         return None
@@ -224,6 +241,7 @@ def _rising_loss(trial: Trial) -> Diagnosis | None:
 
 
 def _learning(trial: Trial) -> Diagnosis:
+    """None of the others: weights still changed."""
     first, last = (trial.epochs[i].metrics.get("loss") for i in (0, -1))
     falls = "" if last is None or first is None else f" (loss {first:.3f} to {last:.3f})"
     count = len(trial.epochs)
