@@ -57,9 +57,9 @@ def _symptoms(measured: Mapping[str, Measured], *, variant: str) -> Row:
         for symptoms in (False, True)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        trials = run_study(tasks, partial(process_executor, 1), Path(folder))
+        records = run_study(tasks, partial(process_executor, 1), Path(folder))
     spent: dict[bool, list[float]] = {True: [], False: []}
-    for trial in trials:
+    for trial in records.trials:
         if trial.seed != first:  # those that traced
             spent[bool(trial.probes)].append(trial.seconds)
     how = (
