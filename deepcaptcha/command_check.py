@@ -64,7 +64,8 @@ def _check(variant: str, recipe: Recipe, seed: int) -> tuple[Finding, ...]:
 
 def compiled(variant: str, recipe: Recipe, seed: int) -> tuple[keras.Model, Any, Any, Any]:
     """What `preflight.check` takes: a variant's model as it begins a trial of the recipe, the training
-    examples and their targets, and the pair of the validation's."""
+    images (n, height, width, 1) and targets (n, n_prediction, n_class), and such a pair of validation.
+    InputError for a name or data that cannot be found."""
     from .training import compile_model
 
     keras = environment.load_keras()
