@@ -11,8 +11,9 @@ from .association import Predictor
 from .experiments import Experiment
 from .plan import binomial_interval
 from .record import Record
-from .report import Column, Table, failures_text, interval_text, percent
+from .report import failures_text, interval_text, percent
 from .statements import STATEMENTS, Row, could_hold, count, judge_statement
+from .table import Table, columns
 from .variants import VARIANTS
 
 
@@ -39,8 +40,7 @@ def said_table(record: Record, recipe: str) -> Table:
             shown += f"; {trials} trials could not show it"
         said = f"{statement.said} ({statement.by})"
         rows.append((f"**{word}**", said, f"`{statement.variant}`", statement.reading, shown))
-    titles = ("so it", "said", "of", "read as", "shown")
-    return Table(recipe, tuple(Column(title, prose=True) for title in titles), tuple(rows))
+    return Table(recipe, columns("<so it", "<said", "<of", "<read as", "<shown"), tuple(rows))
 
 
 def pairs_table(record: Record) -> Table:
@@ -56,18 +56,21 @@ def pairs_table(record: Record) -> Table:
 
     return Table(
         "Matched pairs",
-        tuple(
-            Column(title, prose=title in ("network", "the other", "against the theory"))
-            for title in (
-                "network", "parameters", "converged", "the other", "parameters", "converged", "p (Holm)",
-                "against the theory",
-            )
+        columns(
+            "<network",
+            "parameters",
+            "converged",
+            "<the other",
+            "parameters",
+            "converged",
+            "p (Holm)",
+            "<against the theory",
         ),
         tuple(
             (*cells(one.pair.better), *cells(one.pair.worse), f"{one.p:.2g}", _yes(one.against))
             for one in judged_pairs(record)
         ),
-    )  # fmt: skip
+    )
 
 
 def _yes(shown: bool) -> str:
@@ -92,16 +95,7 @@ def step_table(record: Record) -> Table:
         )
     return Table(
         "One step",
-        tuple(
-            Column(title, prose=title == "network")
-            for title in (
-                "network",
-                "largest logit",
-                "moved by (range), nats",
-                "lost before",
-                "after",
-            )
-        ),
+        columns("<network", "largest logit", "moved by (range), nats", "lost before", "after"),
         tuple(rows),
     )
 
@@ -123,10 +117,7 @@ def trainings_table(record: Record, experiment: Experiment) -> Table:
         )
     return Table(
         experiment.name,
-        tuple(
-            Column(title, prose=title in ("changed", "failures"))
-            for title in ("changed", "converged", "epochs", "failures")
-        ),
+        columns("<changed", "converged", "epochs", "<failures"),
         tuple(rows),
     )
 
@@ -151,16 +142,13 @@ def walk_table(record: Record, steps: Sequence[int] = (0, 10, 50, 100, 300, 1500
                 )
     return Table(
         "Three trainings",
-        tuple(
-            Column(title, prose=title == "training")
-            for title in (
-                "training",
-                "step",
-                "zero gradient",
-                "lost",
-                "logits moved by",
-                "weights changed in 10 steps",
-            )
+        columns(
+            "<training",
+            "step",
+            "zero gradient",
+            "lost",
+            "logits moved by",
+            "weights changed in 10 steps",
         ),
         tuple(rows),
     )
@@ -202,10 +190,7 @@ def repairs_table(record: Record) -> Table:
     )
     return Table(
         "Repairs",
-        tuple(
-            Column(title, prose=title in ("change", "price"))
-            for title in ("change", "converged", "epochs", "parameters", "price")
-        ),
+        columns("<change", "converged", "epochs", "parameters", "<price"),
         tuple(rows),
     )
 
@@ -219,10 +204,7 @@ def checks_table(scored: Scored) -> Table:
     """Errors of the check by network."""
     return Table(
         "Errors of the check",
-        tuple(
-            Column(title, prose=title == "network")
-            for title in ("network", "stuck", "foretold", "false alarms", "missed")
-        ),
+        columns("<network", "stuck", "foretold", "false alarms", "missed"),
         tuple(
             (
                 f"`{name}`",
@@ -250,9 +232,6 @@ def symptoms_table(record: Record) -> Table:
         )
     return Table(
         "Symptoms",
-        tuple(
-            Column(title, prose=title == "symptom")
-            for title in ("symptom", "shown by stuck", "by converged", "p (Holm)")
-        ),
+        columns("<symptom", "shown by stuck", "by converged", "p (Holm)"),
         tuple(rows),
     )

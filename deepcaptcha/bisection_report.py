@@ -9,7 +9,8 @@ from .bisection import Bisection
 from .cells import Cell, answer_chances
 from .configuration import Difference
 from .minimal_sets import MinimalSet
-from .report import Column, Table, failures_text, interval_text, percent
+from .report import failures_text, interval_text, percent
+from .table import Table, columns
 
 _ANSWERS = {"trains": "trains", "fails": "does not train", "undecided": "is undecided"}
 
@@ -18,13 +19,7 @@ def cell_table(found: Bisection) -> Table:
     """One line a cell."""
     return Table(
         f"From {found.a} to {found.b}",
-        (
-            Column(f"taken from {found.b}", prose=True),
-            Column("converged"),
-            Column("95 % interval"),
-            Column("failures", prose=True),
-            Column("answer", prose=True),
-        ),
+        columns(f"<taken from {found.b}", "converged", "95 % interval", "<failures", "<answer"),
         tuple(
             (
                 _taken(cell, found),

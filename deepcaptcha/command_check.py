@@ -19,9 +19,10 @@ from .options import names, whole
 from .prediction import Case, Confusion, confusion, leave_one_out
 from .progress import shown_progress
 from .recipe import Recipe, find_recipe, load_examples
-from .report import Column, Table, percent
+from .report import percent
 from .resumable import Key, fingerprint, measure_all
 from .study import cores
+from .table import Table, columns
 from .variants import VARIANTS, find_variant
 
 if TYPE_CHECKING:
@@ -192,15 +193,15 @@ def _prediction_table(recipe: str, scored: Sequence[tuple[_Checked, str]]) -> Ta
     )
     return Table(
         f"{recipe}: does an error of the check foretell a stuck trial?",
-        (
-            Column("variant", prose=True),
-            Column("stuck"),
-            Column("errors"),
-            Column("precision"),
-            Column("recall"),
-            Column("others' threshold"),
-            Column("precision"),
-            Column("recall"),
+        columns(
+            "<variant",
+            "stuck",
+            "errors",
+            "precision",
+            "recall",
+            "others' threshold",
+            "precision",
+            "recall",
         ),
         tuple(rows),
     )

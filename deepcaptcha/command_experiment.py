@@ -20,9 +20,10 @@ from .experiments import EXPERIMENTS, Cell, Experiment
 from .laboratory import measure_cell
 from .options import names, whole
 from .progress import shown_progress
-from .report import Column, Table, percent
+from .report import percent
 from .resumable import Key, fingerprint, measure_all
 from .study import cores
+from .table import Table, columns
 
 
 def experiment(options: argparse.Namespace) -> int:
@@ -81,7 +82,7 @@ def _seeds(experiment: Experiment, cell: Cell, limit: int | None, baselines: Pat
 def _table(experiment: Experiment, cells: Mapping[str, Mapping[int, Any]]) -> Table:
     return Table(
         f"{experiment.name}: {experiment.link}",
-        (Column("cell", prose=True), Column("seeds"), Column("shown", prose=True)),
+        columns("<cell", "seeds", "<shown"),
         tuple(
             (label, str(len(results)), _shown(experiment, list(results.values())))
             for label, results in cells.items()

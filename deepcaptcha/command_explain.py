@@ -36,8 +36,9 @@ from .experiments import EXPERIMENTS, Experiment
 from .page import fill, require_extra
 from .plan import binomial_interval
 from .record import RECORDED, Record, read_record
-from .report import Table, percent
+from .report import percent
 from .statements import RECIPES, SEEN, STATEMENTS, count
+from .table import Table
 from .variants import VARIANTS
 
 FIGURES = Path("docs") / "answer"

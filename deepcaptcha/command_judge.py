@@ -30,8 +30,9 @@ from .plan import (
     worst_expected_trials,
 )
 from .recipe import find_recipe
-from .report import Column, Table, interval_text, percent
+from .report import interval_text, percent
 from .study import Task
+from .table import Table, columns
 from .trial import Trial
 from .variants import CLAIMS, HYPOTHESES, find_variant
 from .verdict import Budget, Claim, chance_to_pass, judge_claim
@@ -175,15 +176,8 @@ def claims(options: argparse.Namespace) -> int:
         return 0
     Table(
         f"Claims: {HYPOTHESES} hypotheses share alpha {budget.alpha:.0%} and beta {budget.beta:.0%}",
-        (
-            Column("variant", prose=True),
-            Column("recipe", prose=True),
-            Column("claim"),
-            Column("p_good"),
-            Column("p_bad"),
-            Column("recorded"),
-            Column("95 % interval"),
-            Column("passes"),
+        columns(
+            "<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval", "passes"
         ),
         tuple(
             (

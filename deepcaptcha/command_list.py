@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from .recipe import RECIPES
-from .report import Column, Table
+from .table import Table, columns
 from .variants import VARIANTS, find_variant
 
 
@@ -53,13 +53,7 @@ def variants(options: argparse.Namespace) -> int:
         return 0
     Table(
         "Variants",
-        (
-            Column("variant", prose=True),
-            Column("last conv"),
-            Column("parameters"),
-            Column("change", prose=True),
-            Column("what is said of it", prose=True),
-        ),
+        columns("<variant", "last conv", "parameters", "<change", "<what is said of it"),
         tuple(
             (
                 variant.name,
@@ -82,10 +76,7 @@ def recipes(options: argparse.Namespace) -> int:
         return 0
     Table(
         "Recipes",
-        tuple(
-            Column(title, prose=title in ("recipe", "validation", "target"))
-            for title in ("recipe", "images", "pixels", "epochs", "batch", "validation", "target")
-        ),
+        columns("<recipe", "images", "pixels", "epochs", "batch", "<validation", "<target"),
         tuple(
             (
                 recipe.name,

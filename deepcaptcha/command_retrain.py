@@ -17,8 +17,8 @@ from .factory import build, fit_to
 from .options import names, whole
 from .progress import trial_progress
 from .recipe import Recipe, find_recipe
-from .report import Column, Table
 from .study import Task, cores, process_executor, run_study
+from .table import Table, columns
 from .trial import Trial
 from .variants import VARIANTS, find_variant
 
@@ -89,10 +89,7 @@ def _table(rows: list[tuple[Baseline, int, Trial]], same: list[str]) -> Table:
 
     return Table(
         "Recorded trials, trained again",
-        tuple(
-            Column(title, prose=title != "seed")
-            for title in ("variant", "recipe", "seed", "recorded", "again", "agreement")
-        ),
+        columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement"),
         tuple(
             (
                 trial.name,

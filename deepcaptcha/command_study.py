@@ -18,14 +18,7 @@ from .factory import build, fit_to
 from .options import names, whole
 from .progress import trial_progress
 from .recipe import Recipe, find_recipe, load_examples
-from .report import (
-    Column,
-    Summary,
-    Table,
-    failures_text,
-    interval_text,
-    summarise,
-)
+from .report import Summary, failures_text, interval_text, summarise
 from .study import (
     REUSING_TRIALS_PER_PROCESS,
     Executors,
@@ -34,6 +27,7 @@ from .study import (
     process_executor,
     run_study,
 )
+from .table import Table, columns
 from .trial import Trial
 from .variants import VARIANTS, Variant, find_variant
 
@@ -187,15 +181,15 @@ def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]
     target = f"{recipe.monitor} >= {recipe.target:.2f} within {recipe.epochs} epochs"
     return Table(
         f"{recipe.name}: {recipe.n_train:,} images, pixels {recipe.pixels}, {target}",
-        (
-            Column("variant", prose=True),
-            Column("last conv"),
-            Column("parameters"),
-            Column("converged"),
-            Column("95 % interval"),
-            Column("epochs"),
-            Column("failures", prose=True),
-            Column("what is said of it", prose=True),
+        columns(
+            "<variant",
+            "last conv",
+            "parameters",
+            "converged",
+            "95 % interval",
+            "epochs",
+            "<failures",
+            "<what is said of it",
         ),
         tuple(
             (

@@ -14,8 +14,9 @@ from .diagnosis import symptom_counts
 from .errors import InputError
 from .ledger import read_ledger
 from .plan import binomial_interval
-from .report import Column, Table, interval_text, percent
+from .report import interval_text, percent
 from .symptom_probes import PREDICTORS
+from .table import Table, columns
 
 
 def symptoms(options: argparse.Namespace) -> int:
@@ -54,7 +55,7 @@ def symptoms(options: argparse.Namespace) -> int:
     print()
     Table(
         f"Failures: {missed} of {len(trials)} trials",
-        (Column("mode", prose=True), Column("trials"), Column("share"), Column("95 % interval")),
+        columns("<mode", "trials", "share", "95 % interval"),
         tuple(
             (
                 mode,
@@ -75,13 +76,7 @@ def _predictors_table(found: tuple[Association, ...]) -> Table:
 
     return Table(
         "Symptoms declared before the trials, and how the trials ended",
-        (
-            Column("symptom", prose=True),
-            Column("shown by stuck"),
-            Column("by converged"),
-            Column("p (Holm)"),
-            Column("least p, unadjusted"),
-        ),
+        columns("<symptom", "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"),
         tuple(
             (
                 association.predictor.words,

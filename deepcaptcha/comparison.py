@@ -8,7 +8,8 @@ from typing import Any
 
 from .errors import InputError
 from .ledger import Records
-from .report import Column, Table, percent, summarise
+from .report import percent, summarise
+from .table import Table, columns
 from .trial import Trial
 
 ALPHA = 0.05
@@ -110,15 +111,8 @@ def comparison_table(rows: Sequence[Row]) -> Table:
     """One line a row, with what changed in words."""
     return Table(
         "What changed",
-        (
-            Column("factory", prose=True),
-            Column("recipe", prose=True),
-            Column("before"),
-            Column("after"),
-            Column("epochs"),
-            Column("same bits"),
-            Column("p (Holm)"),
-            Column("verdict", prose=True),
+        columns(
+            "<factory", "<recipe", "before", "after", "epochs", "same bits", "p (Holm)", "<verdict"
         ),
         tuple(
             (

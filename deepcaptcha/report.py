@@ -1,24 +1,21 @@
-"""What people read: summaries and verdicts as tables, in the terminal or as Markdown, and in words."""
+"""What people read of trials and verdicts: summaries, a table, and words."""
 
 from __future__ import annotations
 
 import math
 import statistics
-import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from .plan import binomial_interval
+from .table import Table, columns
 from .trial import Outcome, Trial
 from .verdict import Budget, false_alarms_a_year
 
 COMPARISONS = ("as reliable", "as fast")
 """What a row is judged for against its baseline."""
-
-LOG_WIDTH = 160
-"""Columns of a table that is not written to a terminal."""
 
 OUTCOMES: tuple[Outcome, ...] = ("converged", "stuck", "slow", "diverged")
 
@@ -84,66 +81,6 @@ def interval_text(interval: tuple[float, float]) -> str:
     """An interval as whole percents, rounded outwards."""
     low, high = interval
     return f"{math.floor(100 * low)}-{math.ceil(100 * high)} %"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A table's column; `prose` columns are left-aligned and may wrap, but for the first."""
-
-    title: str
-    prose: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that reads the same in a terminal and as Markdown."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def without_empty_columns(self) -> Table:
-        """The same without columns in which no row says anything."""
-        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
-        rows = (tuple(row[i] for i in kept) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=tuple(rows))
-
-    def as_markdown(self) -> str:
-        """A GitHub table under its title as a heading."""
-        return f"## {self.title}\n\n{self.as_markdown_rows()}"
-
-    def as_markdown_rows(self) -> str:
-        """The GitHub table alone."""
-        lines = [
-            _markdown_row(column.title for column in self.columns),
-            _markdown_row("---" if column.prose else "---:" for column in self.columns),
-            *(_markdown_row(row) for row in self.rows),
-        ]
-        return "\n".join(lines) + "\n"
-
-    def write(self, file: IO[str]) -> None:
-        """Draw it as wide as the terminal allows; prose wraps, figures do not."""
-        from rich.console import Console
-        from rich.table import Table as RichTable
-
-        # A name is no markup, and a log no terminal, also where colours are asked for.
-        console = Console(file=file, highlight=False, markup=False, emoji=False)
-        if not file.isatty():
-            console.width = LOG_WIDTH
-        if console.width < _narrow(self):
-            _write_records(self, file, console.width)
-            return
-        table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
-        for place, column in enumerate(self.columns):
-            table.add_column(
-                column.title,
-                justify="left" if column.prose else "right",
-                no_wrap=not column.prose or not place,
-                overflow="fold",
-            )
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
 
 
 def failure_message(evidence: dict[str, Any], again: str) -> str:
@@ -229,18 +166,18 @@ def verdict_table(reported: Sequence[dict[str, Any]]) -> Table:
         )
     table = Table(
         "Verdicts",
-        (
-            Column("factory", prose=True),
-            Column("recipe", prose=True),
-            Column("claim", prose=True),
-            Column("k/n"),
-            Column("95 % interval"),
-            Column("verdict"),
-            *(Column(hypothesis, prose=True) for hypothesis in COMPARISONS),
-            Column("epochs"),
-            Column("min"),
-            Column("missed", prose=True),
-            Column("symptoms", prose=True),
+        columns(
+            "<factory",
+            "<recipe",
+            "<claim",
+            "k/n",
+            "95 % interval",
+            "verdict",
+            *(f"<{hypothesis}" for hypothesis in COMPARISONS),
+            "epochs",
+            "min",
+            "<missed",
+            "<symptoms",
         ),
         tuple(rows),
     )
@@ -296,31 +233,3 @@ def summary_lines(reported: Sequence[dict[str, Any]], workers: int, nightly: boo
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
-
-
-def _narrow(table: Table) -> int:
-    """Columns a terminal needs so that no figure is cut and prose keeps a dozen letters."""
-    widths = [
-        max(len(cell) for cell in (column.title, *(row[i] for row in table.rows)))
-        for i, column in enumerate(table.columns)
-    ]
-    kept = [
-        min(width, 12) if column.prose and place else width
-        for place, (width, column) in enumerate(zip(widths, table.columns, strict=True))
-    ]
-    return sum(kept) + len(kept)
-
-
-def _write_records(table: Table, file: IO[str], width: int) -> None:
-    """Too narrow for columns: one block a row, one line a figure."""
-    file.write(f"{table.title}\n")
-    for row in table.rows:
-        file.write(f"\n{row[0]}\n")
-        for column, cell in zip(table.columns[1:], row[1:], strict=True):
-            if cell:
-                text = f"  {column.title}: {cell}"
-                file.write(textwrap.fill(text, max(width, 20), subsequent_indent="    ") + "\n")
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

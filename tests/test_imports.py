@@ -41,6 +41,7 @@ ORDER = [
     "study",
     "cluster",
     "resumable",
+    "table",
     "report",
     "diagnosis",
     "progress",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from deepcaptcha.report import Column, Table
+from deepcaptcha.table import Table, columns
 
 from .processes import Measured
 
@@ -57,14 +57,7 @@ def table(rows: Sequence[Row]) -> Table:
     """All rows as one table."""
     return Table(
         "Benchmarks: ratio says how many times better than the peer",
-        (
-            Column("row", prose=True),
-            Column("ours"),
-            Column("peer"),
-            Column("ratio"),
-            Column("unit", prose=True),
-            Column("how", prose=True),
-        ),
+        columns("<row", "ours", "peer", "ratio", "<unit", "<how"),
         tuple(
             (row.name, f"{row.ours:.4g}", f"{row.peer:.4g}", f"{row.ratio:.3g}", row.unit, row.how)
             for row in rows

@@ -1,0 +1,104 @@
+"""Tables that read the same in a terminal, wide or narrow, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import IO
+
+LOG_WIDTH = 160
+"""Columns of a table that is not written to a terminal."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column; `prose` columns are left-aligned and may wrap, but for the first."""
+
+    title: str
+    prose: bool = False
+
+
+def columns(*titles: str) -> tuple[Column, ...]:
+    """A column for each title, of prose where the title starts with `<`, which is left out."""
+    return tuple(Column(title.removeprefix("<"), title.startswith("<")) for title in titles)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that reads the same in a terminal and as Markdown."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def without_empty_columns(self) -> Table:
+        """The same without columns in which no row says anything."""
+        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
+        rows = (tuple(row[i] for i in kept) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in kept), rows=tuple(rows))
+
+    def as_markdown(self) -> str:
+        """A GitHub table under its title as a heading."""
+        return f"## {self.title}\n\n{self.as_markdown_rows()}"
+
+    def as_markdown_rows(self) -> str:
+        """The GitHub table alone."""
+        lines = [
+            _markdown_row(column.title for column in self.columns),
+            _markdown_row("---" if column.prose else "---:" for column in self.columns),
+            *(_markdown_row(row) for row in self.rows),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def write(self, file: IO[str]) -> None:
+        """Draw it as wide as the terminal allows; prose wraps, figures do not."""
+        from rich.console import Console
+        from rich.table import Table as RichTable
+
+        # A name is no markup, and a log no terminal, also where colours are asked for.
+        console = Console(file=file, highlight=False, markup=False, emoji=False)
+        if not file.isatty():
+            console.width = LOG_WIDTH
+        if console.width < _narrow(self):
+            _write_records(self, file, console.width)
+            return
+        table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
+        for place, column in enumerate(self.columns):
+            table.add_column(
+                column.title,
+                justify="left" if column.prose else "right",
+                no_wrap=not column.prose or not place,
+                overflow="fold",
+            )
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _narrow(table: Table) -> int:
+    """Columns a terminal needs so that no figure is cut and prose keeps a dozen letters."""
+    widths = [
+        max(len(cell) for cell in (column.title, *(row[i] for row in table.rows)))
+        for i, column in enumerate(table.columns)
+    ]
+    kept = [
+        min(width, 12) if column.prose and place else width
+        for place, (width, column) in enumerate(zip(widths, table.columns, strict=True))
+    ]
+    return sum(kept) + len(kept)
+
+
+def _write_records(table: Table, file: IO[str], width: int) -> None:
+    """Too narrow for columns: one block a row, one line a figure."""
+    file.write(f"{table.title}\n")
+    for row in table.rows:
+        file.write(f"\n{row[0]}\n")
+        for column, cell in zip(table.columns[1:], row[1:], strict=True):
+            if cell:
+                text = f"  {column.title}: {cell}"
+                file.write(textwrap.fill(text, max(width, 20), subsequent_indent="    ") + "\n")
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
