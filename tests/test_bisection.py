@@ -2,9 +2,6 @@
 
 import itertools
 import json
-import os
-import signal
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -29,6 +26,7 @@ from deepcaptcha.ledger import read_ledger
 from deepcaptcha.plan import design_plan
 from deepcaptcha.study import run_task
 
+from .processes import interrupt, interruptible
 from .test_ledger import make_trial
 from .test_study import TINY
 from .test_trial import POINTS, points
@@ -355,14 +353,8 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         *(sys.executable, "-m", "deepcaptcha", "bisect", "same:raw-subset", "valid:raw-subset"),
         *("--jobs", "1", "--output", str(tmp_path)),
     ]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    for line in process.stderr:
-        if line.startswith("[1]"):
-            break
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    with interruptible(command) as process:
+        _, err = interrupt(process, "[1]")
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "trials; the same command goes on" in err
