@@ -70,7 +70,7 @@ def symptom_lines(trials: Sequence[Trial]) -> list[str]:
     counts = symptom_counts(trials)
     found = [diagnosis for trial in trials if (diagnosis := diagnose(trial)) is not None]
     return [
-        f"{count} of {len(found)} that missed the target are {symptom}: "
+        f"{count} of {len(found)} that missed the target {'is' if count == 1 else 'are'} {symptom}: "
         + next(d.sentence for d in found if d.symptom == symptom)
         for symptom, count in counts.items()
     ]

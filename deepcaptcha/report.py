@@ -101,7 +101,7 @@ def failure_message(evidence: dict[str, Any], again: str) -> str:
             )
         else:
             lines.append(
-                f"{name} is claimed {evidence['claim']!r} in at least {percent(evidence['p_good'])} of "
+                f"{name} is claimed {evidence['claim']!r} in at least {100 * evidence['p_good']:g} % of "
                 f"trainings; {k} of {n} trials were so (95 % interval {interval})."
             )
         if verdict["alpha"] is not None:

@@ -135,6 +135,6 @@ def test_symptoms_are_counted():
     lines = symptom_lines([*trials, missed(epoch(None), outcome="diverged")])
     assert [line.split(":")[0] for line in lines] == [
         "2 of 3 that missed the target are clipped",
-        "1 of 3 that missed the target are not finite",
+        "1 of 3 that missed the target is not finite",
     ]
     assert symptom_lines([make_trial()]) == []

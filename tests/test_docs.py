@@ -23,7 +23,7 @@ FILE = re.compile(r"# file: (\S+)\n")
 
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
-    "bisect": "--p-good 0.9 --p-bad 0.1 --alpha 0.2 --beta 0.2",
+    "bisect": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2 --jobs 1",
     "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
     "retrain": "--variants valid --recipes sound-subset --trials 1 --jobs 1",
     "experiment": "step --seeds 1 --jobs 1",

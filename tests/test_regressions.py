@@ -90,7 +90,7 @@ def test_a_deliberate_regression_is_red(build, tmp_path):
     evidence, failure = judge(build, tmp_path)
     assert failure is not None
     assert "trains less reliably than its baseline" in failure
-    assert "that missed the target are" in failure
+    assert "that missed the target" in failure
     assert evidence["verdicts"][0]["colour"] == "red"
 
 

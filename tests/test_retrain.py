@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 def baselines(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     arguments = ["--variants", "valid,same-logits", "--recipes", "sound-subset", "--seeds", "1"]
-    record = ["--stream", "baseline", "--record", str(folder / "record")]
+    record = ["--stream", "baseline", "--record", str(folder / "record"), "--jobs", "1"]
     assert main(["study", *arguments, *record, "--output", str(folder)]) == 0
     return folder / "record"
 
@@ -19,7 +19,9 @@ def baselines(tmp_path_factory):
 def retrain(folder, output, capsys):
     capsys.readouterr()
     arguments = ["--baselines", str(folder), "--recipes", "sound-subset", "--trials", "2"]
-    code = main(["retrain", *arguments, "--draw", "1", "--output", str(output), "--json"])
+    code = main(
+        ["retrain", *arguments, "--draw", "1", "--jobs", "1", "--output", str(output), "--json"]
+    )
     return code, json.loads(capsys.readouterr().out)
 
 

@@ -18,10 +18,10 @@ from factories import (
     sums,
 )
 
-accurate = pytest.mark.convergence(target=0.9, epochs=6, batch=16, p_good=0.95, p_bad=0.1)
-hopeless = pytest.mark.convergence(target=0.9, epochs=1, batch=16, p_good=0.95, p_bad=0.1)
-close = {"monitor": "val_loss", "mode": "min", "p_good": 0.95, "p_bad": 0.1, "batch": 16}
-pipeline = {"target": 0.9, "epochs": 6, "p_good": 0.95, "p_bad": 0.1}
+accurate = pytest.mark.convergence(target=0.9, epochs=6, batch=16, p_good=0.999, p_bad=0.05)
+hopeless = pytest.mark.convergence(target=0.9, epochs=1, batch=16, p_good=0.999, p_bad=0.05)
+close = {"monitor": "val_loss", "mode": "min", "p_good": 0.999, "p_bad": 0.05, "batch": 16}
+pipeline = {"target": 0.9, "epochs": 6, "p_good": 0.999, "p_bad": 0.05}
 known = pytest.mark.xfail(reason="a learning rate of zero", strict=True)
 
 
