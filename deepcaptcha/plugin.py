@@ -105,6 +105,12 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         config.stash[_MISTAKE] = str(error)  # the other tests have no part in it
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Test modules that import Keras have done so, and no test has made a model yet."""
+    if session.config.stash.get(_USED, False) and "tensorflow" in sys.modules:
+        environment.set_libraries_apart()
+
+
 def _marker(item: pytest.Item) -> pytest.Mark | None:
     return item.get_closest_marker("convergence")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -101,11 +100,9 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
 
 @cache
 def _set_libraries_apart() -> None:
-    """Take what the libraries keep for good, in a process of our own, out of the garbage collection
-    that begins every trial: going through all of it takes as long as a tenth of an epoch."""
+    """In a process of our own, whose factory's module may have imported TensorFlow before we could."""
     environment.load_keras()
-    gc.collect()
-    gc.freeze()
+    environment.set_libraries_apart()
 
 
 def forget_models() -> None:

@@ -175,6 +175,16 @@ def test_bad_input_names_its_test_and_trains_nothing(project):
     assert not (pytester.path / "build").exists()
 
 
+def test_what_keras_keeps_is_looked_through_no_more_where_the_marker_is_used(project):
+    pytester = project("tiny")
+    marked = pytester.path / "test_tiny.py"
+    frozen = "\n\ndef test_frozen():\n    import gc\n    assert gc.get_freeze_count()"
+    marked.write_text(marked.read_text() + f"{frozen} > 100_000\n")
+    (pytester.path / "test_plain.py").write_text(f"import keras\n{frozen} == 0\n")
+    run(pytester, "test_plain.py").assert_outcomes(passed=1)
+    run(pytester, "test_tiny.py", "-k", "frozen").assert_outcomes(passed=1, deselected=2)
+
+
 def test_two_checks_need_two_verdicts(project):
     pytester = project("tiny")
     path = pytester.path / "test_tiny.py"
