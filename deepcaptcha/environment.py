@@ -54,7 +54,10 @@ def prepare() -> None:
 
 @cache
 def load_tensorflow() -> Any:
-    """The tensorflow module with one thread per process; InputError if it already runs with more."""
+    """The tensorflow module with one thread per process; InputError if it already runs with more.
+
+    Where this imports it, what is alive by then is left out of all later garbage collections.
+    """
     prepare()
     with _without_native_log(), _without_garbage_collection():
         import tensorflow as tf
