@@ -1,7 +1,9 @@
 """This suite's own settings; options and fixtures for everyone live in deepcaptcha/plugin.py."""
 
 import os
+import random
 
+import pytest
 from hypothesis import settings
 
 from deepcaptcha.variants import HYPOTHESES
@@ -18,3 +20,10 @@ def pytest_configure(config):
     """Every run shares the error rates among all declared hypotheses, whatever it selects."""
     if config.option.convergence_hypotheses is None:
         config.option.convergence_hypotheses = HYPOTHESES
+
+
+@pytest.fixture(autouse=True)
+def _repeatable_weights(request):
+    """A layer without a seed takes it from Python's generator. A test then has the same weights
+    whichever tests ran before it, so that its failure can be repeated."""
+    random.seed(request.node.nodeid)
