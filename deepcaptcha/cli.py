@@ -162,7 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     _share(
         retrain, variants=None, recipes="raw-subset,sound-subset", baselines="fixtures/baselines"
     )
-    _share(retrain, data=None, jobs=None, output="build/retrain")
+    retrain.add_argument(
+        "--data", metavar="PATH", help="the mnist.npz of rows recorded from more than the subset"
+    )
+    _share(retrain, jobs=None, output="build/retrain")
     experiment = command(
         "experiment",
         "experiment.experiment",

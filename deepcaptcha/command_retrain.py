@@ -11,12 +11,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from . import captcha_images
 from .baseline import Baseline, environment_differences, read_baseline
 from .errors import InputError
 from .factory import build, fit_to
 from .options import names, whole
 from .progress import trial_progress
-from .recipe import Recipe, find_recipe
+from .recipe import Recipe, find_recipe, load_examples
 from .study import Task, cores, process_executor, run_study
 from .table import Table, columns
 from .trial import Trial
@@ -70,8 +71,13 @@ def retrain(options: argparse.Namespace) -> int:
 
 def _task(baseline: Baseline, place: int, data: str | None) -> Task:
     recipe = Recipe(**baseline.recipe)
-    if data is not None:
+    if data is not None and recipe.data not in ("subset", captcha_images.SOURCE):
         recipe = replace(recipe, data=data)
+    if load_examples(recipe).sha256 != baseline.data:
+        raise InputError(
+            f"{baseline.name} {recipe.name} was recorded with other digits than those in "
+            f"{recipe.data!r}; give --data the file it was recorded from"
+        )
     architecture = fit_to(find_variant(baseline.name).architecture, recipe)
     return Task(baseline.name, partial(build, architecture), recipe, baseline.first_seed + place)
 

@@ -16,17 +16,17 @@ def baselines(tmp_path_factory):
     return folder / "record"
 
 
-def retrain(folder, output, capsys):
+def retrain(folder, output, capsys, *more):
     capsys.readouterr()
     arguments = ["--baselines", str(folder), "--recipes", "sound-subset", "--trials", "2"]
-    code = main(
-        ["retrain", *arguments, "--draw", "1", "--jobs", "1", "--output", str(output), "--json"]
-    )
+    options = ["--draw", "1", "--jobs", "1", "--output", str(output), "--json"]
+    code = main(["retrain", *arguments, *options, *more])
     return code, json.loads(capsys.readouterr().out)
 
 
 def test_the_same_environment_gives_the_same_bits(baselines, tmp_path, capsys):
-    code, found = retrain(baselines, tmp_path, capsys)
+    # The subset travels with the package: a file for other rows is not asked for it.
+    code, found = retrain(baselines, tmp_path, capsys, "--data", "nowhere.npz")
     assert (code, found["agreement"]) == (0, ["same bits"] * 2)
     assert found["environment"] == []
 
@@ -53,3 +53,13 @@ def test_more_trials_than_are_recorded(baselines, capsys):
     arguments = ["--baselines", str(baselines), "--recipes", "sound-subset", "--trials", "3"]
     assert main(["retrain", *arguments]) == 2
     assert "--trials is 3; 2 are recorded in" in capsys.readouterr().err
+
+
+def test_digits_that_are_not_the_recorded_ones(baselines, tmp_path, capsys):
+    path = tmp_path / "sound-subset" / "valid.json"
+    path.parent.mkdir()
+    recorded = json.loads((baselines / "sound-subset" / "valid.json").read_text())
+    path.write_text(json.dumps({**recorded, "data": "0" * 64}))
+    arguments = ["--baselines", str(tmp_path), "--recipes", "sound-subset", "--trials", "1"]
+    assert main(["retrain", *arguments]) == 2
+    assert "valid sound-subset was recorded with other digits" in capsys.readouterr().err
