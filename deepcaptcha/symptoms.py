@@ -158,7 +158,9 @@ def gradient_norms(model: keras.Model, x: Any, y: Any) -> dict[str, float]:
             loss = model.compute_loss(x, y, model(x, training=False), None, training=False)
         found = tape.gradient(loss, [v.value for v in model.trainable_variables])
         return [
-            tf.zeros(()) if gradient is None else tf.norm(dense(gradient)) for gradient in found
+            # Of an embedding, what several readings of one row give it is summed.
+            tf.zeros(()) if gradient is None else tf.norm(tf.convert_to_tensor(gradient))
+            for gradient in found
         ]
 
     squares: dict[str, float] = {}

@@ -75,6 +75,19 @@ def test_a_gradient_worked_out_by_hand():
     assert first_not_finite(model).endswith("line/kernel")
 
 
+def test_a_row_of_an_embedding_that_is_read_twice_has_the_sum_of_both_gradients():
+    keras = environment.load_keras()
+    model = keras.Sequential(
+        [keras.Input((2,), dtype="int32"), keras.layers.Embedding(3, 1), keras.layers.Flatten()]
+    )
+    model.add(keras.layers.Dense(1, use_bias=False, trainable=False))
+    model.set_weights([np.array([[1.0], [0.0], [0.0]]), np.ones((2, 1))])
+    model.compile(optimizer="sgd", loss="mse")
+    # (e0 + e0)^2 at e0 = 1: d/d e0 = 2 * 2 * 2 = 8, of which each of the two readings gives 4.
+    norms = gradient_norms(model, np.zeros((1, 2), "int32"), np.zeros((1, 1), "float32"))
+    assert list(norms.values()) == [pytest.approx(8)]
+
+
 def test_looking_leaves_the_metrics_of_a_running_epoch_alone():
     """A loss of several outputs counts each of them as it is computed."""
     keras = environment.load_keras()
