@@ -18,7 +18,7 @@ from .factory import build, fit_to
 from .options import names, whole
 from .progress import trial_progress
 from .recipe import Recipe, find_recipe, load_examples
-from .study import Task, cores, process_executor, run_study
+from .study import TRIALS_PER_PROCESS, Task, cores, process_executor, run_study
 from .table import Table, columns
 from .trial import Trial
 from .variants import VARIANTS, find_variant
@@ -48,7 +48,14 @@ def retrain(options: argparse.Namespace) -> int:
     tasks = [_task(baseline, place, options.data) for baseline, place in drawn]
     with trial_progress(count, options.json) as advance:
         executors, ledger = partial(process_executor, jobs), Path(options.output)
-        records = run_study(tasks, executors, ledger, reuse=False, on_trial=advance)
+        records = run_study(
+            tasks,
+            executors,
+            ledger,
+            reuse=False,
+            wave=TRIALS_PER_PROCESS * jobs,
+            on_trial=advance,
+        )
     rows = [(*one, trial) for one, trial in zip(drawn, records.trials, strict=True)]
     differing = sorted({environment_differences(baseline) for baseline, _ in drawn} - {""})
     same = [_agreement(*row) for row in rows]
@@ -71,12 +78,14 @@ def retrain(options: argparse.Namespace) -> int:
 
 def _task(baseline: Baseline, place: int, data: str | None) -> Task:
     recipe = Recipe(**baseline.recipe)
-    if data is not None and recipe.data not in ("subset", captcha_images.SOURCE):
+    carried = recipe.data in ("subset", captcha_images.SOURCE)
+    if data is not None and not carried:
         recipe = replace(recipe, data=data)
     if load_examples(recipe).sha256 != baseline.data:
+        mend = "record it anew" if carried else "give --data the file it was recorded from"
         raise InputError(
             f"{baseline.name} {recipe.name} was recorded with other digits than those in "
-            f"{recipe.data!r}; give --data the file it was recorded from"
+            f"{recipe.data!r}; {mend}"
         )
     architecture = fit_to(find_variant(baseline.name).architecture, recipe)
     return Task(baseline.name, partial(build, architecture), recipe, baseline.first_seed + place)
