@@ -169,11 +169,11 @@ def _first_difference(was: Sequence[Any], now: Sequence[Any]) -> str:
     return f"{len(was)} weights then, {len(now)} now"
 
 
-def regression_plan(baseline: Baseline, budget: Budget, drop: float = DROP) -> Plan | None:
-    """The plan with p_good at the baseline's lower 95 % bound and p_bad `drop` below; None where that
+def regression_plan(baseline: Baseline, budget: Budget) -> Plan | None:
+    """The plan with p_good at the baseline's lower 95 % bound and p_bad DROP below; None where that
     leaves nothing to fall to."""
     p_good = int(100 * baseline.interval[0]) / 100
-    p_bad = round(p_good - drop, 2)
+    p_bad = round(p_good - DROP, 2)
     if p_bad < _LEAST_BAD:
         return None
     return design_plan(p_good, p_bad, *budget.share)

@@ -11,7 +11,6 @@ from importlib import import_module
 from .errors import InputError
 
 _SHARED = {
-    "variant": ("VARIANT", None),
     "variants": ("A,B", "default: all"),
     "recipes": ("R,S", None),
     "recipe": ("R", None),

@@ -116,10 +116,10 @@ def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, 
     return _inline(file.getvalue(), key, title, text)
 
 
-def as_file(svg: str, width: int = WIDTH) -> str:
+def as_file(svg: str) -> str:
     """A figure of a page as a file of its own, with the page's colours, light and dark."""
     height = svg.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1]
-    size = f'<svg width="{width}" height="{float(height) * width / WIDTH:g}" '
+    size = f'<svg width="{WIDTH}" height="{float(height):g}" '
     head, middle, tail = svg.replace("<svg ", size, 1).partition(">")
     return f"{head}{middle}\n<style>{_FILE_STYLE}</style>{tail}\n"
 

@@ -6,6 +6,7 @@ merged on reading. The first line names the format, every other line is one tria
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -85,7 +86,7 @@ class Ledger:
         try:
             written = os.write(self._file, line)
             if written < len(line):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
         except OSError:
             # A torn line in the middle would damage the next one.
@@ -185,8 +186,7 @@ def _check_format(record: Any, path: Path) -> None:
 
 
 def _inside_installed_package(folder: Path) -> bool:
-    package = Path(__file__).resolve().parent
-    return package == folder.resolve() or package in folder.resolve().parents
+    return folder.resolve().is_relative_to(Path(__file__).resolve().parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -154,6 +154,6 @@ def chance_to_pass(claim: Claim, budget: Budget, rate: float) -> float:
     return operating_characteristic(claim_plan(claim, budget), rate).accept
 
 
-def false_alarms_a_year(budget: Budget, nights: int = 365) -> float:
+def false_alarms_a_year(budget: Budget) -> float:
     """Upper bound of the expected number of red nights a year while every claim is true."""
-    return nights * budget.alpha
+    return 365 * budget.alpha
