@@ -5,7 +5,7 @@ Nothing here imports TensorFlow: shapes and parameter counts are closed-form.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
@@ -71,9 +71,14 @@ class Architecture:
     n_class: int = 10
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "blocks", tuple(self.blocks))
-        object.__setattr__(self, "dense", tuple(self.dense))
-        object.__setattr__(self, "input_shape", tuple(self.input_shape))
+        for name in ("blocks", "dense", "input_shape"):
+            value = getattr(self, name)
+            if not isinstance(value, Iterable):
+                raise InputError(f"{name} is {value!r}; a tuple is needed")
+            object.__setattr__(self, name, tuple(value))
+        for number, block in enumerate(self.blocks, start=1):
+            if not isinstance(block, ConvBlock):
+                raise InputError(f"conv{number}: {block!r} is no ConvBlock, which is needed")
         if len(self.input_shape) != 3:
             raise InputError(
                 f"input: shape {self.input_shape} has {len(self.input_shape)} axes; "

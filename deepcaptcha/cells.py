@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .configuration import Configuration
-from .errors import InputError
+from .errors import InputError, error_words
 from .minimal_sets import Answer
 from .pipelines import Data
 from .plan import Plan, confidence_interval
@@ -122,7 +122,9 @@ class Reading:
             refusal = self.results.get(len(read))
             if refusal is None:
                 return None
-            return Cell(self.taken, "impossible", self.first_seed, note=_first_line(refusal))
+            assert isinstance(refusal, Exception)  # `_read` takes whatever is a trial
+            note = error_words(refusal) or type(refusal).__name__
+            return Cell(self.taken, "impossible", self.first_seed, note=note)
         outcomes = Counter(trial.outcome for trial in read[:trials])
         return Cell(
             taken=self.taken,
@@ -154,8 +156,3 @@ def judge_cells(readings: Sequence[Reading], plan: Plan, pool: TrialPool) -> lis
         for (reading, index), result in pool.finished():
             reading.results[index] = result
     return [cell for reading in readings if (cell := reading.cell(plan)) is not None]
-
-
-def _first_line(error: Any) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

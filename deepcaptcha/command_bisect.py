@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,9 @@ def bisect(options: argparse.Namespace) -> int:
                 alpha=number("--alpha", options.alpha),
                 beta=number("--beta", options.beta),
                 max_cells=max_cells,
-                first_seed=_first_seed(options),
+                first_seed=seeds.first_seed(options.stream)
+                if options.seed is None
+                else whole("--seed", options.seed, least=0, most=seeds.LAST_SEED),
                 reuse_model=True,
                 folder=Path(options.output) / "ledger",
                 reuse=not options.fresh,
@@ -84,24 +85,13 @@ def bisect(options: argparse.Namespace) -> int:
     return 0 if found.found else 1
 
 
-def _first_seed(options: argparse.Namespace) -> int:
-    if options.seed is None:
-        return seeds.first_seed(options.stream)
-    try:
-        return int(options.seed)
-    except ValueError:
-        raise InputError(f"--seed is {options.seed!r}; a whole number is needed") from None
-
-
 def _configuration(text: str, data: str | None) -> Configuration:
     variant, colon, recipe_name = text.partition(":")
     if not colon:
         raise InputError(f"{text!r} names no recipe; write VARIANT:RECIPE, such as same:raw-subset")
-    recipe = find_recipe(recipe_name)
+    recipe = find_recipe(recipe_name, data)
     arguments = arguments_of(fit_to(find_variant(variant).architecture, recipe))
-    return Configuration(
-        build_network, arguments, recipe if data is None else replace(recipe, data=data), text
-    )
+    return Configuration(build_network, arguments, recipe, text)
 
 
 def arguments_of(architecture: Architecture) -> dict[str, Any]:

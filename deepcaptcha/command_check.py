@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from .progress import shown_progress
 from .recipe import Recipe, find_recipe, load_examples
 from .report import percent
 from .resumable import Key, fingerprint, measure_all
+from .seeds import LAST_SEED
 from .study import cores
 from .table import Table, columns
 from .variants import VARIANTS, find_variant
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
 def check_variant(options: argparse.Namespace) -> int:
     """Print the findings on one variant under one recipe; 1 if any is an error."""
     variant = find_variant(options.variant)
-    recipe = find_recipe(options.recipe)
-    if options.data is not None:
-        recipe = replace(recipe, data=options.data)
-    seed = whole("--seed", options.seed, least=0)
+    recipe = find_recipe(options.recipe, options.data)
+    seed = whole("--seed", options.seed, least=0, most=LAST_SEED)
     found = _check(variant.name, recipe, seed)
     failed = any(finding.severity == "error" for finding in found)
     if options.json:
@@ -118,11 +117,14 @@ def predict(options: argparse.Namespace) -> int:
         for seed in range(first, first + seeds)
     }
     jobs = cores() if options.jobs is None else whole("--jobs", options.jobs)
-    if options.fresh:
-        path.unlink(missing_ok=True)
     with shown_progress(len(wanted), options.json) as advance:
         found = measure_all(
-            _checked, wanted, path, jobs, lambda key: advance("{} {} seed {}".format(*key[:3]))
+            _checked,
+            wanted,
+            path,
+            jobs,
+            lambda key: advance("{} {} seed {}".format(*key[:3])),
+            fresh=options.fresh,
         )
     checked = [_Checked(**fields) for fields in found.values()]
     cases = {

@@ -35,7 +35,7 @@ from .variants import VARIANTS, Variant, find_variant
 def study(options: argparse.Namespace) -> int:
     """Train variants x recipes x seeds, keep every trial, print the table; 130 when interrupted."""
     variants = [find_variant(name) for name in names(options.variants, list(VARIANTS))]
-    recipes = [_recipe(name, options.data) for name in names(options.recipes, [])]
+    recipes = [find_recipe(name, options.data) for name in names(options.recipes, [])]
     chosen = seeds.take(options.stream, whole("--seeds", options.seeds))
     executors, wave = _executors(options.executor, options.jobs)
     output = Path(options.output)
@@ -209,8 +209,3 @@ def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]
 
 def _fitted(variants: Sequence[Variant], recipe: Recipe) -> list[Variant]:
     return [replace(v, architecture=fit_to(v.architecture, recipe)) for v in variants]
-
-
-def _recipe(name: str, data: str | None) -> Recipe:
-    recipe = find_recipe(name)
-    return recipe if data is None else replace(recipe, data=data)

@@ -124,7 +124,9 @@ def _unequal(a: Configuration, b: Configuration, name: str) -> tuple[Any, Any] |
 def _equal(x: Any, y: Any) -> bool:
     try:
         return bool(x == y)
-    except ValueError:  # arrays of several numbers, or lists of them
+    except ValueError:  # arrays of several numbers, or what holds them
+        if isinstance(x, Mapping) and isinstance(y, Mapping):
+            return x.keys() == y.keys() and all(_equal(x[key], y[key]) for key in x)
         return bool(np.array_equal(x, y))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -89,7 +90,7 @@ def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]
         raise InputError(
             f"{path}: {error.args[0]}; the arrays {', '.join(names)} are needed"
         ) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not an npz file in Keras' MNIST layout ({error})") from None
 
 
@@ -117,7 +118,11 @@ def _check(arrays: dict[str, NDArray[np.uint8]], origin: str) -> Mnist:
                 f"{origin}: {y} has shape {labels.shape} for {len(images)} images; "
                 f"({len(images)},) is needed"
             )
-        if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() > 9:
+        if not len(labels) or not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(
+                f"{origin}: {y} is {labels.dtype} {labels.shape}; at least one whole label is needed"
+            )
+        if labels.min() < 0 or labels.max() > 9:
             raise InputError(
                 f"{origin}: {y} holds {labels.min()} to {labels.max()}; whole labels 0 to 9 are needed"
             )

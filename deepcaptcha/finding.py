@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -79,7 +80,7 @@ def data_findings(
     if len(x) == len(y) == 1:
         found += _unrelated(x[0], y[0], classes)
     if x_validation is not None:
-        found += _leak(x, [np.asarray(array) for array in x_validation])
+        found += _leak(x, x_validation)
     return found
 
 
@@ -248,11 +249,9 @@ def _leak(x: list[NDArray[Any]], validation: list[NDArray[Any]]) -> list[Finding
 
     train = _rows(x)
     held = _rows(
-        [v.astype(a.dtype) if _numeric(a) else v for a, v in zip(x, validation, strict=False)]
+        [v.astype(a.dtype) if _numeric(a) else v for a, v in zip(x, validation, strict=True)]
     )
-    counted: dict[bytes, int] = {}
-    for row in train:
-        counted[row] = counted.get(row, 0) + 1
+    counted = Counter(train)
     copies = sum(row in counted for row in held)
     # Data with few distinct values repeats itself anyway: what is more than that is a leak. A training
     # example more that repeats another would not be remarkable, hence the 1 added.

@@ -25,12 +25,13 @@ def number(option: str, text: str) -> float:
         raise InputError(f"{option} is {text!r}; a number between 0 and 1 is needed") from None
 
 
-def whole(option: str, text: str, least: int = 1) -> int:
-    """A whole number of at least `least`."""
+def whole(option: str, text: str, least: int = 1, most: int | None = None) -> int:
+    """A whole number of at least `least` and, if given, at most `most`."""
     try:
         value = int(text)
     except ValueError:
         value = least - 1
-    if value < least:
-        raise InputError(f"{option} is {text!r}; a whole number >= {least} is needed")
+    if value < least or (most is not None and value > most):
+        needed = f">= {least}" if most is None else f"from {least} to {most}"
+        raise InputError(f"{option} is {text!r}; a whole number {needed} is needed")
     return value

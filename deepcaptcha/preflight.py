@@ -118,12 +118,19 @@ def _told_in_one_line() -> Iterator[None]:
 def _data(model: keras.Model, x: Any, y: Any, validation: Any, count: int | None) -> list[Finding]:
     tf = environment.running_tensorflow()
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
-    held = None if validation is None else tf.nest.flatten(validation[0])
-    if held is not None and not all(len(part) for part in held):
-        raise InputError("the validation data hold no example; at least one is needed")
-    targets = tf.nest.flatten(y)
+    inputs, targets = tf.nest.flatten(x), tf.nest.flatten(y)
+    held = None
+    if validation is not None:
+        held = tf.nest.flatten(_arrays("validation x", validation[0]))
+        if len(held) != len(inputs) or len({len(part) for part in held}) != 1:
+            raise InputError(
+                f"the validation data have inputs of {', '.join(str(len(part)) for part in held)} "
+                f"examples; as many inputs as in training, {len(inputs)}, of equally many are needed"
+            )
+        if not len(held[0]):
+            raise InputError("the validation data hold no example; at least one is needed")
     return data_findings(
-        tf.nest.flatten(x),
+        inputs,
         targets,
         classes=count,
         labels=sparse_labels(model, targets[0]),

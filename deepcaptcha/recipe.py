@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -107,7 +107,8 @@ class Recipe:
         return hash((self.name, self.data, self.n_train, self.scaling, self.n_prediction))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.as_dict(),)
+        # A mapping proxy does not pickle; the fields as they were given do.
+        return partial(Recipe, **self.as_dict()), ()
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-ready."""
@@ -128,10 +129,6 @@ class Recipe:
     def meets_target(self, value: float) -> bool:
         """Whether `value` of the monitored metric reaches the target; never true for NaN."""
         return value >= self.target if self.mode == "max" else value <= self.target
-
-
-def _restore(fields: dict[str, Any]) -> Recipe:
-    return Recipe(**fields)
 
 
 def target_text(recipe: Mapping[str, Any]) -> str:
@@ -193,7 +190,7 @@ def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
 
 def _encode(digits: Digits, recipe: Recipe) -> tuple[NDArray[Any], NDArray[Any]]:
     labels = digits.labels.reshape(len(digits.labels), recipe.n_prediction)
-    if labels.max() >= recipe.n_class:
+    if labels.max(initial=0) >= recipe.n_class:
         raise InputError(
             f"recipe {recipe.name}: label {labels.max()} is out of range for n_class "
             f"{recipe.n_class}; n_class of at least {labels.max() + 1} is needed"
@@ -239,9 +236,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of that name; InputError with the known names if there is none."""
+def find_recipe(name: str, data: str | None = None) -> Recipe:
+    """The recipe of that name, on `data` where given; InputError with the known names if there is
+    none."""
     try:
-        return RECIPES[name]
+        recipe = RECIPES[name]
     except KeyError:
         raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}") from None
+    return recipe if data is None else replace(recipe, data=data)

@@ -158,7 +158,11 @@ def _classes(model: keras.Model, recipe: Recipe, labels: Any) -> int:
 
 
 def _are_numbers(labels: Any) -> bool:
-    return isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf"
+    return (
+        isinstance(labels, np.ndarray)
+        and labels.dtype.kind in "biuf"
+        and bool(np.isfinite(labels).all())
+    )
 
 
 def _rehearse(model: keras.Model, recipe: Recipe, data: Data, callbacks: Callbacks | None) -> None:

@@ -29,21 +29,24 @@ def measure_all(
     path: Path,
     jobs: int,
     on_result: Callable[[Key], None] = lambda key: None,
+    *,
+    fresh: bool = False,
 ) -> dict[Key, Any]:
     """`measure(*arguments)` for each key and its arguments, in the order wanted, over `jobs` processes.
 
     `measure` pickles, keys and results are JSON-ready. Results that the file at `path` holds are not
-    measured again; each new one is added to it at once. `on_result` hears of every result. Raises
-    InputError where a process dies or the file cannot be written.
+    measured again, unless `fresh`, which empties it first; each new one is added to it at once.
+    `on_result` hears of every result. Raises InputError where a process dies or the file cannot be
+    read or written.
     """
-    done = _read(path)
-    left = [key for key in wanted if key not in done]
-    for key in wanted.keys() & done.keys():
-        on_result(key)
     size = _MEASUREMENTS_PER_PROCESS * jobs
     try:
+        done = {} if fresh else _read(path)
+        left = [key for key in wanted if key not in done]
+        for key in wanted.keys() & done.keys():
+            on_result(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
+        with path.open("w" if fresh else "a") as file:
             while left:
                 wave, left = left[:size], left[size:]
                 with process_executor(jobs) as executor:

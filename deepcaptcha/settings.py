@@ -104,7 +104,7 @@ def first_seed(config: pytest.Config) -> int:
         seed = -1
     if not 0 <= seed < 2**32 - 10_000:
         raise InputError(
-            f"{source} is {text!r}; 'fixed', 'any' or a whole number below 2**32 is needed"
+            f"{source} is {text!r}; 'fixed', 'any' or a whole number below 2**32 - 10000 is needed"
         )
     return seed
 

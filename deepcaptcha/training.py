@@ -313,4 +313,4 @@ def _read_by_loss(output: Any) -> list[Any]:
 
 
 def _class_name(loss: str) -> str:
-    return "".join(part.capitalize() for part in loss.split("_"))
+    return "".join(part[:1].upper() + part[1:] for part in loss.split("_"))

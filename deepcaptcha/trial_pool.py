@@ -66,8 +66,9 @@ class TrialPool:
         if self._executor is None or self._load >= 1:
             self._open()
         assert self._executor is not None
-        if self._jobs is not None:
+        if self._jobs is not None or task.reuse_model:
             _require_pickle(task)
+        if self._jobs is not None:
             most = REUSING_TRIALS_PER_PROCESS if task.reuse_model else TRIALS_PER_PROCESS
             self._load += 1 / (most * self._jobs)
         known = () if self._recorder is None else self._recorder.known(task)
@@ -139,6 +140,6 @@ def _require_pickle(task: Task) -> None:
         pickle.dumps(task)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise InputError(
-            f"{task.name} cannot be sent to another process ({error}); use a factory defined in a "
-            "module and plain arguments, or jobs=None"
+            f"{task.name} cannot be sent to another process or known again ({error}); use a factory "
+            "defined in a module and plain arguments, or jobs=None and reuse_model=False"
         ) from None

@@ -36,6 +36,16 @@ def test_arguments_and_recipe_fields_that_differ_are_named_with_their_values():
     assert find_differences(a, b)[0].reversed().text == "units 16 -> 8"
 
 
+def test_arguments_may_hold_arrays():
+    a, b = (
+        configuration(name, units={"first": np.arange(3), "rest": [np.full(2, fill)]})
+        for name, fill in (("a", 1), ("b", 2))
+    )
+    assert names_of(find_differences(a, b)) == ["units"]
+    with pytest.raises(InputError, match="do not differ"):
+        find_differences(a, configuration("c", units=dict(a.arguments["units"])))
+
+
 def test_what_belongs_together_moves_together():
     other = replace(RAW, optimizer="sgd", optimizer_settings={"momentum": 0.9}, scaling="unit")
     a, b = configuration(), configuration("b", other, units=16, head="logits")

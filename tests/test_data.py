@@ -95,6 +95,11 @@ def test_a_file_in_keras_layout_is_read(tmp_path):
         ({"x_train": np.zeros((20, 28, 28))}, "x_train is float64"),
         ({"y_train": np.zeros(19, np.uint8)}, "y_train has shape (19,) for 20 images"),
         ({"y_test": np.arange(1, 11)}, "y_test holds 1 to 10; whole labels 0 to 9"),
+        ({"y_test": np.array(["7"] * 10)}, "y_test is <U1 (10,); at least one whole label"),
+        (
+            {"x_test": np.zeros((0, 28, 28), np.uint8), "y_test": np.zeros(0, np.uint8)},
+            "y_test is uint8 (0,); at least one whole label",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, changes, words):
@@ -110,6 +115,20 @@ def test_not_an_npz_is_refused(tmp_path):
     path.write_bytes(b"not a zip file")
     with pytest.raises(InputError, match="is not an npz file"):
         load_mnist(str(path))
+
+
+def test_a_single_array_or_a_damaged_file_is_no_npz(tmp_path):
+    np.save(tmp_path / "digits.npy", np.zeros(3))
+    path = tmp_path / "mnist.npz"
+    digits = np.arange(20 * 28 * 28, dtype=np.uint8).reshape(20, 28, 28)
+    np.savez_compressed(path, x_train=digits)
+    whole = bytearray(path.read_bytes())
+    for place in range(80, len(whole) - 200):  # behind the header, before the directory at the end
+        whole[place] ^= 0xFF
+    path.write_bytes(whole)
+    for damaged in (tmp_path / "digits.npy", path):
+        with pytest.raises(InputError, match="is not an npz file"):
+            load_mnist(str(damaged))
 
 
 def test_strips_hold_their_digits_side_by_side():

@@ -134,7 +134,12 @@ def test_what_cannot_be_checked_is_refused_in_one_line():
         check(mlp(), data["x"][:0], data["y"][:0])
     with pytest.raises(InputError, match="validation data hold no example"):
         check(mlp(), **data, validation=(data["x"][:0], data["y"][:0]))
-    with pytest.raises(InputError, match="single numbers"):
+    with pytest.raises(InputError, match="validation x holds single numbers"):
+        check(mlp(), **data, validation=(data["x"][:1].tolist(), data["y"][:1]))
+    pair = ([data["x"], data["x"]], data["y"])
+    with pytest.raises(InputError, match=r"inputs of 600, 600 examples; as many .*, 1, of equally"):
+        check(mlp(), **data, validation=pair)
+    with pytest.raises(InputError, match=r"^x holds single numbers"):
         check(mlp(), [1.0, 2.0], [0.0, 1.0])
     with pytest.raises(InputError, match="y holds a NoneType; arrays whose first axis"):
         check(mlp(), data["x"], None)
@@ -337,7 +342,8 @@ def test_the_question_is_told_from_its_repairs(arguments, code, capsys):
     [
         (["check", "sane"], "unknown variant 'sane'"),
         (["check", "same", "--recipe", "row"], "unknown recipe 'row'"),
-        (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number >= 0"),
+        (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number from 0 to 4294967295"),
+        (["check", "same", "--seed", "4294967296"], "--seed is '4294967296'; a whole number from"),
         (["check", "same", "--data", "missing.npz"], "missing.npz"),
         (["predict", "--seeds", "101"], "--seeds is 101; the baseline of same raw-subset has 100"),
         (["predict", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),

@@ -70,6 +70,11 @@ def test_the_question_wants_more_digits_than_the_subset_has():
         load_examples(replace(RECIPES["question"], data="subset"))
 
 
+def test_a_split_that_leaves_nothing_is_refused():
+    with pytest.raises(InputError, match="train data: 0 inputs"):
+        load_examples(replace(RAW, n_train=1, validation_split=0.5))
+
+
 def test_labels_out_of_range_are_refused():
     with pytest.raises(InputError, match="label 9 is out of range for n_class 8"):
         load_examples(replace(RAW, n_class=8))

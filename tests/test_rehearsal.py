@@ -236,6 +236,14 @@ def test_what_keras_refuses_is_told_in_its_words():
 
 
 @pytest.mark.integration
+def test_labels_that_are_no_numbers_are_told_in_one_line():
+    labels = np.full((64, 1), np.nan, "float32")
+    with pytest.raises(InputError) as error:
+        prepare(partial(mlp, "sparse_categorical_crossentropy"), (X, labels), (X, labels))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
 def test_labels_that_are_words_are_refused_in_one_short_line(loss):
     words = np.array([["a"], ["b"]] * 32)

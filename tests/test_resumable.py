@@ -23,9 +23,10 @@ def calls(tmp_path):
     return tmp_path / "calls"
 
 
-def squares(tmp_path, calls, *numbers, on_result=lambda key: None):
+def squares(tmp_path, calls, *numbers, on_result=lambda key: None, fresh=False):
     wanted = {("square", n): (str(calls), n) for n in numbers}
-    return measure_all(squared, wanted, tmp_path / "new" / "results.jsonl", 2, on_result)
+    path = tmp_path / "new" / "results.jsonl"
+    return measure_all(squared, wanted, path, 2, on_result, fresh=fresh)
 
 
 def test_results_come_in_the_order_wanted(tmp_path, calls):
@@ -50,6 +51,14 @@ def test_what_was_measured_is_not_measured_again(tmp_path, calls):
     assert sorted(heard) == [("square", 2), ("square", 9)]
 
 
+def test_all_is_measured_again_if_asked_to(tmp_path, calls):
+    squares(tmp_path, calls, 1, 2)
+    assert squares(tmp_path, calls, 1, fresh=True) == {("square", 1): {"square": 1}}
+    assert sorted(calls.read_text().split()) == ["1", "1", "2"]
+    assert squares(tmp_path, calls, 1) == {("square", 1): {"square": 1}}
+    assert len(calls.read_text().split()) == 3
+
+
 def test_a_damaged_line_costs_only_itself(tmp_path, calls):
     squares(tmp_path, calls, 1)
     path = tmp_path / "new" / "results.jsonl"
@@ -67,3 +76,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*results\.jsonl: "):
         measure_all(die, {(1,): (1,)}, tmp_path / "file" / "results.jsonl", 1)
+    (tmp_path / "results.jsonl").mkdir()
+    for fresh in (False, True):
+        with pytest.raises(InputError, match=r"cannot write .*results\.jsonl: Is a directory"):
+            measure_all(die, {(1,): (1,)}, tmp_path / "results.jsonl", 1, fresh=fresh)
