@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from .association import stratified_test
-from .comparison import ALPHA, holm
+from .comparison import ALPHA
+from .exact_tests import fisher, holm, mcnemar, stratified
 from .experiment_record import Measured
 from .experiments import EXPERIMENTS, Contrast, Experiment, Ratio
 from .prediction import Case, Confusion, confusion, leave_one_out
 from .record import Record
-from .statements import PAIRS, Pair, pair_p
+from .statements import PAIRS, Pair, Row, count
 from .variants import VARIANTS
 
 
@@ -30,8 +30,15 @@ class JudgedPair:
 
 def judged_pairs(record: Record) -> tuple[JudgedPair, ...]:
     """All matched pairs, on the seeds nobody had seen."""
-    raw = [pair_p(record.unseen(pair.better), record.unseen(pair.worse)) for pair in PAIRS]
+    raw = [
+        fisher(_converged(record, pair.better), _converged(record, pair.worse), "greater")
+        for pair in PAIRS
+    ]
     return tuple(JudgedPair(pair, p) for pair, p in zip(PAIRS, holm(raw), strict=True))
+
+
+def _converged(record: Record, row: Row) -> tuple[int, int]:
+    return count("converged", record.unseen(row))
 
 
 def rank_correlation(record: Record, of: str) -> tuple[float, float, int]:
@@ -120,17 +127,10 @@ def movement(measured: Measured, label: str, layer: str | None = None) -> float:
 
 
 def _contrast_p(measured: Measured, contrast: Contrast) -> float:
-    from scipy.stats import binomtest
-
     a, b = (outcomes_of(measured, label) for label in (contrast.a, contrast.b))
-    differing = [
-        a[seed] == contrast.event
-        for seed in sorted(a.keys() & b.keys())
-        if (a[seed] == contrast.event) != (b[seed] == contrast.event)
-    ]
-    if not differing:
-        return 1.0
-    return float(binomtest(sum(differing), len(differing), alternative="greater").pvalue)
+    both = sorted(a.keys() & b.keys())
+    pairs = ((a[seed] == contrast.event, b[seed] == contrast.event) for seed in both)
+    return mcnemar(pairs, "greater")
 
 
 @dataclass(frozen=True)
@@ -161,5 +161,5 @@ def score_checks(record: Record, recipe: str = "raw-subset") -> Scored:
         by_network,
         sum((counts for _, counts in leave_one_out(shares).values()), Confusion()),
         len(cases),
-        stratified_test(tables)[0],
+        stratified(tables)[0],
     )

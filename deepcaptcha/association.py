@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from .comparison import holm
+from .exact_tests import holm, stratified
 from .symptom_probes import PREDICTORS
 from .trial import Trial
 
@@ -69,35 +67,13 @@ def associate(
     """One association per predictor, over the trials that were measured and ended stuck or
     converged; strata are (name, recipe)."""
     counted = [_tables(trials, predictor) for predictor in predictors]
-    tests = [stratified_test(tables) for tables in counted]
+    tests = [stratified(tables) for tables in counted]
     adjusted = holm([p for p, _ in tests])
     found = []
     for predictor, tables, p, (_, least) in zip(predictors, counted, adjusted, tests, strict=True):
         a, b, c, d = (sum(table[place] for table in tables) for place in range(4))
         found.append(Association(predictor, (a, a + b), (c, c + d), p, least))
     return tuple(found)
-
-
-def stratified_test(tables: Sequence[tuple[int, int, int, int]]) -> tuple[float, float]:
-    """Exact one-sided test of a common odds ratio of 1 against above 1, conditional on all margins,
-    and the smallest p these margins allow.
-
-    A table is (stuck with, stuck without, converged with, converged without) of one stratum. The sum
-    of the first entries is, under the hypothesis, a sum of independent hypergeometric variables
-    (Cox & Snell, Analysis of Binary Data, 1989, 2.3).
-    """
-    from scipy.stats import hypergeom
-
-    chances = np.ones(1)
-    observed = least = 0
-    for a, b, c, d in tables:
-        low, high = max(0, a + c - (c + d)), min(a + b, a + c)
-        within = hypergeom.pmf(np.arange(low, high + 1), a + b + c + d, a + c, a + b)
-        chances = np.convolve(chances, within)
-        observed += a
-        least += low
-    tail = np.cumsum(chances[::-1])[::-1]
-    return min(1.0, float(tail[observed - least])), float(tail[-1])
 
 
 def _tables(trials: Sequence[Trial], predictor: Predictor) -> list[tuple[int, int, int, int]]:

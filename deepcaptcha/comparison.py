@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError
+from .exact_tests import fisher, holm, mcnemar
 from .ledger import Records
 from .report import percent, summarise
 from .table import Table, columns
@@ -57,7 +58,11 @@ def compare(before: Records, after: Records, *, paired: bool = False) -> tuple[R
         seeds = sorted(set(old) & set(new))
         pairs = [(old[seed], new[seed]) for seed in seeds]
         pairable = paired and bool(pairs) and all(_same_start(a, b) for a, b in pairs)
-        p = _paired_p(pairs) if pairable else _unpaired_p(list(old.values()), list(new.values()))
+        p = (
+            mcnemar((a.outcome == "converged", b.outcome == "converged") for a, b in pairs)
+            if pairable
+            else fisher(_count(old.values()), _count(new.values()))
+        )
         raw.append((name, recipe, old, new, pairs, pairable, p))
     adjusted = holm([row[-1] for row in raw])
     return tuple(
@@ -77,16 +82,6 @@ def compare(before: Records, after: Records, *, paired: bool = False) -> tuple[R
         )
         for (name, recipe, old, new, pairs, pairable, _), p in zip(raw, adjusted, strict=True)
     )
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjustment of p-values, in their own order."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    adjusted, highest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = highest
-    return adjusted
 
 
 def environments(before: Records, after: Records) -> str:
@@ -171,21 +166,3 @@ def _require_same_task(trials: Sequence[Trial]) -> None:
 
 def _same_start(a: Trial, b: Trial) -> bool:
     return bool(a.identity["initial_weights"] == b.identity["initial_weights"])
-
-
-def _unpaired_p(old: Sequence[Trial], new: Sequence[Trial]) -> float:
-    from scipy.stats import fisher_exact
-
-    table = [[k, n - k] for k, n in (_count(old), _count(new))]
-    return float(fisher_exact(table).pvalue)
-
-
-def _paired_p(pairs: Sequence[tuple[Trial, Trial]]) -> float:
-    from scipy.stats import binomtest
-
-    changes = [
-        b.outcome == "converged"
-        for a, b in pairs
-        if (a.outcome == "converged") != (b.outcome == "converged")
-    ]
-    return float(binomtest(sum(changes), len(changes)).pvalue) if changes else 1.0

@@ -141,8 +141,8 @@ def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
 def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Judge:
     """Asks for verdicts on training; see `deepcaptcha.judge.Judge`."""
     from .judge import Judge
+    from .report import verdict_properties
     from .verdict import Budget
-    from .verdict_words import verdict_properties
 
     config = request.config
     node = request.node
@@ -245,7 +245,7 @@ class _Summary:
         self.reported.extend(found)
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
         if found and terminal is not None and self.config.option.verbose > 0:
-            from .verdict_words import verdict_line
+            from .report import verdict_line
 
             for evidence in found:
                 terminal.write_line(verdict_line(evidence))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from .exact_tests import fisher
 from .plan import binomial_interval
 
 Word = Literal["holds", "does not hold", "undecided"]
@@ -117,7 +118,7 @@ def judge_statement(statement: Statement, outcomes: Outcomes) -> Word:
     successes, trials = count(statement.event, outcomes(statement.variant))
     if isinstance(statement.bound, str):
         others = count(statement.event, outcomes(statement.bound))
-        more, less = more_and_less((successes, trials), others)
+        more, less = (fisher((successes, trials), others, way) for way in ("greater", "less"))
         holds, fails = (more, less) if statement.relation == "more than" else (less, more)
         return _word(holds <= ALPHA / 2, fails <= ALPHA / 2)
     low, high = binomial_interval(successes, trials, 1 - ALPHA)
@@ -141,22 +142,6 @@ def count(event: Event, outcomes: Sequence[str]) -> tuple[int, int]:
     if event == "missed":
         return len(outcomes) - list(outcomes).count("converged"), len(outcomes)
     return list(outcomes).count(event), len(outcomes)
-
-
-def pair_p(better: Sequence[str], worse: Sequence[str]) -> float:
-    """Chance of so many more convergences in the first row if both converge equally often: Fisher's
-    exact test, one-sided."""
-    return more_and_less(count("converged", better), count("converged", worse))[0]
-
-
-def more_and_less(ours: tuple[int, int], others: tuple[int, int]) -> tuple[float, float]:
-    """One-sided p-values of Fisher's exact test that the first of two (successes, trials) has the
-    higher rate, and the lower."""
-    from scipy.stats import fisher_exact
-
-    table = [[k, n - k] for k, n in (ours, others)]
-    more, less = (fisher_exact(table, alternative=way).pvalue for way in ("greater", "less"))
-    return float(more), float(less)
 
 
 def _word(holds: bool, fails: bool) -> Word:

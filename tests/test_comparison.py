@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from deepcaptcha import InputError
-from deepcaptcha.comparison import compare, comparison_table, environments, holm
+from deepcaptcha.comparison import compare, comparison_table, environments
 from deepcaptcha.ledger import Records
 
 from .test_baseline import trial
@@ -64,12 +64,6 @@ def test_identical_ledgers_say_so():
     (row,) = rows(same, same, paired=True)
     assert (row.p, row.same_bits) == (1.0, 2)
     assert comparison_table([row]).rows[0][-1] == "identical"
-
-
-def test_holm_by_hand():
-    # 3 * 0.01, max(that, 2 * 0.02), max(that, 0.5); then back into the given order
-    assert holm([0.5, 0.01, 0.02]) == pytest.approx([0.5, 0.03, 0.04])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 def test_only_common_rows_are_compared_and_other_tasks_refused():

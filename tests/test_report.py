@@ -10,6 +10,8 @@ from deepcaptcha.report import (
     percent,
     summarise,
     summary_lines,
+    verdict_line,
+    verdict_properties,
     verdict_table,
 )
 
@@ -120,3 +122,57 @@ def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
         "dense64 under raw: cannot tell whether as reliable: it is too low.",
     ]
     assert len(summary_lines([{**BLIND, "verdicts": [CLAIM]}], workers=1, nightly=False)) == 2
+
+
+ONE_VERDICT = {
+    "hypothesis": "trains",
+    "colour": "red",
+    "successes": 1,
+    "trials": 4,
+    "interval": [0.01, 0.81],
+}
+JUDGED = {
+    "name": "build_model",
+    "recipe": "192 examples",
+    "target": "val_loss <= 0.02 within 6 epochs",
+    "claim": "trains",
+    "p_good": 0.95,
+    "p_bad": 0.5,
+    "hypotheses": 7,
+    "verdicts": [ONE_VERDICT, {"hypothesis": "as fast", "colour": "green"}],
+    "summary": {"seconds": 12.4},
+    "failures": "stuck 3",
+    "failed_seeds": [5, 6, 8],
+    "symptoms": [],
+}
+
+
+def test_a_verdict_in_a_line():
+    assert verdict_line(JUDGED) == (
+        "convergence: build_model trains 0.95/0.5: red, 1 of 4 (95 % interval 1-81 %); as fast: green; "
+        "12 s"
+    )
+
+
+def test_a_line_of_a_mixed_claim_has_no_rates():
+    mixed = {**JUDGED, "claim": "mixed", "p_good": None, "p_bad": None}
+    assert verdict_line(mixed).startswith("convergence: build_model mixed: red, ")
+
+
+def test_a_verdict_in_pairs_of_texts_without_empty_ones():
+    pairs = dict(verdict_properties(JUDGED))
+    assert pairs == {
+        "convergence.factory": "build_model",
+        "convergence.recipe": "192 examples",
+        "convergence.target": "val_loss <= 0.02 within 6 epochs",
+        "convergence.claim": "trains 0.95/0.5",
+        "convergence.verdict": "red",
+        "convergence.successes": "1",
+        "convergence.trials": "4",
+        "convergence.interval_95": "1-81 %",
+        "convergence.as_fast": "green",
+        "convergence.outcomes_missed": "stuck 3",
+        "convergence.failed_seeds": "5 6 8",
+        "convergence.hypotheses": "7",
+        "convergence.seconds": "12.4",
+    }

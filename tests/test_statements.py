@@ -8,7 +8,6 @@ from deepcaptcha.statements import (
     Statement,
     could_hold,
     judge_statement,
-    pair_p,
 )
 from deepcaptcha.variants import VARIANTS
 
@@ -78,12 +77,6 @@ def test_the_better_network_of_a_pair_has_no_fewer_parameters():
             VARIANTS[name].architecture.parameters for name, _ in (pair.better, pair.worse)
         )
         assert better >= worse
-
-
-def test_the_chance_of_a_pair():
-    # 3 of 3 against 0 of 3: one of C(6, 3) = 20 ways to share out three convergences
-    assert pair_p(["converged"] * 3, ["stuck"] * 3) == pytest.approx(1 / 20)
-    assert pair_p(["stuck"] * 3, ["converged"] * 3) == pytest.approx(1)
 
 
 def test_what_so_many_trials_could_show():
