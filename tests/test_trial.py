@@ -21,6 +21,8 @@ from deepcaptcha import (
     run_trial,
 )
 from deepcaptcha.identity import identify
+from deepcaptcha.recipe import load_examples
+from deepcaptcha.training import compile_model
 from deepcaptcha.variants import question_architecture
 
 SAME = partial(build, VARIANTS["same"].architecture)
@@ -100,6 +102,13 @@ def test_a_model_named_logits_has_its_loss_from_logits():
     assert logits.epochs[0].metrics["loss"] == pytest.approx(
         softmax.epochs[0].metrics["loss"], rel=1e-4
     )
+
+
+def test_a_loss_may_bear_the_name_of_its_class():
+    model = build(VARIANTS["same-logits"].architecture)
+    examples = load_examples(replace(SMALL, n_train=32, n_validation=32))
+    compile_model(model, replace(SMALL, loss="CategoricalCrossentropy"), examples)
+    assert model.loss.from_logits
 
 
 def zero_gradient_by_hand(probability, label):
