@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from . import environment
+from .design import design_plan
 from .errors import InputError
-from .plan import Plan, PlanError, binomial_interval, design_plan, operating_characteristic
+from .plan import Plan, PlanError, binomial_interval, operating_characteristic
 from .trial import Trial
 from .verdict import Budget, TrialAt, Verdict, judge_plan
 

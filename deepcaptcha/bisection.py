@@ -14,6 +14,7 @@ from typing import Any
 
 from .cells import Cell, Reading, answer_chances, judge_cells
 from .configuration import Configuration, Difference, find_differences, mix
+from .design import design_plan
 from .errors import InputError
 from .minimal_sets import (
     FACTORIAL,
@@ -26,7 +27,7 @@ from .minimal_sets import (
     repairing_sets,
 )
 from .pipelines import Data
-from .plan import Plan, design_plan
+from .plan import Plan
 from .study import run_task
 from .trial import Trial
 from .trial_pool import Run, TrialPool

@@ -14,6 +14,7 @@ from typing import Any
 from . import seeds
 from .baseline import read_baseline
 from .comparison import compare, comparison_table, environments
+from .design import design_plan, fixed_plan, lower_bound
 from .diagnosis import symptom_lines
 from .errors import InputError
 from .factory import build, fit_to
@@ -22,10 +23,7 @@ from .ledger import Records, read_ledger
 from .options import number, whole
 from .plan import (
     binomial_interval,
-    design_plan,
     exact_error_rates,
-    fixed_plan,
-    lower_bound,
     operating_characteristic,
     worst_expected_trials,
 )

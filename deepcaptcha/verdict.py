@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any, Literal, get_args
 
+from .design import design_plan
 from .errors import InputError
 from .plan import (
     Plan,
     binomial_interval,
     confidence_interval,
-    design_plan,
     exact_error_rates,
     operating_characteristic,
 )

@@ -22,8 +22,8 @@ from deepcaptcha.bisection_report import cell_table, finding_lines
 from deepcaptcha.cells import Reading, answer_chances
 from deepcaptcha.cli import main
 from deepcaptcha.command_bisect import arguments_of, build_network
+from deepcaptcha.design import design_plan
 from deepcaptcha.ledger import read_ledger
-from deepcaptcha.plan import design_plan
 from deepcaptcha.study import run_task
 
 from .processes import interrupt, interruptible

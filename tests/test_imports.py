@@ -29,6 +29,7 @@ ORDER = [
     "seeds",
     "exact_tests",
     "plan",
+    "design",
     "statements",
     "minimal_sets",
     "identity",

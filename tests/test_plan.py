@@ -12,17 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from deepcaptcha.design import _search, design_plan, fixed_plan, lower_bound
 from deepcaptcha.errors import InputError
 from deepcaptcha.plan import (
     Plan,
     PlanError,
-    _search,
     binomial_interval,
     confidence_interval,
-    design_plan,
     exact_error_rates,
-    fixed_plan,
-    lower_bound,
     operating_characteristic,
     worst_expected_trials,
 )

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Mapping
 
 from deepcaptcha.baseline import Baseline, read_baseline
-from deepcaptcha.plan import Plan, design_plan, fixed_plan
+from deepcaptcha.design import design_plan, fixed_plan
+from deepcaptcha.plan import Plan
 from deepcaptcha.recipe import RECIPES, Recipe
 from deepcaptcha.study import cores
 from deepcaptcha.variants import HYPOTHESES, VARIANTS

@@ -1,0 +1,177 @@
+"""The best sequential plan for a claim: the least expected trials that keep both error rates."""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+
+from .plan import (
+    MOST_TRIALS,
+    ROUNDING,
+    Array,
+    Plan,
+    PlanError,
+    follow,
+    keeps_rates,
+    require_rates,
+    require_whole,
+)
+
+Problem = tuple[float, float, float, float, int]  # p_good, p_bad, alpha, beta, max_trials
+
+# The search: plans to start from, moves to combine, combinations to compute, the price of exceeding
+# a rate in units of its multiplier, the relative distance from the bound that ends it.
+STARTS, MOVES, COMPUTED, PENALTY, CLOSE = 12, 50, 200, 6.0, 0.001
+TRIPLES = np.array(list(itertools.combinations(range(MOVES + 3), 3)))
+
+
+def _settle(problem: Problem, plans: Array) -> tuple[Array, Array]:
+    """Bring plans to one form, whose boundaries rise by 0 or 1 a trial, and drop those that cross;
+    measure (K, 3) the others: the objective, P(reject | p_good), P(accept | p_bad)."""
+    accept, reject, trials = plans[:, 0], plans[:, 1], np.arange(plans.shape[2])
+    # A point from which all paths end alike stops; one out of reach decides as its neighbour does.
+    accept = np.minimum.accumulate(accept[:, ::-1], axis=1)[:, ::-1]
+    accept = np.minimum.accumulate(accept - trials, axis=1) + trials
+    reject = np.maximum.accumulate(reject, axis=1)
+    reject = np.maximum.accumulate((reject - trials)[:, ::-1], axis=1)[:, ::-1] + trials
+    sound = (reject < accept).all(axis=1) & (accept[:, 0] - reject[:, 0] == 2)
+    plans = np.stack([accept, reject], axis=1)[sound]
+    both = follow(np.tile(plans, (2, 1, 1)), np.repeat(problem[:2], len(plans))).reshape(3, 2, -1)
+    return plans, np.stack([both[2].mean(axis=0), both[1, 0], both[0, 1]], axis=1)
+
+
+def _price(problem: Problem, multipliers: Array) -> tuple[Array, Array]:
+    """Backward induction for K pairs of multipliers (K, 2): the least objective + multipliers .
+    (error rates - declared), which is the dual value (K,), and the plans that reach it.
+
+    `good` is the posterior of p_good for a prior of 1/2. The cost of going on is concave in it, and
+    it rises with the successes: rejections are a run from 0 up, acceptances one from n down (Arrow,
+    Blackwell, Girshick 1949), so their counts are the boundaries."""
+    from scipy.special import expit
+
+    p_good, p_bad, *declared, max_trials = problem
+    gain, loss = math.log(p_good / p_bad), math.log((1 - p_good) / (1 - p_bad))
+    plans = np.empty((len(multipliers), 2, max_trials + 1), dtype=int)
+    cost = np.full((len(multipliers), max_trials + 2), np.inf)  # the last trial must decide
+    for trials in range(max_trials, -1, -1):
+        odds = np.linspace(trials * loss, trials * gain, trials + 1)  # logarithms, by successes
+        good, bad = expit(odds), expit(-odds)
+        up = p_good * good + p_bad * bad
+        go = 1 + up * cost[:, 1:] + (1 - up) * cost[:, :-1]
+        costs = np.stack([2 * multipliers[:, 1:] * bad, 2 * multipliers[:, :1] * good, go])
+        cost, choice = costs.min(axis=0), costs.argmin(axis=0)
+        plans[:, 0, trials] = (choice != 0).sum(axis=1)
+        plans[:, 1, trials] = (choice == 1).sum(axis=1) - 1
+    return cost[:, 0] - multipliers @ np.array(declared), plans
+
+
+def _merit(problem: Problem, multipliers: Array, measures: Array) -> Array:
+    over = np.maximum(measures[:, 1:] - np.array(problem[2:4]) * (1 + ROUNDING), 0)
+    return measures[:, 0] + PENALTY * over @ multipliers
+
+
+def _improve(problem: Problem, multipliers: Array, plan: Array) -> Array:
+    """Lower the `_merit` of a plan (2, trials). A move shifts one boundary point, or both boundaries
+    from a trial onward, by one success; a step makes up to three. Effects nearly add up, so triples
+    of the MOVES cheapest are ranked by sums and only the COMPUTED most promising are computed."""
+    count = plan.shape[1]
+    single = np.eye(plan.size, dtype=int).reshape(-1, 2, count)
+    single[..., -1] = 0  # the last trial decides: there both boundaries move
+    onward = np.triu(np.ones((count, 2, count), dtype=int).swapaxes(0, 1)).swapaxes(0, 1)
+    moves = np.concatenate([0 * single[:1], single, onward, -single, -onward])
+    value = math.inf
+    while True:
+        plans, measures = _settle(problem, plan + moves)
+        shifts, effects = plans - plans[0], measures - measures[0]  # the first is the null move
+        regret = np.where(shifts.any(axis=(1, 2)), effects @ [1, *multipliers], np.inf)
+        cheapest = np.argsort(regret, kind="stable")[:MOVES]
+        triples = np.array([0, 0, 0, *cheapest])[TRIPLES % (3 + len(cheapest))]
+        guesses = _merit(problem, multipliers, measures[0] + effects[triples].sum(axis=1))
+        guesses[0] = -math.inf  # three null moves: the plan itself is always among the results
+        likely = triples[np.argsort(guesses, kind="stable")[:COMPUTED]]
+        plans, measures = _settle(problem, plan + shifts[likely].sum(axis=1))
+        merits = _merit(problem, multipliers, measures)
+        if merits.min() >= value * (1 - ROUNDING):
+            return plan
+        value, plan = float(merits.min()), plans[merits.argmin()]
+
+
+@functools.lru_cache(maxsize=256)
+def _search(problem: Problem) -> tuple[float, Plan | None]:
+    """The lower bound, and the best plan met that keeps both rates exactly."""
+    # The dual is concave: climb it on a grid of log multipliers that narrows around the best pair.
+    bound, best, met = 0.0, 1 / np.array(problem[2:4]), []
+    for width in 4 * 0.45 ** np.arange(10):
+        grid = itertools.product(width * np.linspace(-1, 1, 15), repeat=2)
+        multipliers = best * 10 ** np.array(list(grid))
+        values, plans = _price(problem, multipliers)
+        if values.max() > bound:
+            bound, best = float(values.max()), multipliers[values.argmax()]
+        met.append(plans[values >= 0.9 * bound])
+    if bound > problem[4]:  # no plan reads more than max_trials, so none keeps both rates
+        return bound, None
+    plans, measures = _settle(problem, np.unique(np.concatenate(met), axis=0))
+    order = np.argsort(_merit(problem, best, measures), kind="stable")
+    starts = list(plans[order[:STARTS]])
+    (size, threshold), trials = fixed_plan(*problem[:4]), np.arange(problem[4] + 1)
+    if size <= problem[4]:  # the fixed plan makes sure that one is found
+        accept = np.minimum(trials + 1, threshold)
+        starts.append(np.stack([accept, np.clip(trials - size + threshold, 0, threshold) - 1]))
+    found, least = None, math.inf
+    for start, price in itertools.product(starts, (1, 10, 0)):  # 0: the start as it is
+        bounds = _improve(problem, best * price, start) if price else start
+        plan = Plan(*problem, *map(tuple, bounds.tolist()))
+        objective = float(_settle(problem, bounds[None])[1][0, 0])
+        if objective < least and keeps_rates(plan):
+            found, least = plan, objective
+        if least <= bound * (1 + CLOSE):
+            break
+    return bound * (1 - ROUNDING), found
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def design_plan(
+    p_good: float, p_bad: float, alpha: float, beta: float, max_trials: int | None = None
+) -> Plan:
+    """The plan found with the least (expected trials at p_good + expected trials at p_bad) / 2 that
+    meets both rates, checked with Fractions; `lower_bound` says how much better any could be. Rates
+    are in (0, 1); `max_trials`, up to MOST_TRIALS, is by default the fixed plan's size plus a
+    quarter. `PlanError` for bad input, or if no plan is found."""
+    rates = require_rates(p_good=p_good, p_bad=p_bad, alpha=alpha, beta=beta)
+    size, _ = fixed_plan(*rates)
+    default = min(math.ceil(1.25 * size), MOST_TRIALS)
+    most = (
+        default if max_trials is None else require_whole("max_trials", max_trials, 1, MOST_TRIALS)
+    )
+    plan = _search((*rates, most))[1]
+    if plan is None:
+        least = next(n for n in range(size, 0, -1) if not _search((*rates, n - 1))[1])
+        raise PlanError(f"max_trials={most} is too small for both rates; the least is {least}")
+    return plan
+
+
+def lower_bound(p_good: float, p_bad: float, alpha: float, beta: float, max_trials: int) -> float:
+    """What no plan of at most `max_trials` beats in `design_plan`'s objective, even at random: weak
+    Lagrangian duality at the best multipliers found. Arguments and errors as there."""
+    most = design_plan(p_good, p_bad, alpha, beta, max_trials).max_trials
+    return _search((p_good, p_bad, alpha, beta, most))[0]
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def fixed_plan(p_good: float, p_bad: float, alpha: float, beta: float) -> tuple[int, int]:
+    """(n, c): the smallest n, with its largest c, such that P(X < c | p_good) <= alpha and
+    P(X >= c | p_bad) <= beta exactly, X being the binomial number of successes in n trials. Rates
+    are in (0, 1); `PlanError` if n would exceed MOST_TRIALS."""
+    from scipy.special import bdtr, bdtrc
+
+    require_rates(p_good=p_good, p_bad=p_bad, alpha=alpha, beta=beta)
+    accept = 0
+    for trials in range(1, MOST_TRIALS + 1):
+        accept += int(bdtr(float(accept), trials, p_good) <= alpha * (1 + ROUNDING))
+        for c in (accept, accept - 1):  # rounding may have let `accept` pass by one
+            if c > 0 and bdtrc(c - 1.0, trials, p_bad) <= beta * (1 + ROUNDING):
+                accepts, rejects = (*range(1, trials + 1), c), (*[-1] * trials, c - 1)
+                if keeps_rates(Plan(p_good, p_bad, alpha, beta, trials, accepts, rejects)):
+                    return trials, c
+    raise PlanError(f"{p_good=}, {p_bad=} take over {MOST_TRIALS} trials; set them wider apart")
