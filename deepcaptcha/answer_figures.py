@@ -42,7 +42,7 @@ def _parameters(record: Record) -> str:
     """P(converged) of every network under raw-subset, in order of the number of parameters."""
     networks = sorted(VARIANTS.values(), key=lambda variant: variant.architecture.parameters)
     rows = [(variant, record.baselines[variant.name, "raw-subset"]) for variant in networks]
-    pitch, top, bottom = 34, 26, 24
+    pitch, top, bottom = 34, 26, 40
     height = top + pitch * len(rows) + bottom
 
     def draw(figure: Figure) -> None:
@@ -54,13 +54,14 @@ def _parameters(record: Record) -> str:
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "", "50 %", "", "100 %"])
         axes.get_xticklabels()[0].set_horizontalalignment("left")
         axes.get_xticklabels()[-1].set_horizontalalignment("right")
+        axes.set_xlabel("converged, 95 % interval", loc="right", color=INKS["muted"])
         axes.set_yticks([])
         axes.grid(axis="x", color=INKS["line"], linewidth=0.8)
         axes.tick_params(length=0, labelcolor=INKS["muted"])
         axes.spines[:].set_visible(False)
         for place, (variant, baseline) in enumerate(rows):
             style = _HEADS[variant.architecture.head == "softmax-reshape"]
-            text = f"{variant.architecture.parameters:,}"
+            text = f"{variant.architecture.parameters:,} parameters"
             axes.text(0, place + 0.44, variant.name, weight="bold")
             axes.text(1, place + 0.44, text, ha="right", color=INKS["muted"])
             axes.plot(baseline.interval, [place + 0.72] * 2, color=INKS["ink"], linewidth=2)
@@ -100,7 +101,7 @@ def _trajectory(record: Record) -> str:
     panels = (
         (1, "examples with zero gradient", False),
         (3, "logits moved since the start, nats", False),
-        (4, "weights changed in ten steps (share)", True),
+        (4, "weights, change in ten steps (ends at 0)", True),
     )
     height, panel = 620, 185
 
@@ -173,7 +174,8 @@ def _pixels(record: Record) -> str:
         lines[cell.variant].append((cell.pixels, k / n, binomial_interval(k, n)))
 
     def draw(figure: Figure) -> None:
-        axes = add_axes(figure, 250, top=46)
+        axes = add_axes(figure, 270, top=66)
+        axes.set_title("converged, 95 % interval", loc="left", fontsize=12, color=INKS["ink"])
         axes.set_xscale("log")
         axes.set_ylim(0, 1.02)
         axes.set_yticks(*_PERCENTS)
@@ -198,7 +200,7 @@ def _pixels(record: Record) -> str:
 
     return draw_svg(
         draw,
-        250,
+        270,
         "pixels",
         "P(converged) against the scale of the pixels",
         "; ".join(

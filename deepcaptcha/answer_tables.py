@@ -10,7 +10,7 @@ from .answer import Scored, judged_pairs, movement, outcomes_of
 from .association import Predictor
 from .experiments import Experiment
 from .plan import binomial_interval
-from .record import Record
+from .record import RECORDED, Record
 from .report import failures_text, interval_text, percent
 from .statements import STATEMENTS, Row, could_hold, count, judge_statement
 from .table import Table, columns
@@ -20,6 +20,21 @@ from .variants import VARIANTS
 def rate_text(successes: int, trials: int) -> str:
     """`28 / 30, 77-100 %`: the exact 95 % interval."""
     return f"{successes} / {trials}, {interval_text(binomial_interval(successes, trials))}"
+
+
+def rates_table(record: Record) -> Table:
+    """P(converged) of every network under every recipe, all its trials."""
+    return Table(
+        "Rates",
+        columns("<network", *(f"`{recipe}`" for recipe in RECORDED)),
+        tuple(
+            (
+                f"`{name}`",
+                *(rate_text(*count("converged", record.outcomes((name, r)))) for r in RECORDED),
+            )
+            for name in VARIANTS
+        ),
+    )
 
 
 def said_table(record: Record, recipe: str) -> Table:
@@ -40,7 +55,9 @@ def said_table(record: Record, recipe: str) -> Table:
             shown += f"; {trials} trials could not show it"
         said = f"{statement.said} ({statement.by})"
         rows.append((f"**{word}**", said, f"`{statement.variant}`", statement.reading, shown))
-    return Table(recipe, columns("<so it", "<said", "<of", "<read as", "<shown"), tuple(rows))
+    return Table(
+        recipe, columns("<verdict", "<said", "<network", "<read as", "<measured"), tuple(rows)
+    )
 
 
 def pairs_table(record: Record) -> Table:
@@ -177,7 +194,7 @@ def repairs_table(record: Record) -> Table:
                 price,
             )
         )
-    slow = record.experiments["learning-rate"].results("rate 0.0001, 50 epochs")
+    slow = record.experiments["patience"].results("rate 0.0001, 50 epochs")
     rows.insert(
         4,
         (

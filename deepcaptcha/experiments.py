@@ -14,10 +14,9 @@ Measure = Literal["step", "training", "rescue", "trajectory"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One condition. `pixels` multiplies the raw ones; `learning_rate` is Adam's, `epochs` at most so
-    many; `clip` replaces the 1e-7 at which Keras clips
-    probabilities, in a loss of our own; `goes_on_as` names the variant that takes over the weights of
-    a stuck training."""
+    """One condition. `pixels` multiplies the raw ones; `learning_rate` is Adam's; a training has at
+    most `epochs`; `clip` replaces the 1e-7 at which Keras clips probabilities, in a loss of our own;
+    `goes_on_as` names the variant that takes over the weights of a stuck training."""
 
     label: str
     variant: str = "same"
@@ -126,12 +125,19 @@ EXPERIMENTS = (
         (
             Cell("rate 0.001"),
             Cell("rate 0.0001", learning_rate=0.0001),
+        ),
+        (Contrast("rate 0.001", "rate 0.0001", "stuck"),),
+    ),
+    Experiment(
+        "patience",
+        "What a tenth of the learning rate leaves slow lacks only time: given 50 epochs, it trains.",
+        "training",
+        20,
+        (
+            Cell("rate 0.0001, 5 epochs", learning_rate=0.0001),
             Cell("rate 0.0001, 50 epochs", learning_rate=0.0001, epochs=50),
         ),
-        (
-            Contrast("rate 0.001", "rate 0.0001", "stuck"),
-            Contrast("rate 0.0001, 50 epochs", "rate 0.001", "converged"),
-        ),
+        (Contrast("rate 0.0001, 50 epochs", "rate 0.0001, 5 epochs", "converged"),),
     ),
     Experiment(
         "clip",

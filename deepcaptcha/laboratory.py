@@ -173,7 +173,8 @@ def _clipped_crossentropy(epsilon: float) -> Callable[[Any, Any], Any]:
 
 
 def _recipe(cell: Cell) -> Recipe:
-    return replace(RECIPES["raw-subset"], optimizer_settings={"learning_rate": cell.learning_rate})
+    settings = {"learning_rate": cell.learning_rate}
+    return replace(RECIPES["raw-subset"], epochs=cell.epochs, optimizer_settings=settings)
 
 
 @lru_cache(maxsize=2)

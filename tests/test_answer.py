@@ -44,7 +44,7 @@ def record(rows=None, experiments=(), checks=()):
         name: Measured(name, {k: dict(enumerate(v)) for k, v in cells.items()}, HERE, "")
         for name, cells in experiments
     }
-    symptoms = {"predictors": []}
+    symptoms = {"predictors": [], "modes": {"clipped": 4, "learning": 1}}
     return Record({**every, **(rows or {})}, measured, symptoms, {"raw-subset": list(checks)})
 
 
@@ -137,6 +137,7 @@ def test_the_words_of_the_answer_follow_from_the_numbers():
     stuck = {
         **dict.fromkeys(("same", "valid, pixels * 9", "rate 0.001"), 20),
         **dict.fromkeys(("same, pixels / 9", "valid", "rate 0.0001", "rate 0.0001, 50 epochs"), 0),
+        "rate 0.0001, 5 epochs": 20,
         "clip at 1e-7": 20,
         "clip at 1e-30": 0,
         "as it was": 20,

@@ -10,6 +10,7 @@ from deepcaptcha.cli import main
 from deepcaptcha.errors import InputError
 from deepcaptcha.experiment_record import read_measured, write_measured
 from deepcaptcha.experiments import EXPERIMENTS, Cell, Contrast, Ratio
+from deepcaptcha.recipe import RECIPES
 from deepcaptcha.variants import VARIANTS
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -25,6 +26,19 @@ def test_what_is_expected_is_of_cells_that_are_measured(experiment):
     for expected in experiment.expected:
         assert {expected.a, expected.b} <= set(labels)
         assert isinstance(expected, Ratio if experiment.measure == "step" else Contrast)
+
+
+def test_a_cell_trains_by_what_it_declares():
+    from deepcaptcha.laboratory import _recipe
+
+    asked = RECIPES["raw-subset"].as_dict()
+    for cell in (cell for experiment in EXPERIMENTS for cell in experiment.cells):
+        changed = {
+            "epochs": cell.epochs,
+            "optimizer_settings": {"learning_rate": cell.learning_rate},
+        }
+        assert _recipe(cell).as_dict() == {**asked, **changed}
+    assert _recipe(Cell("", learning_rate=0.0001, epochs=50)).epochs == 50
 
 
 def test_only_the_pixels_and_the_rate_differ_from_what_was_asked():
