@@ -225,7 +225,7 @@ def test_a_cell_that_cannot_be_built_neither_trains_nor_fails():
     assert sets(found.repairing) == [(("a", "b"), "minimal")]
     assert sets(found.breaking) == [(("a",), "minimal")]
     row = next(row for row in cell_table(found).rows if row[0] == "a")
-    assert row == ("a", "0 / 0", "", "", "impossible: shapes (3, 3) and (1, 1)")
+    assert row == ("a", "0 / 0", "", "", "impossible: shapes (3, 3) and (1, 1) do not fit")
 
 
 def test_an_end_that_cannot_be_built_is_a_mistake():
