@@ -151,11 +151,7 @@ def _mechanism(record: Record) -> dict[str, Any]:
                 }
             )
     step = record.experiments["step"]
-    ((stuck_looks,),) = (
-        cell.values()
-        for label, cell in record.experiments["trajectory"].cells.items()
-        if label == "stuck"
-    )
+    (stuck_looks,) = record.experiments["trajectory"].results("stuck")
     lost = {
         name: statistics.median(result["lost_before"] for result in step.results(name))
         for name in ("same", "valid")

@@ -124,13 +124,7 @@ def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
     assert len(summary_lines([{**BLIND, "verdicts": [CLAIM]}], workers=1, nightly=False)) == 2
 
 
-ONE_VERDICT = {
-    "hypothesis": "trains",
-    "colour": "red",
-    "successes": 1,
-    "trials": 4,
-    "interval": [0.01, 0.81],
-}
+ONE_VERDICT = {**CLAIM, "colour": "red", "successes": 1, "trials": 4, "interval": [0.01, 0.81]}
 JUDGED = {
     "name": "build_model",
     "recipe": "192 examples",
