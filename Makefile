@@ -39,7 +39,7 @@ study: $(READY)
 
 # ANSWER.md and its figures, from the record in fixtures/.
 explain: $(READY)
-	$(BIN)/python -m deepcaptcha explain
+	$(BIN)/python -m answer explain
 
 # The README's picture, of what `make study` trained.
 picture: $(READY) browser
@@ -73,7 +73,7 @@ BENCH ?=
 PEERS ?=
 
 bench: $(READY)
-	BENCH_PEERS="$(PEERS)" $(BIN)/python -m tests.benchmarks $(BENCH) $(if $(SUITE),--suite)
+	BENCH_PEERS="$(PEERS)" $(BIN)/python -m benchmarks $(BENCH) $(if $(SUITE),--suite)
 
 lint: $(READY)
 	$(BIN)/ruff check .

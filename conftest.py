@@ -6,7 +6,7 @@ import random
 import pytest
 from hypothesis import settings
 
-from deepcaptcha.variants import HYPOTHESES
+from deepcaptcha.networks.variants import HYPOTHESES
 
 pytest_plugins = ["pytester"]
 

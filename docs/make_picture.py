@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.browser import chromium
+from tests.report.browser import chromium
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT, SCALE = 1150, 1225, 1.5

@@ -2,11 +2,8 @@
 
 import pytest
 
-from deepcaptcha import VARIANTS
-from deepcaptcha.baseline import Baseline
-from deepcaptcha.plan import Plan
-from tests.benchmarks.__main__ import BENCHMARKS
-from tests.benchmarks.arithmetic import (
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.arithmetic import (
     Pace,
     Work,
     compare_work,
@@ -17,7 +14,10 @@ from tests.benchmarks.arithmetic import (
     stopping_plan,
     training_operations,
 )
-from tests.benchmarks.rows_speed import TEAMS
+from benchmarks.rows_speed import TEAMS
+from deepcaptcha import VARIANTS
+from deepcaptcha.verdicts.baseline import Baseline
+from deepcaptcha.verdicts.plan import Plan
 
 
 def make_baseline(outcomes, epochs):

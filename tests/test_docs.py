@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepcaptcha.environment import SETTINGS
+from deepcaptcha.keras.environment import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -82,7 +82,7 @@ def environment(*folders):
 
 
 def test_no_command_is_of_a_kind_that_no_test_runs():
-    kinds = ("make ", "python -m deepcaptcha ", "pytest ")
+    kinds = ("make ", "python -m answer ", "python -m deepcaptcha ", "pytest ")
     others = [command for command in commands() if not command.startswith(kinds)]
     # `tests/test_wheel.py` installs what it can without an index.
     assert all(command.startswith("pip install deepcaptcha pytest") for command in others)
@@ -106,22 +106,23 @@ def ledger(tmp_path_factory):
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    "command", [c for c in commands() if c.startswith("python -m deepcaptcha ")]
+    "command",
+    [c for c in commands() if c.startswith(("python -m deepcaptcha ", "python -m answer "))],
 )
 def test_every_command_runs(command, tmp_path, request):
-    words = shlex.split(command)[3:]
+    module, *words = shlex.split(command)[2:]
     if " ".join(words).startswith(LONG):
-        assert "usage" in _run([*words, "--help"], tmp_path).stdout
+        assert "usage" in _run([*words, "--help"], tmp_path, module).stdout
         return
     if words[0] in LEFT:
         ledger = request.getfixturevalue("ledger")
         words = [words[0], *LEFT[words[0]].format(ledger, tmp_path / "report.html").split()]
-    done = _run([*words, *shlex.split(SMALLER.get(words[0], ""))], tmp_path)
+    done = _run([*words, *shlex.split(SMALLER.get(words[0], ""))], tmp_path, module)
     assert done.returncode == ENDS.get(" ".join(words[:2]), 0), done.stderr
     assert done.stdout
 
 
-def _run(words, folder):
+def _run(words, folder, module="deepcaptcha"):
     if (
         words[0] in ("study", "predict", "bisect", "experiment", "explain", "retrain")
         and "--help" not in words
@@ -131,7 +132,7 @@ def _run(words, folder):
     if words[0] == "judge":
         words = [*words, "--ledger", str(folder)]
     return subprocess.run(
-        [sys.executable, "-m", "deepcaptcha", *words],
+        [sys.executable, "-m", module, *words],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

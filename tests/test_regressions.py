@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from deepcaptcha import RECIPES, environment
-from deepcaptcha.judge import Judge, Recorder
-from deepcaptcha.seeds import first_seed
-from deepcaptcha.variants import CLAIMS, HYPOTHESES
-from deepcaptcha.verdict import Budget, Claim
+from deepcaptcha import RECIPES
+from deepcaptcha.keras import environment
+from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES
+from deepcaptcha.trials.seeds import first_seed
+from deepcaptcha.verdicts.claim import Budget, Claim
+from deepcaptcha.verdicts.judge import Judge, Recorder
 
 BASELINES = Path(__file__).parent.parent / "fixtures" / "baselines"
 RECIPE = RECIPES["sound-subset"]

@@ -1,0 +1,55 @@
+"""Scores against outcomes, counted by hand."""
+
+import math
+
+import pytest
+
+from answer.__main__ import main
+from answer.prediction import Case, Confusion, best_threshold, confusion, leave_one_out
+
+CASES = [
+    Case("a", 0.9, True),
+    Case("a", 0.2, False),
+    Case("b", 0.6, True),
+    Case("b", 0.1, False),
+    Case("c", 0.3, True),
+    Case("c", 0.4, False),
+]
+
+
+def test_counts_and_their_shares():
+    counts = confusion(CASES, 0.35)
+    assert counts == Confusion(hits=2, false_alarms=1, misses=1, left_alone=2)
+    assert (counts.precision, counts.recall, counts.right) == (2 / 3, 2 / 3, 4)
+    assert confusion(CASES, 0.9).hits == 1  # the threshold itself is an alarm
+    assert Confusion(left_alone=3).precision is None
+    assert Confusion(left_alone=3).recall is None
+
+
+def test_the_threshold_lies_in_the_middle_of_the_widest_gap_that_errs_least():
+    # Without c: 0.2 and 0.6 are told apart by anything between, 0.4 in the middle.
+    assert best_threshold([case for case in CASES if case.group != "c"]) == 0.4
+    assert best_threshold([Case("a", 0.5, False), Case("b", 0.7, False)]) == math.inf
+    assert best_threshold([Case("a", 0.5, True), Case("b", 0.7, True)]) == 0.5
+    assert best_threshold([]) == math.inf  # one architecture alone has no others
+
+
+def test_each_group_is_scored_by_a_threshold_of_the_others():
+    scored = leave_one_out(CASES)
+    assert scored["c"] == (0.4, Confusion(false_alarms=1, misses=1))
+    # Without b two thresholds err once; the wider gap is from 0.4 to 0.9.
+    assert scored["b"] == (pytest.approx(0.65), Confusion(misses=1, left_alone=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict", "--seeds", "101"], "--seeds is 101; the baseline of same raw-subset has 100"),
+        (["predict", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),
+        (["symptoms", "--ledger", "nowhere"], "nowhere holds no trials with symptoms"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, words, capsys):
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line

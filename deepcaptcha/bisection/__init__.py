@@ -1,0 +1,1 @@
+"""Which change repairs a training: configurations, the search, its words."""

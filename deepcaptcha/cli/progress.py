@@ -1,0 +1,56 @@
+"""How far many trials or measurements have come, while they run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..trials.trial import Trial
+
+
+@contextmanager
+def trial_progress(total: int | None, quiet: bool) -> Iterator[Callable[[Trial], None]]:
+    """As `shown_progress`, a trial at a time."""
+    with shown_progress(total, quiet) as advance:
+        yield lambda trial: advance(
+            f"{trial.name} {trial.recipe} seed {trial.seed}: {trial.outcome}"
+        )
+
+
+@contextmanager
+def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A live bar in a terminal, a plain line for each thing done elsewhere; both on standard error.
+    `total`: of things to do, None where it is not known beforehand."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True, highlight=False)
+    # Where colours are forced Rich takes any log for a terminal; a dumb one cannot move its cursor.
+    if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
+        count = 0
+
+        def line(text: str) -> None:
+            nonlocal count
+            count += 1
+            if not quiet:
+                place = f"{count}" if total is None else f"{count}/{total}"
+                print(f"[{place}] {text}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=total)
+        yield lambda text: progress.update(bar, advance=1, description=text)

@@ -1,0 +1,283 @@
+"""What the pre-flight check says: findings, and the ones that follow from the data alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..report.words import percent
+
+Severity = Literal["error", "warning", "information"]
+
+OFFSET = 2.0
+"""Means of so many standard deviations are an offset worth a warning. Initializers assume inputs about
+zero; digits as 0..1 have 0.4, their negative 2.8."""
+
+SCALE = 10.0
+"""Root mean square of inputs worth a warning: initializers assume about 1."""
+
+UNRELATED = 0.01
+"""Labels are called unrelated where a test of nearest neighbours does not reject it at this level."""
+
+LEAK = 0.01
+"""Least share of validation examples that are copies of training examples to be an error."""
+
+LEAK_LEVEL = 1e-4
+"""Level at which so many copies must be more than chance to be an error."""
+
+DOMINANT = 0.9
+"""Share of the most frequent class worth a warning: guessing it looks like learning."""
+
+_NEIGHBOURS = 500
+_COLUMNS = 4096
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`code`: what it is about, in a word or two; `value`: the number found; one sentence, and the
+    change that mends it."""
+
+    code: str
+    severity: Severity
+    value: float
+    sentence: str
+    mend: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: a value that is not finite is None."""
+        return {**asdict(self), "value": self.value if math.isfinite(self.value) else None}
+
+
+def data_findings(
+    x: list[NDArray[Any]],
+    y: list[NDArray[Any]],
+    *,
+    classes: int | None,
+    labels: NDArray[np.int64] | None = None,
+    prepared_inside: bool,
+    looked_up: bool = False,
+    x_validation: list[NDArray[Any]] | None,
+) -> list[Finding]:
+    """Findings on arrays whose first axis counts examples.
+
+    `classes`: how many the model tells apart, None if it does not classify. `labels`: the class numbers
+    in the targets, where there may be several an example; without, those `class_numbers` finds.
+    `prepared_inside`: the model scales, normalizes or embeds its inputs itself; `looked_up`: integers
+    among them are numbers of words or categories.
+    """
+    found = _not_finite(x, y)
+    if found:
+        return found  # no statistic of such data means anything
+    if not prepared_inside:
+        found += _offset_and_scale(x, looked_up)
+    if classes is not None and len(y) == 1:
+        found += _labels(class_numbers(y[0], classes) if labels is None else labels, classes)
+    if len(x) == len(y) == 1:
+        found += _unrelated(x[0], y[0], classes)
+    if x_validation is not None:
+        found += _leak(x, x_validation)
+    return found
+
+
+def class_numbers(y: NDArray[Any], classes: int) -> NDArray[np.int64] | None:
+    """The one class of each example (n,), from one-hot rows or class numbers; None for anything else."""
+    flat = y.reshape(len(y), -1)
+    if (
+        flat.shape[1] == classes > 1
+        and (flat.sum(axis=1) == 1).all()
+        and (flat.max(axis=1) == 1).all()
+    ):
+        return np.asarray(flat.argmax(axis=1), dtype=np.int64)
+    if flat.shape[1] == 1 and (flat == np.floor(flat)).all():
+        return np.asarray(flat[:, 0], dtype=np.int64)
+    return None
+
+
+def _not_finite(x: list[NDArray[Any]], y: list[NDArray[Any]]) -> list[Finding]:
+    found = []
+    for what, arrays in (("inputs", x), ("targets", y)):
+        bad = sum(
+            int((~np.isfinite(a)).reshape(len(a), -1).any(axis=1).sum())
+            for a in arrays
+            if np.issubdtype(a.dtype, np.floating)
+        )
+        if bad:
+            found.append(
+                Finding(
+                    "not finite",
+                    "error",
+                    bad,
+                    f"{bad} of {len(arrays[0])} examples have NaN or infinity in their {what}; one such "
+                    "batch makes every weight NaN",
+                    "remove or replace these values before training",
+                )
+            )
+    return found
+
+
+def _offset_and_scale(x: list[NDArray[Any]], looked_up: bool) -> list[Finding]:
+    found = []
+    for array in x:
+        if not np.issubdtype(array.dtype, np.floating if looked_up else np.number):
+            continue
+        mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
+        size = float(np.hypot(mean, deviation))
+        if abs(mean) > OFFSET * deviation:
+            ratio = abs(mean) / deviation if deviation else float("inf")
+            found.append(
+                Finding(
+                    "offset",
+                    "warning",
+                    ratio,
+                    f"the inputs' mean {mean:.3g} is {ratio:.1f} standard deviations from zero, so all "
+                    "examples look alike to the first layer",
+                    "subtract the mean, or let what matters be high and the background 0",
+                )
+            )
+        if size > SCALE:
+            found.append(
+                Finding(
+                    "scale",
+                    "warning",
+                    size,
+                    f"the inputs' root mean square is {size:.3g}; initializers and learning rates "
+                    "assume about 1",
+                    "divide the inputs by it (pixels by 255), or normalize them",
+                )
+            )
+    return found
+
+
+def _labels(labels: NDArray[np.int64] | None, classes: int) -> list[Finding]:
+    if labels is None or not len(labels):
+        return []
+    last = classes - 1
+    outside = int(((labels < 0) | (labels > last)).sum())
+    if outside:
+        return [
+            Finding(
+                "labels",
+                "error",
+                outside,
+                f"{outside} of {len(labels)} labels lie outside 0..{last}, from {labels.min()} to "
+                f"{labels.max()}",
+                f"number the classes from 0, or give the model {labels.max() + 1} outputs",
+            )
+        ]
+    most = float(np.bincount(labels).max() / len(labels))
+    if most < DOMINANT:
+        return []
+    return [
+        Finding(
+            "balance",
+            "warning",
+            most,
+            f"{percent(most)} of the examples are of one class; always saying it is as accurate",
+            "weigh or sample the classes, and watch another metric than accuracy",
+        )
+    ]
+
+
+def _unrelated(x: NDArray[Any], y: NDArray[Any], classes: int | None) -> list[Finding]:
+    """Does an example's nearest neighbour tell anything about its target? Class labels: exact binomial
+    test of agreement against chance (sum of squared class shares); numbers: Spearman's correlation
+    of the two targets."""
+    from scipy.stats import binomtest, spearmanr
+
+    count = min(len(x), _NEIGHBOURS)
+    targets = None if classes is None else class_numbers(y[:count], classes)
+    if not _numeric(x) or (targets is None and (classes is not None or y[0].size != 1)):
+        return []
+    if targets is not None:
+        chance = float(((np.unique(targets, return_counts=True)[1] / count) ** 2).sum())
+        if chance**count >= UNRELATED:
+            return []  # so few examples prove nothing, even if all agree
+        near = nearest(x[:count])
+        agree = int((targets == targets[near]).sum())
+        related = binomtest(agree, count, chance, alternative="greater").pvalue < UNRELATED
+        value = agree / count
+        told = f"nearest neighbours share their label in {percent(value)}, chance {percent(chance)}"
+    else:
+        numbers = y[:count].reshape(count)
+        if 1 / math.factorial(count) >= UNRELATED or np.ptp(numbers) == 0:
+            return []
+        near = nearest(x[:count])
+        if np.ptp(numbers[near]) == 0:
+            return []
+        test = spearmanr(numbers, numbers[near], alternative="greater")
+        related, value = test.pvalue < UNRELATED, float(test.statistic)
+        told = f"the targets of nearest neighbours have rank correlation {value:.2f}"
+    if related:
+        return []
+    return [
+        Finding(
+            "unrelated labels",
+            "warning",
+            value,
+            f"inputs and targets look unrelated: {told}, of {count} examples",
+            "check that inputs and targets are in the same order",
+        )
+    ]
+
+
+def nearest(x: NDArray[Any]) -> NDArray[np.int64]:
+    """(n,): each example's nearest other one. Distances are taken from scalar products, which a matrix
+    product gives in a second where the examples are large photographs."""
+    rows = x.reshape(len(x), -1)
+    kind: Any = np.float64 if rows.shape[1] <= _COLUMNS else np.float32
+    products = np.zeros((len(rows), len(rows)))
+    for start in range(0, rows.shape[1], _COLUMNS):
+        part: NDArray[Any] = rows[:, start : start + _COLUMNS].astype(kind)
+        part = part - part.mean(axis=0)  # or an offset would take the digits
+        products += np.dot(part, part.T)
+    distances = products.diagonal() - 2 * products  # squared, less what a row has in common
+    np.fill_diagonal(distances, np.inf)
+    return np.asarray(distances.argmin(axis=1))
+
+
+def _numeric(array: NDArray[Any]) -> bool:
+    return bool(np.issubdtype(array.dtype, np.number)) or array.dtype == np.bool_
+
+
+def _leak(x: list[NDArray[Any]], validation: list[NDArray[Any]]) -> list[Finding]:
+    from scipy.stats import binomtest
+
+    train = _rows(x)
+    held = _rows(
+        [v.astype(a.dtype) if _numeric(a) else v for a, v in zip(x, validation, strict=True)]
+    )
+    counted = Counter(train)
+    copies = sum(row in counted for row in held)
+    # Data with few distinct values repeats itself anyway: what is more than that is a leak. A training
+    # example more that repeats another would not be remarkable, hence the 1 added.
+    repeats = sum(count for count in counted.values() if count > 1)
+    share = copies / len(held) - repeats / len(train)
+    chance = (repeats + 1) / (len(train) + 1)
+    proven = binomtest(copies, len(held), chance, alternative="greater").pvalue < LEAK_LEVEL
+    if share <= 0 or (repeats and not proven):
+        return []
+    return [
+        Finding(
+            "leak",
+            "error" if proven and share >= LEAK else "warning",
+            share,
+            f"{copies} of {len(held)} validation examples are copies of training examples; the "
+            "validation metric rewards memory",
+            "split before shuffling, and keep copies of an example on one side",
+        )
+    ]
+
+
+def _rows(arrays: list[NDArray[Any]]) -> list[bytes]:
+    return [
+        b"".join(
+            np.ascontiguousarray(a[i]).tobytes() if _numeric(a) else repr(a[i].tolist()).encode()
+            for a in arrays
+        )
+        for i in range(len(arrays[0]))
+    ]

@@ -1,0 +1,112 @@
+"""Symptoms measured along a trial: predictors at declared steps, and the state of a failed one at its
+end. Optional: `study --symptoms`.
+
+Every measurement is exact, over the examples named, with the layers in inference mode.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..keras.examples import Examples
+from ..trials.trial import Probe, Run
+from .observe import Observed, Observer, first_not_finite, gradient_norms
+
+STEPS = (0, 50, 100)
+"""Batches trained at which predictors are measured: long before any outcome is known."""
+
+EXAMPLES = 512
+"""The first training examples, on which predictors are measured."""
+
+
+def _observer(run: Run) -> Observer:
+    if "observer" not in run.kept:
+        run.kept["observer"] = Observer(run.model, training=False)
+    observer: Observer = run.kept["observer"]
+    return observer
+
+
+def predictors(run: Run) -> dict[str, float | None] | None:
+    """At one of STEPS, as shares of the first EXAMPLES training examples unless said otherwise:
+
+    - `zero_gradient_share`: their own loss has an exactly zero gradient;
+    - `lost_share`: so, although their loss is above `symptoms.COSTS`;
+    - `most_frequent_share`: predicted to be of the one class predicted most often;
+    - `dead_units`: of the ReLU units of the layer with most of them, those no example activates;
+    - `logit_movement`: median over examples of the largest change of a logit since step 0, in nats.
+
+    None at other steps, and where the examples are no plain arrays; a value is None where the model
+    does not show it.
+    """
+    arrays = _arrays(run)
+    if run.step not in STEPS or arrays is None or first_not_finite(run.model) is not None:
+        return None
+    x, y = arrays[0][:EXAMPLES], arrays[1][:EXAMPLES]
+    seen = _observer(run).observe(x, y)
+    if run.step == 0:
+        run.kept["first logits"] = seen.logits
+    return {
+        "zero_gradient_share": seen.zero_gradient_share,
+        "lost_share": seen.lost_share,
+        "most_frequent_share": seen.most_frequent_share,
+        "dead_units": max(seen.dead_units.values(), default=None),
+        "logit_movement": _movement(run.kept["first logits"], seen),
+    }
+
+
+def state_at_end(run: Run) -> dict[str, Any] | None:
+    """Of a trial that did not converge, over all its training examples: the shares of `predictors`,
+    the loss, `dead_units` layer by layer, the Euclidean `gradient_norms` of the mean loss layer by
+    layer over the first EXAMPLES, and the path of the first weight that is not finite, if any."""
+    if run.converged:
+        return None
+    path = first_not_finite(run.model)
+    if path is not None:
+        return {"first_not_finite": path}
+    arrays = _arrays(run)
+    if arrays is None:
+        return None
+    x, y = arrays
+    seen = _observer(run).observe(x, y)
+    return {
+        "first_not_finite": None if seen.finite else "outputs",
+        "loss": _finite(seen.loss),
+        "zero_gradient_share": seen.zero_gradient_share,
+        "lost_share": seen.lost_share,
+        "most_frequent_share": seen.most_frequent_share,
+        "dead_units": dict(seen.dead_units),
+        "gradient_norms": {
+            layer: _finite(norm)
+            for layer, norm in gradient_norms(run.model, x[:EXAMPLES], y[:EXAMPLES]).items()
+        },
+    }
+
+
+PREDICTORS = "predictors"
+END = "symptoms at the end"
+
+SYMPTOMS = (
+    Probe(PREDICTORS, predictors, at=("start", "execution")),
+    Probe(END, state_at_end, at=("end",)),
+)
+
+
+def _arrays(run: Run) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """(x, y) of all training examples, where each is one array in memory."""
+    if not isinstance(run.examples, Examples):
+        return None
+    x, y = run.examples.x_train, run.examples.y_train
+    return (x, y) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else None
+
+
+def _movement(first: Any, seen: Observed) -> float | None:
+    if first is None or seen.logits is None:
+        return None
+    return _finite(float(np.median(np.abs(seen.logits - first).max(axis=-1))))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""One source of trials: any Keras factory."""

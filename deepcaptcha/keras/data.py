@@ -1,0 +1,242 @@
+"""What `check` is given to train and validate on: arrays or tf.data pipelines, checked and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from . import environment
+from .examples import Examples, Part
+
+MOST_BATCHES = 1_000_000
+MOST_BYTES = 2**32
+"""After as many batches or bytes a pipeline that does not know its length is taken for endless."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pipelines:
+    """Two tf.data pipelines, each made anew by a function for every trial, and what reading them
+    showed.
+
+    - `batches`: of a training epoch; `batch`: examples in the first of them. `n_train`,
+      `n_validation`: examples.
+    - `first`: inputs and labels of the first training batch.
+    - `y_validation`: all validation labels; None where they are several arrays.
+    - `sha256`: of every batch of both, in order, as made under seed 0.
+    """
+
+    make_train: Callable[[], Any]
+    make_validation: Callable[[], Any]
+    batches: int
+    batch: int
+    n_train: int
+    n_validation: int
+    first: tuple[Part, Part]
+    y_validation: Any
+    sha256: str
+
+    def steps(self, batch: int) -> int:
+        """Batches an epoch: the pipeline's own, whatever `batch` is."""
+        return self.batches
+
+    def head(self, count: int) -> Pipelines:
+        """The first batch of each, whatever `count` is; the same one in every epoch."""
+        return replace(
+            self,
+            make_train=lambda: self.make_train().take(1).cache(),
+            make_validation=lambda: self.make_validation().take(1),
+            batches=1,
+        )
+
+
+Data = Examples | Pipelines
+
+
+def read_data(train: Any, validation: Any) -> Data:
+    """What a trial is fed, from what a user gave.
+
+    Each is a pair (x, y) of arrays, or of tuples or mappings of arrays for several inputs or outputs;
+    float64 becomes float32, as in Keras' own `fit`. Or each is a finite, batched tf.data.Dataset, or a
+    function that makes one. A dataset is fed as it is, in its own batches and order, and must give the
+    same batches each time it is read: nothing shuffles it between epochs. A function is called in
+    every trial after all random seeds were set to the trial's, so that its shuffles follow that seed
+    and may differ from epoch to epoch.
+
+    Raises InputError for anything else, for endless or empty data, and for pipelines that do not
+    repeat themselves.
+    """
+    if _is_pair(train) and _is_pair(validation):
+        parts = (("train x", train[0]), ("train y", train[1]))
+        others = (("validation x", validation[0]), ("validation y", validation[1]))
+        return Examples(*(_arrays(name, value) for name, value in (*parts, *others)))
+    # What nothing would make right is named before a pair that only its fellow makes wrong.
+    for name, value in sorted(
+        (("train", train), ("validation", validation)), key=lambda part: _is_pair(part[1])
+    ):
+        if not (_is_dataset(value) or callable(value)):
+            also = " as the other is" if _is_pair(value) else ""
+            raise InputError(
+                f"{name} is {_describe(value)}; a pair (x, y) of arrays, a tf.data.Dataset or a "
+                f"function that makes one is needed{also}"
+            )
+    read = _read_twice("train", train)
+    read_validation = _read_twice("validation", validation)
+    return Pipelines(
+        _maker(train),
+        _maker(validation),
+        read.batches,
+        read.batch,
+        read.examples,
+        read_validation.examples,
+        read.first,
+        read_validation.labels,
+        hashlib.sha256(f"{read.sha256}{read_validation.sha256}".encode()).hexdigest(),
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
+def _is_dataset(value: Any) -> bool:
+    return isinstance(value, environment.load_tensorflow().data.Dataset)
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"of type {type(value).__name__}"
+
+
+def _arrays(name: str, value: Any) -> Part:
+    """Mappings and tuples of arrays as they are, a list of arrays as a tuple; else one array."""
+    if isinstance(value, Mapping):
+        return {key: _arrays(f"{name}[{key!r}]", item) for key, item in value.items()}
+    if isinstance(value, tuple | list) and value and all(hasattr(v, "shape") for v in value):
+        return tuple(_arrays(f"{name}[{place}]", item) for place, item in enumerate(value))
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} is no array: {error}") from None
+    if array.dtype == object or not array.ndim:
+        raise InputError(
+            f"{name} is {_describe(value)}; an array of numbers is needed whose first axis counts "
+            "examples"
+        )
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _maker(value: Any) -> Callable[[], Any]:
+    if _is_dataset(value):
+        return lambda: value
+    make: Callable[[], Any] = value
+    return make
+
+
+@dataclass(frozen=True)
+class _Reading:
+    batches: int
+    batch: int
+    examples: int
+    first: tuple[Any, Any]
+    labels: Any
+    sha256: str
+
+
+def _read_twice(part: str, value: Any) -> _Reading:
+    first, second = _read(part, _maker(value)), _read(part, _maker(value))
+    if first.sha256 == second.sha256:
+        return first
+    if _is_dataset(value):
+        raise InputError(
+            f"{part} gives other batches when it is read again, so that no trial could be repeated; "
+            "give a function that makes the dataset: its shuffles then follow each trial's seed"
+        )
+    raise InputError(
+        f"{part} makes other batches when it is called again under the same seed, so that no trial "
+        "could be repeated; draw randomness from tensorflow, numpy.random or random, which are seeded"
+    )
+
+
+def _read(part: str, make: Callable[[], Any]) -> _Reading:
+    tf = environment.load_tensorflow()
+    environment.load_keras().utils.set_random_seed(0)
+    dataset = make()
+    if not _is_dataset(dataset):
+        raise InputError(
+            f"{part} is a function whose result is {_describe(dataset)}; a tf.data.Dataset is needed"
+        )
+    length = int(dataset.cardinality())
+    if length == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            f"{part} is an endless dataset; a finite one is needed: leave out repeat(), or take(n)"
+        )
+    most = (MOST_BATCHES, MOST_BYTES) if length == tf.data.UNKNOWN_CARDINALITY else (math.inf,) * 2
+    digest = hashlib.sha256()
+    batches, size, examples, read, first, labels = 0, 0, 0, 0, None, []
+    for element in dataset:
+        if batches >= most[0] or read > most[1]:
+            raise InputError(
+                f"{part} does not know its length and goes on after {batches:,} batches of "
+                f"{read:,} bytes in all; a finite dataset is needed: take(n), or, if it does end, "
+                "apply(tf.data.experimental.assert_cardinality(n))"
+            )
+        count = _batch_size(part, element)
+        for tensor in tf.nest.flatten(element, expand_composites=True):
+            array = tensor.numpy()
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            content = _content(array)
+            digest.update(content)
+            read += len(content)
+        batch = tf.nest.map_structure(_plain, element)
+        if first is None:
+            first, size = batch[:2], count
+        labels.append(batch[1])
+        batches, examples = batches + 1, examples + count
+    if first is None:
+        raise InputError(f"{part} is an empty dataset; at least one batch is needed")
+    return _Reading(batches, size, examples, first, _joined(labels), digest.hexdigest())
+
+
+def _content(array: NDArray[Any]) -> bytes:
+    """Its values; of strings, which TensorFlow gives as objects, each with its length."""
+    if array.dtype != object:
+        return array.tobytes()
+    return b"".join(len(text).to_bytes(8, "big") + text for text in array.flat)
+
+
+def _batch_size(part: str, element: Any) -> int:
+    tf = environment.load_tensorflow()
+    if not isinstance(element, tuple) or len(element) not in (2, 3):
+        raise InputError(
+            f"an element of {part} is {_describe(element)}; batches (x, y) or (x, y, sample_weight) are "
+            "needed"
+        )
+    tensors = tf.nest.flatten(element)
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if not all(shapes) or len({shape[0] for shape in shapes}) > 1:
+        raise InputError(
+            f"{part} yields shapes {', '.join(map(str, shapes))} that count no examples together; a "
+            "batched dataset is needed: add batch(32)"
+        )
+    return int(shapes[0][0])
+
+
+def _plain(tensor: Any) -> Any:
+    tf = environment.load_tensorflow()
+    return tensor.numpy() if isinstance(tensor, tf.Tensor) else tensor
+
+
+def _joined(labels: list[Any]) -> Any:
+    if not all(isinstance(batch, np.ndarray) for batch in labels):
+        return None
+    return np.concatenate(labels)

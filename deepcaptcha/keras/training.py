@@ -1,0 +1,316 @@
+"""How a model is compiled, fed and fitted: Keras' own `fit`, fed from tensors in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..networks.architecture import LOGITS
+from ..networks.recipes import Recipe
+from . import environment
+from .data import Data, Pipelines
+from .examples import Examples, map_arrays
+
+if TYPE_CHECKING:
+    import keras
+
+ZERO_GRADIENT_SHARE = "zero_gradient_share"
+"""Key in an epoch's logs: the share of training examples whose own loss had an exactly zero gradient
+with respect to whatever the loss reads (the model's output, or the logits where Keras finds them), at
+the step that trained on them. No parameter receives anything from such an example."""
+
+_VALIDATION_BATCH = 250
+
+_SEED_MODULUS = 2**31 - 1
+"""TensorFlow takes seeds modulo this, and this in place of a second seed of zero where both are."""
+
+
+@dataclass
+class Prepared:
+    """A compiled model ready to fit, with the metric that watches its zero gradients, the values its
+    optimizer starts from, and what probes traced for it."""
+
+    model: keras.Model
+    share: Any
+    optimizer_start: list[Any]
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def starts_as(self, fresh: keras.Model) -> bool:
+        """Whether `fresh`, the same model newly built, has the very weights and random states that
+        this one has."""
+        pairs = zip(_variables(self.model), _variables(fresh), strict=True)
+        return all(np.array_equal(mine, its) for mine, its in pairs)
+
+    def restart(self, fresh: keras.Model) -> None:
+        """Take every weight and random state of `fresh`, the same model newly built, and put the
+        optimizer back to its start; the traced training step stays."""
+        for mine, its in zip(_variables(self.model), _variables(fresh), strict=True):
+            mine.assign(its)
+        optimizer = self.model.optimizer
+        for variable, value in zip(optimizer.variables, self.optimizer_start, strict=True):
+            variable.assign(value)
+
+
+def prepare(model: keras.Model, recipe: Recipe, examples: Data) -> Prepared:
+    """Compile `model` as the recipe says, unless it is compiled already, and watch it."""
+    keras = environment.load_keras()
+    if not model.compiled:
+        compile_model(model, recipe, examples)
+    model.steps_per_execution = recipe.steps_per_execution
+    optimizer = model.optimizer
+    if optimizer is not None:
+        optimizer.build(model.trainable_variables)
+    start = [] if optimizer is None else [np.asarray(variable) for variable in optimizer.variables]
+    share = keras.metrics.Mean(name=ZERO_GRADIENT_SHARE)
+    _observe_zero_gradients(model, share)
+    return Prepared(model, share, start)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    return [variable for layer in model.layers for variable in layer.variables]
+
+
+def compile_model(model: keras.Model, recipe: Recipe, examples: Data) -> None:
+    """Compile `model` as the recipe says; an output named `logits` has its loss taken from logits."""
+    keras = environment.load_keras()
+    loss: Any = recipe.loss
+    if list(getattr(model, "output_names", [])) == [LOGITS]:
+        loss = keras.losses.get({"class_name": _class_name(loss), "config": {"from_logits": True}})
+    metrics: list[Any] = []
+    if "crossentropy" in recipe.loss or "accuracy" in recipe.monitor:
+        metrics.append("accuracy")
+    _, y = examples.first
+    if getattr(y, "ndim", 0) == 3 and y.shape[1] > 1:
+        metrics.append(string_accuracy)
+    model.compile(
+        optimizer=keras.optimizers.get(
+            {"class_name": recipe.optimizer, "config": dict(recipe.optimizer_settings)}
+        ),
+        loss=loss,
+        metrics=metrics,
+    )
+
+
+def string_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Share of strings read without a mistake: (batch, n_prediction, n_class) twice in, 0 or 1 an
+    example out."""
+    tf = environment.load_tensorflow()
+    right = tf.equal(tf.argmax(y_true, axis=-1), tf.argmax(y_pred, axis=-1))
+    return tf.cast(tf.reduce_all(right, axis=-1), tf.float32)
+
+
+def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
+    """InputError where the examples' shapes do not fit the model's single input and output."""
+    for what, model_shape, batch in (
+        ("input", getattr(model, "input_shape", None), examples.first[0]),
+        ("output", getattr(model, "output_shape", None), examples.first[1]),
+    ):
+        if not (
+            isinstance(batch, np.ndarray)
+            and isinstance(model_shape, tuple)
+            and all(isinstance(size, int | None) for size in model_shape)
+        ):
+            continue  # several inputs or outputs, or not built yet: Keras checks them
+        expected, shape = model_shape[1:], batch.shape[1:]
+        lacks = what == "input" and len(shape) < len(expected) and expected[-1] == 1
+        given = (*shape, 1) if lacks else shape  # Keras adds this axis itself
+        if what == "output" and (
+            len(shape) < len(expected) or not _compares_outputs(model, recipe)
+        ):
+            continue  # labels as class numbers, or whatever a loss of its own reads
+        if len(given) != len(expected) or any(
+            want not in (None, got) for want, got in zip(expected, given, strict=True)
+        ):
+            raise InputError(
+                f"the model's {what} has shape {expected} and the data's {shape}; they must agree"
+            )
+
+
+def _compares_outputs(model: keras.Model, recipe: Recipe) -> bool:
+    """Whether the loss is one of Keras' that reads labels of the outputs' shape."""
+    keras = environment.load_keras()
+    loss = model.loss if model.compiled else recipe.loss
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if _trains_itself(model) or loss is None or isinstance(loss, dict | list | tuple):
+        return False
+    kind = loss if hasattr(loss, "__name__") else type(loss)
+    return kind.__module__.startswith("keras.") and not any(
+        word in kind.__name__.lower() for word in ("sparse", "ctc")
+    )
+
+
+def _trains_itself(model: keras.Model) -> bool:
+    keras = environment.load_keras()
+    return any(
+        getattr(type(model), name) is not getattr(keras.Model, name)
+        for name in ("train_step", "compute_loss")
+    )
+
+
+def fit(
+    prepared: Prepared,
+    recipe: Recipe,
+    examples: Data,
+    seed: int,
+    callbacks: Sequence[Any],
+    after_execution: Callable[[int, Any], None],
+    after_epoch: Callable[[int, dict[str, float]], None],
+) -> None:
+    """Keras' `fit` for at most `recipe.epochs` epochs.
+
+    `after_execution(index of the last batch in its epoch, logs)` follows every
+    `steps_per_execution` batches, `after_epoch(epoch, logs)` every epoch; both may set
+    `model.stop_training`. The user's `callbacks` are called before them.
+    """
+    keras = environment.load_keras()
+    training_data, validation_data = feed(examples, recipe.batch, seed)
+    prepared.model.fit(
+        training_data,
+        validation_data=validation_data,
+        epochs=recipe.epochs,
+        shuffle=False,  # the data set shuffles itself
+        verbose=0,
+        callbacks=[
+            *callbacks,
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, logs: prepared.share.reset_state(),
+                on_train_batch_end=after_execution,
+                on_epoch_end=after_epoch,
+            ),
+        ],
+    )
+
+
+def feed(examples: Data, batch: int, seed: int) -> tuple[Any, Any]:
+    """The tf.data.Datasets that a trial trains and validates on."""
+    if isinstance(examples, Pipelines):
+        # Whatever building the model drew, the pipeline's own shuffles follow the seed alone.
+        environment.load_keras().utils.set_random_seed(seed)
+        made = examples.make_train(), examples.make_validation()
+        return _single_threaded(made[0]), _single_threaded(made[1])
+    return _training_batches(examples, batch, seed), _validation_batches(examples)
+
+
+@lru_cache(maxsize=2)
+def _tensors(examples: Examples) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """(x, y) to train on and to validate on, in memory."""
+    tf = environment.load_tensorflow()
+    train, validation = (
+        map_arrays(tf.constant, pair)
+        for pair in (
+            (examples.x_train, examples.y_train),
+            (examples.x_validation, examples.y_validation),
+        )
+    )
+    return train, validation
+
+
+def _training_batches(examples: Examples, batch: int, seed: int) -> Any:
+    tf = environment.load_tensorflow()
+    count = examples.n_train
+    indices = shuffled(tf.data.Dataset.range(count), count, seed).batch(batch)
+    return _gathered(_tensors(examples)[0], indices)
+
+
+def shuffled(numbers: Any, count: int, seed: int) -> Any:
+    """The data set of int64 scalars as `shuffle(count, seed=seed)` has it after
+    `tf.random.set_seed(seed)`, in another order each epoch. Without that call: after it TensorFlow
+    starts every traced function anew, which takes a sixth of a short trial."""
+    tf = environment.load_tensorflow()
+    first = seed % _SEED_MODULUS
+    return tf.data.experimental.from_variant(
+        tf.raw_ops.ShuffleDatasetV3(
+            input_dataset=tf.data.experimental.to_variant(numbers),
+            buffer_size=count,
+            seed=first,
+            seed2=first or _SEED_MODULUS,
+            seed_generator=tf.raw_ops.DummySeedGenerator(),
+            output_types=[tf.int64],
+            output_shapes=[[]],
+        ),
+        numbers.element_spec,
+    )
+
+
+@lru_cache(maxsize=2)
+def _validation_batches(examples: Examples) -> Any:
+    tf = environment.load_tensorflow()
+    indices = tf.data.Dataset.range(examples.n_validation).batch(_VALIDATION_BATCH)
+    return _gathered(_tensors(examples)[1], indices)
+
+
+def _gathered(tensors: tuple[Any, Any], indices: Any) -> Any:
+    tf = environment.load_tensorflow()
+    return _single_threaded(
+        indices.map(lambda chosen: map_arrays(lambda tensor: tf.gather(tensor, chosen), tensors))
+    )
+
+
+def _single_threaded(dataset: Any) -> Any:
+    tf = environment.load_tensorflow()
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    options.deterministic = True
+    return dataset.with_options(options)
+
+
+def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
+    """Have the training step report ZERO_GRADIENT_SHARE among its metrics.
+
+    It costs one backward pass through the loss alone. Models with a `train_step` or `compute_loss` of
+    their own are left as they are.
+    """
+    if _trains_itself(model):
+        return
+    compute = model.compute_metrics
+
+    def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        results = compute(x, y, y_pred, sample_weight)
+        zero = zero_gradient(model, x, y, y_pred, sample_weight)
+        if zero is None:
+            return dict(results)
+        share.update_state(zero)
+        return {**results, ZERO_GRADIENT_SHARE: share.result()}
+
+    model.compute_metrics = compute_metrics
+
+
+def zero_gradient(
+    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool = True
+) -> Any:
+    """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
+    does not depend on the outputs at all."""
+    tf = environment.running_tensorflow()
+    read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(read)
+        loss = model.compute_loss(x, y, y_pred, sample_weight, training=training)
+    gradients = [gradient for gradient in tape.gradient(loss, read) if gradient is not None]
+    if not gradients:
+        return None
+    silent = [
+        tf.reduce_all(tf.equal(gradient, 0), axis=list(range(1, gradient.shape.rank)))
+        for gradient in gradients
+    ]
+    return tf.cast(tf.reduce_all(silent, axis=0), tf.float32)
+
+
+def _read_by_loss(output: Any) -> list[Any]:
+    """The output and, as Keras' cross-entropies look for them, the logits behind it."""
+    if hasattr(output, "_keras_logits"):
+        return [output, output._keras_logits]
+    if hasattr(output, "graph") and output.op.type in ("Softmax", "Sigmoid"):
+        return [output, output.op.inputs[0]]
+    return [output]
+
+
+def _class_name(loss: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in loss.split("_"))

@@ -1,0 +1,1 @@
+"""The networks: architecture, variants, build, digits, captcha, recipes."""

@@ -1,0 +1,187 @@
+"""The frozen spec of a convolutional classifier, and the arithmetic that follows from it.
+
+Nothing here imports TensorFlow: shapes and parameter counts are closed-form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, get_args
+
+from ..errors import InputError
+
+Padding = Literal["same", "valid"]
+Head = Literal["softmax-reshape", "reshape-softmax", "logits"]
+Shape = tuple[int, ...]
+
+LOGITS = "logits"
+"""Name of an output layer whose values are logits; whoever compiles the model reads it."""
+
+
+@dataclass(frozen=True)
+class ConvBlock:
+    """One convolution with ReLU, then max pooling with stride equal to its size.
+
+    `kernel`, `stride` and `pool` are square sides in pixels, at least 1; `pool=1` leaves the pooling
+    layer out. Pooling never pads.
+    """
+
+    filters: int
+    kernel: int = 3
+    stride: int = 1
+    padding: Padding = "same"
+    pool: int = 2
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of an architecture.
+
+    `output_shape` leaves the batch axis out; `arithmetic` is the parameter count written out
+    (`3*3*1*32 + 32 = 320`), empty for a layer without parameters.
+    """
+
+    name: str
+    output_shape: Shape
+    parameters: int
+    arithmetic: str = ""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Conv blocks, flatten, dense layers with ReLU, and a head of n_prediction x n_class units.
+
+    `input_shape` is (height, width, channels). Heads:
+
+    - `softmax-reshape`, the question's: one softmax over all n_prediction * n_class units, then
+      reshape. For n_prediction > 1 all predictions together sum to 1.
+    - `reshape-softmax`: reshape, then a softmax over each prediction's n_class units.
+    - `logits`: reshape only; the output layer is named `logits`.
+
+    Raises InputError, naming the layer and the numbers, for a shape that cannot exist.
+    """
+
+    blocks: tuple[ConvBlock, ...]
+    dense: tuple[int, ...] = (512,)
+    head: Head = "softmax-reshape"
+    input_shape: tuple[int, int, int] = (28, 28, 1)
+    n_prediction: int = 1
+    n_class: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "dense", "input_shape"):
+            value = getattr(self, name)
+            if not isinstance(value, Iterable):
+                raise InputError(f"{name} is {value!r}; a tuple is needed")
+            object.__setattr__(self, name, tuple(value))
+        for number, block in enumerate(self.blocks, start=1):
+            if not isinstance(block, ConvBlock):
+                raise InputError(f"conv{number}: {block!r} is no ConvBlock, which is needed")
+        if len(self.input_shape) != 3:
+            raise InputError(
+                f"input: shape {self.input_shape} has {len(self.input_shape)} axes; "
+                "(height, width, channels) is needed"
+            )
+        for name, size in zip(("height", "width", "channels"), self.input_shape, strict=True):
+            _require_count("input", name, size)
+        _require_count("head", "n_prediction", self.n_prediction)
+        _require_count("head", "n_class", self.n_class, least=2)
+        if self.head not in get_args(Head):
+            raise InputError(
+                f"head: unknown kind {self.head!r}; one of {', '.join(get_args(Head))}"
+            )
+        for number, units in enumerate(self.dense, start=1):
+            _require_count(f"dense{number}", "units", units)
+        self.rows  # noqa: B018 - walks the layers and refuses the first impossible one
+
+    @property
+    def rows(self) -> tuple[LayerRow, ...]:
+        """Every layer after the input, in order, named as in the Keras model."""
+        return tuple(self._walk())
+
+    @property
+    def parameters(self) -> int:
+        """Total number of parameters; all are trainable."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def features_shape(self) -> Shape:
+        """(height, width, channels) of what the last conv block hands to the flatten layer."""
+        rows = self.rows
+        flatten = next(i for i, row in enumerate(rows) if row.name == "flatten")
+        return rows[flatten - 1].output_shape if flatten else self.input_shape
+
+    def _walk(self) -> Iterator[LayerRow]:
+        shape = self.input_shape
+        for number, block in enumerate(self.blocks, start=1):
+            row = _conv_row(f"conv{number}", block, shape)
+            yield row
+            shape = _triple(row.output_shape)
+            if block.pool > 1:
+                shape = _pool_shape(f"pool{number}", block.pool, shape)
+                yield LayerRow(f"pool{number}", shape, 0)
+        units = prod(shape)
+        yield LayerRow("flatten", (units,), 0)
+        for number, width in enumerate(self.dense, start=1):
+            yield _dense_row(f"dense{number}", units, width)
+            units = width
+        predictions = (self.n_prediction, self.n_class)
+        if self.head == "softmax-reshape":
+            yield _dense_row("probabilities", units, prod(predictions))
+            yield LayerRow("reshape", predictions, 0)
+        elif self.head == "reshape-softmax":
+            yield _dense_row("units", units, prod(predictions))
+            yield LayerRow("reshape", predictions, 0)
+            yield LayerRow("softmax", predictions, 0)
+        else:
+            yield _dense_row("units", units, prod(predictions))
+            yield LayerRow(LOGITS, predictions, 0)
+
+
+def _require_count(layer: str, what: str, value: object, least: int = 1) -> None:
+    if type(value) is not int or value < least:
+        raise InputError(f"{layer}: {what} is {value!r}; a whole number >= {least} is needed")
+
+
+def _conv_row(name: str, block: ConvBlock, shape: tuple[int, int, int]) -> LayerRow:
+    for what in ("filters", "kernel", "stride", "pool"):
+        _require_count(name, what, getattr(block, what))
+    height, width, channels = shape
+    side = block.kernel
+    if block.padding == "same":
+        # ceil(n / stride): the input is padded just enough for every stride to have its window.
+        out = (-(-height // block.stride), -(-width // block.stride))
+    elif block.padding == "valid":
+        if side > min(height, width):
+            raise InputError(
+                f"{name}: a {side} x {side} kernel with valid padding does not fit into its "
+                f"{height} x {width} input; use a smaller kernel, padding 'same' or less pooling"
+            )
+        out = ((height - side) // block.stride + 1, (width - side) // block.stride + 1)
+    else:
+        raise InputError(f"{name}: unknown padding {block.padding!r}; 'same' or 'valid' is needed")
+    count = side * side * channels * block.filters + block.filters
+    text = f"{side}*{side}*{channels}*{block.filters} + {block.filters} = {count}"
+    return LayerRow(name, (*out, block.filters), count, text)
+
+
+def _pool_shape(name: str, pool: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    height, width, channels = shape
+    if pool > min(height, width):
+        raise InputError(
+            f"{name}: a {pool} x {pool} pool does not fit into its {height} x {width} input; "
+            "use a smaller pool or leave it out (pool=1)"
+        )
+    return height // pool, width // pool, channels
+
+
+def _dense_row(name: str, inputs: int, units: int) -> LayerRow:
+    count = inputs * units + units
+    return LayerRow(name, (units,), count, f"{inputs}*{units} + {units} = {count}")
+
+
+def _triple(shape: Shape) -> tuple[int, int, int]:
+    height, width, channels = shape
+    return height, width, channels

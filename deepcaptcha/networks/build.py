@@ -1,0 +1,131 @@
+"""Keras models from architectures, and the question's two functions.
+
+`create_DeepCAPCHA` and `working_DeepCAPCHA` follow the code of the Stack Overflow question "Adding
+padding='same' argument to Conv2D layers broke the model" (CC BY-SA 4.0) in name, signature and
+behaviour; they are built from the spec here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..keras import environment
+from .architecture import LOGITS, Architecture, Padding
+from .recipes import Recipe
+from .variants import question_architecture
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build(architecture: Architecture) -> keras.Model:
+    """An uncompiled functional Keras model: float32 (batch, height, width, channels) in,
+    (batch, n_prediction, n_class) out, layers named as in `architecture.rows`."""
+    keras = environment.load_keras()
+    layers = keras.layers
+    inputs = keras.Input(architecture.input_shape, name="image")
+    x = inputs
+    for number, block in enumerate(architecture.blocks, start=1):
+        x = layers.Conv2D(
+            block.filters,
+            block.kernel,
+            strides=block.stride,
+            padding=block.padding,
+            activation="relu",
+            name=f"conv{number}",
+        )(x)
+        if block.pool > 1:
+            x = layers.MaxPooling2D(block.pool, name=f"pool{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number, units in enumerate(architecture.dense, start=1):
+        x = layers.Dense(units, activation="relu", name=f"dense{number}")(x)
+    return keras.Model(inputs, _head(architecture, x, layers))
+
+
+def _head(architecture: Architecture, x: Any, layers: Any) -> Any:
+    predictions = (architecture.n_prediction, architecture.n_class)
+    units = architecture.n_prediction * architecture.n_class
+    if architecture.head == "softmax-reshape":
+        x = layers.Dense(units, activation="softmax", name="probabilities")(x)
+        return layers.Reshape(predictions, name="reshape")(x)
+    x = layers.Dense(units, name="units")(x)
+    if architecture.head == "logits":
+        return layers.Reshape(predictions, name=LOGITS)(x)
+    x = layers.Reshape(predictions, name="reshape")(x)
+    return layers.Softmax(name="softmax")(x)
+
+
+def fit_to(architecture: Architecture, recipe: Recipe) -> Architecture:
+    """The architecture for the recipe's images, predictions and classes.
+
+    Raises InputError where its layers do not fit into such images.
+    """
+    return replace(
+        architecture,
+        input_shape=recipe.image_shape,
+        n_prediction=recipe.n_prediction,
+        n_class=recipe.n_class,
+    )
+
+
+def assert_parameter_count(model: keras.Model, architecture: Architecture) -> None:
+    """AssertionError naming the first layer of `model` whose parameter count differs from the formula.
+
+    Layers are compared in order; their names need not agree.
+    """
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    for row, layer in zip(architecture.rows, layers, strict=False):
+        count = layer.count_params()
+        if count != row.parameters:
+            raise AssertionError(
+                f"layer {row.name} ({type(layer).__name__} {layer.name!r}) has {count} parameters, "
+                f"the formula says {row.arithmetic or row.parameters}"
+            )
+    if len(layers) != len(architecture.rows):
+        raise AssertionError(
+            f"the model has {len(layers)} layers, the architecture {len(architecture.rows)}"
+        )
+
+
+def create_DeepCAPCHA(  # noqa: N802 - the question's name
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    n_prediction: int = 1,
+    n_class: int = 10,
+    optimizer: Any = "adam",
+    show_summary: bool = True,
+) -> keras.Model:
+    """The question's network with padding 'same', compiled; the summary is printed if asked for."""
+    return _question_model("same", input_shape, n_prediction, n_class, optimizer, show_summary)
+
+
+def working_DeepCAPCHA(  # noqa: N802 - the question's name
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    n_prediction: int = 1,
+    n_class: int = 10,
+    optimizer: Any = "adam",
+    show_summary: bool = True,
+) -> keras.Model:
+    """The question's network with valid padding, compiled; the summary is printed if asked for."""
+    return _question_model("valid", input_shape, n_prediction, n_class, optimizer, show_summary)
+
+
+def _question_model(
+    padding: Padding,
+    input_shape: tuple[int, int, int],
+    n_prediction: int,
+    n_class: int,
+    optimizer: Any,
+    show_summary: bool,
+) -> keras.Model:
+    architecture = question_architecture(
+        paddings=(padding, padding, padding),
+        input_shape=input_shape,
+        n_prediction=n_prediction,
+        n_class=n_class,
+    )
+    model = build(architecture)
+    model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    if show_summary:
+        model.summary()
+    return model

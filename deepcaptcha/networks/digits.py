@@ -1,0 +1,131 @@
+"""MNIST digits, and strips of several digits side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+SUBSET_SHA256 = "c02dc200942f8a189a95b526377b1e16654d8fabaf941447da0c39ef006db49c"
+
+_CARRIED = Path(__file__).parents[1] / "_fixtures" / "mnist.npz"  # in a wheel
+_REPOSITORY = Path(__file__).parents[2] / "fixtures" / "mnist.npz"  # in an editable install
+
+
+class Digits(NamedTuple):
+    """`images` (n, height, width) uint8, 0 paper to 255 ink, CAPTCHA images the other way round;
+    `labels` (n,) or, for several digits an image, (n, n_prediction) uint8, 0 to 9."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+class Mnist(NamedTuple):
+    """Training and test digits; unpacks as Keras' `load_data()` does."""
+
+    train: Digits
+    test: Digits
+
+
+@lru_cache(maxsize=2)
+def load_mnist(source: str = "subset") -> Mnist:
+    """MNIST from `subset` (12,000 + 2,000 digits carried by this package), `keras` (Keras' cached
+    download, 60,000 + 10,000) or the path of an npz file in Keras' layout.
+
+    Raises InputError for a missing, damaged or misshapen file.
+    """
+    if source == "subset":
+        path = _CARRIED if _CARRIED.exists() else _REPOSITORY
+        return _check(_read(path, sha256=SUBSET_SHA256), str(path))
+    if source == "keras":
+        return _check(_download(), "Keras' MNIST")
+    return _check(_read(Path(source)), source)
+
+
+def digit_strips(n_prediction: int, digits: Digits | None = None, seed: int = 0) -> Digits:
+    """As many strips as there are digits (default: the subset's training digits), each of
+    `n_prediction` digits side by side.
+
+    Every digit appears exactly once at each position: images (n, 28, 28 * n_prediction), labels
+    (n, n_prediction).
+    """
+    if type(n_prediction) is not int or n_prediction < 1:
+        raise InputError(f"n_prediction is {n_prediction!r}; a whole number >= 1 is needed")
+    digits = load_mnist().train if digits is None else digits
+    random = np.random.RandomState(seed)
+    order = [random.permutation(len(digits.labels)) for _ in range(n_prediction)]
+    return Digits(
+        np.concatenate([digits.images[indices] for indices in order], axis=2),
+        np.stack([digits.labels[indices] for indices in order], axis=1),
+    )
+
+
+def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read the digits from {path}: {error.strerror}; "
+            "give 'subset', 'keras' or the path of an mnist.npz"
+        ) from None
+    if sha256 and hashlib.sha256(raw).hexdigest() != sha256:
+        raise InputError(
+            f"{path} is damaged: its SHA-256 is not {sha256[:12]}...; "
+            "restore it or make it again with fixtures/make_mnist.py"
+        )
+    names = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except KeyError as error:
+        raise InputError(
+            f"{path}: {error.args[0]}; the arrays {', '.join(names)} are needed"
+        ) from None
+    except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not an npz file in Keras' MNIST layout ({error})") from None
+
+
+def _download() -> dict[str, NDArray[np.uint8]]:
+    from ..keras.environment import load_keras
+
+    try:
+        (x_train, y_train), (x_test, y_test) = load_keras().datasets.mnist.load_data()
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise InputError(
+            f"Keras could not load MNIST ({error}); give --data the path of an mnist.npz"
+        ) from None
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _check(arrays: dict[str, NDArray[np.uint8]], origin: str) -> Mnist:
+    for x, y in (("x_train", "y_train"), ("x_test", "y_test")):
+        images, labels = arrays[x], arrays[y]
+        if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
+            raise InputError(
+                f"{origin}: {x} is {images.dtype} {images.shape}; uint8 (n, 28, 28) is needed"
+            )
+        if labels.shape != images.shape[:1]:
+            raise InputError(
+                f"{origin}: {y} has shape {labels.shape} for {len(images)} images; "
+                f"({len(images)},) is needed"
+            )
+        if not len(labels) or not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(
+                f"{origin}: {y} is {labels.dtype} {labels.shape}; at least one whole label is needed"
+            )
+        if labels.min() < 0 or labels.max() > 9:
+            raise InputError(
+                f"{origin}: {y} holds {labels.min()} to {labels.max()}; whole labels 0 to 9 are needed"
+            )
+    return Mnist(
+        Digits(arrays["x_train"], arrays["y_train"]), Digits(arrays["x_test"], arrays["y_test"])
+    )

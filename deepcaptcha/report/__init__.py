@@ -1,0 +1,1 @@
+"""What people read: words, tables, the page and its figures."""

@@ -1,0 +1,167 @@
+"""Drawing for the HTML report: matplotlib, as SVG to stand inside the page.
+
+The same drawing gives the same bytes. Colours are the page's (CSS variables), so that a figure follows
+it into the dark and onto paper. One unit is one CSS pixel.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from .words import OUTCOMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+WIDTH = 340
+"""Of every figure: what a narrow phone shows unscaled."""
+
+FONT = 12
+
+INKS = {name: f"#0{i}0{i}0{i}" for i, name in enumerate(("ink", "muted", "line", *OUTCOMES), 1)}
+"""Placeholders that matplotlib takes for colours; the page's variables stand there in the end."""
+
+LEGEND: dict[str, Any] = {
+    "loc": "upper left",
+    "ncols": 2,
+    "frameon": False,
+    "handlelength": 2.8,
+    "borderpad": 0,
+    "borderaxespad": 0.3,
+    "columnspacing": 1.6,
+    "labelspacing": 0.3,
+}
+"""Where and how a figure's legend stands: at its upper left, in two columns."""
+
+_FILE_STYLE = """
+svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --converged: #0b5fa5;
+  --stuck: #b03a10; --slow: #6f5500; --diverged: #6d2f8f; background: var(--paper);
+  font-family: system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --paper: #15191d; --ink: #e8ebee; --muted: #a7b1ba;
+  --line: #394149; --converged: #7cbcf2; --stuck: #ffa57d; --slow: #e3c560; --diverged: #d4a6ee; } }
+"""
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+def add_axes(figure: Figure, height: int, *, top: int, right: int = 12) -> Axes:
+    """Axes with a quiet grid, that leave `top` and `right` pixels of a figure `height` pixels high."""
+    left, bottom = 44, 36
+    axes = figure.add_axes(
+        (
+            left / WIDTH,
+            bottom / height,
+            (WIDTH - left - right) / WIDTH,
+            (height - top - bottom) / height,
+        )
+    )
+    axes.grid(axis="y", color=INKS["line"], linewidth=0.8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(INKS["muted"])
+    axes.tick_params(length=0, pad=6, labelcolor=INKS["muted"])
+    axes.set_axisbelow(True)
+    return axes
+
+
+def whole_ticks(axis: Axis) -> None:
+    """Ticks at whole numbers, about six."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+@contextmanager
+def _settings(key: str) -> Iterator[None]:
+    """Matplotlib's own defaults, whatever the user's are, and ours on top of them."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": key,  # identifiers of their own for every figure of a page
+                "font.size": FONT,
+                "text.color": INKS["ink"],
+                "text.parse_math": False,
+                "axes.facecolor": "none",
+            }
+        )
+        yield
+
+
+def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, text: str) -> str:
+    """What `draw` draws on a figure `height` pixels high, as an SVG element with a name and a
+    description. `key` is its own in the page; a `gid` of `is NAMES` becomes the class `NAMES`."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with _settings(key):
+        figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
+        FigureCanvasSVG(figure)
+        file = io.StringIO()
+        with warnings.catch_warnings():
+            # The reader's browser draws the text; matplotlib's own font need not have every letter.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            draw(figure)
+            figure.savefig(file, format="svg", metadata={"Date": None})
+    return _inline(file.getvalue(), key, title, text)
+
+
+def as_file(svg: str) -> str:
+    """A figure of a page as a file of its own, with the page's colours, light and dark."""
+    height = svg.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1]
+    size = f'<svg width="{WIDTH}" height="{float(height):g}" '
+    head, middle, tail = svg.replace("<svg ", size, 1).partition(">")
+    return f"{head}{middle}\n<style>{_FILE_STYLE}</style>{tail}\n"
+
+
+def _inline(drawn: str, key: str, title: str, text: str) -> str:
+    """A drawing as an element of a page: named for screen readers, as wide as its place, without
+    identifiers that a second figure would repeat."""
+    root = ElementTree.fromstring(drawn)
+    for name in ("width", "height"):
+        del root.attrib[name]
+    # The first definitions are a style sheet that would reach the whole page; the page has its own.
+    for tag in ("metadata", "defs"):
+        root.remove(root.find(f"{{{_SVG}}}{tag}"))  # type: ignore[arg-type]
+    used = set(re.findall(r"#(\w+)", " ".join(v for e in root.iter() for v in e.attrib.values())))
+    for element in root.iter():
+        element.text, element.tail = _squeezed(element.text), _squeezed(element.tail)
+        identity = element.attrib.pop("id", "")
+        if identity in used:
+            element.set("id", identity)
+        elif identity.startswith("is "):
+            element.set("class", identity.removeprefix("is "))
+        if "style" in element.attrib:
+            element.set("style", _page_style(element.attrib["style"]))
+        if "d" in element.attrib:
+            element.set("d", " ".join(element.attrib["d"].split()))
+    root.attrib |= {"role": "img", "aria-labelledby": f"{key}-title {key}-desc"}
+    for place, (tag, words) in enumerate((("title", title), ("desc", text))):
+        element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{key}-{tag}"})
+        element.text = words
+        root.insert(place, element)
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _page_style(style: str) -> str:
+    """The page's font and colours in place of matplotlib's."""
+    style = re.sub(r"font-family: [^;]*;? ?", "", style)
+    for name, ink in INKS.items():
+        style = style.replace(ink, f"var(--{name})")
+    return style
+
+
+def _squeezed(text: str | None) -> str | None:
+    return None if text is not None and not text.strip() else text

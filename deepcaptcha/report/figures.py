@@ -1,0 +1,259 @@
+"""The figures of the HTML report. Nothing in them is told by colour alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .content import Reached, Row, Walk, plural
+from .drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, whole_ticks
+from .words import OUTCOMES, percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Told apart by dash and by the mark at the end; colour only adds to it.
+STYLES: dict[str, dict[str, Any]] = {
+    "converged": {"linestyle": "-", "marker": "o"},
+    "stuck": {"linestyle": (0, (5, 3)), "marker": "x"},
+    "slow": {"linestyle": (0, (1, 2)), "marker": "s"},
+    "diverged": {"linestyle": (0, (6, 2, 1, 2)), "marker": "^"},
+}
+
+
+def curves_figure(row: Row, key: str) -> str:
+    """Learning curves, one a seed, with a mark where each ends."""
+    curves, recipe = row.curves, row.recipe
+    counts = Counter(curve.outcome for curve in curves)
+    shown = [outcome for outcome in OUTCOMES if counts[outcome]]
+    monitor, target = recipe["monitor"], float(recipe["target"])
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.lines import Line2D
+
+        axes = add_axes(figure, 230, top=26 if len(shown) < 3 else 44)
+        axes.set_xlim(0.8, max(int(recipe["epochs"]), 2) + 0.2)
+        whole_ticks(axes.xaxis)
+        axes.set_xlabel("epoch", loc="right", color=INKS["muted"])
+        if "accuracy" in monitor:
+            axes.set_ylim(0, 1.02)
+        axes.axhline(target, color=INKS["ink"], linewidth=0.8, gid="is target")
+        for curve in sorted(curves, key=lambda curve: OUTCOMES.index(curve.outcome)):
+            points = [(i, v) for i, v in enumerate(curve.values, 1) if v is not None]
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True),
+                    **_style(curve.outcome),
+                    markevery=[len(points) - 1],
+                    clip_on=False,
+                    gid=f"is curve {curve.outcome}",
+                )
+        axes.annotate(
+            f"target {target:g}",
+            (1, target),
+            (0, -3 if recipe["mode"] == "max" else 3),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="top" if recipe["mode"] == "max" else "bottom",
+        )
+        figure.legend(
+            [Line2D([], [], **_style(outcome), markevery=[1]) for outcome in shown],
+            [f"{outcome} {counts[outcome]}" for outcome in shown],
+            **LEGEND,
+        )
+
+    ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
+    return draw_svg(
+        draw,
+        230,
+        key,
+        f"Learning curves of {row.name} under {recipe['name']}",
+        f"{monitor} at the end of each epoch for {plural(len(curves), 'seed')}: {ends}. "
+        "Stuck ones are dashed and end in a cross.",
+    )
+
+
+def reached_figure(row: Row, found: Reached, key: str) -> str:
+    """The cumulative share of trainings at their target, with the censored ones marked."""
+    last = found.epochs[-1]
+
+    def draw(figure: Figure) -> None:
+        axes = add_axes(figure, 230, top=26)
+        axes.set_xlim(0, last)
+        axes.set_ylim(0, 1.02)
+        whole_ticks(axes.xaxis)
+        axes.set_xlabel("epoch", loc="right", color=INKS["muted"])
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+        axes.step(
+            found.epochs,
+            found.shares,
+            where="post",
+            color=INKS["converged"],
+            linewidth=1.8,
+            clip_on=False,
+            label=f"{found.trials - found.missed} met it",
+        )
+        if found.missed:
+            axes.plot(
+                [last],
+                [found.shares[-1]],
+                marker="+",
+                markersize=11,
+                markeredgewidth=1.6,
+                color=INKS["ink"],
+                clip_on=False,
+                linestyle="",
+                label=f"{found.missed} missed it",
+            )
+        figure.legend(**LEGEND)
+
+    steps = ", ".join(
+        f"{percent(share)} by epoch {epoch}"
+        for epoch, share in zip(found.epochs, found.shares, strict=True)
+        if epoch
+    )
+    return draw_svg(
+        draw,
+        230,
+        key,
+        f"Epochs to target of {row.name} under {row.recipe['name']}",
+        f"Share of trainings that met the target: {steps}. {found.missed} of {found.trials} had not "
+        "met it when their epochs were over.",
+    )
+
+
+def walk_figure(row: Row, walk: Walk, key: str) -> str:
+    """Successes against trials, between the boundaries of the plan; the part where it is."""
+    trials, successes = len(walk.successes) - 1, walk.successes[-1]
+    counted = "stuck" if walk.hypothesis == "stuck" else "converged"
+    end = min(len(walk.accept) - 1, max(2 * trials, 10))
+    top = 1.25 * max(walk.accept[end], successes)
+    boundaries = (
+        ("green", walk.accept, (0, (6, 2)), (walk.accept[end] + top) / 2),
+        ("red", walk.reject, (0, (2, 2)), walk.reject[end] / 2),
+    )
+
+    def draw(figure: Figure) -> None:
+        axes = add_axes(figure, 230, top=26, right=44)
+        axes.set_xlim(0, end)
+        axes.set_ylim(0, top)
+        axes.set_xlabel("trials read", loc="right", color=INKS["muted"])
+        for axis in (axes.xaxis, axes.yaxis):
+            whole_ticks(axis)
+        for name, boundary, dashes, middle in boundaries:
+            # What no walk can reach is not drawn.
+            points = [(n, s) for n, s in enumerate(boundary[: end + 1]) if 0 <= s <= n]
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True),
+                    linestyle=dashes,
+                    color=INKS["muted"],
+                    linewidth=1.2,
+                    gid=f"is boundary {name}",
+                )
+                axes.text(end * 1.03, middle, name, va="center")
+        outcome = "converged" if walk.colour == "green" else "stuck"
+        (line,) = axes.plot(
+            range(trials + 1),
+            walk.successes,
+            **{**_style(outcome), "linestyle": "-", "linewidth": 1.8},
+            markevery=[trials],
+            clip_on=False,
+            gid="is walk",
+        )
+        text = f"{successes} of {trials} {counted}: {walk.colour}"
+        figure.legend([line], [text], **LEGEND)
+
+    return draw_svg(
+        draw,
+        230,
+        key,
+        f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe['name']}",
+        f"After {plural(trials, 'trial')}, {successes} of them {counted}, the walk crossed the "
+        f"boundary to {walk.colour}. The plan reads at most {len(walk.accept) - 1} trials.",
+    )
+
+
+def chances_figure(rows: Sequence[Row], key: str) -> str:
+    """P(converge) of every row, with its interval."""
+    pitch, top, bottom = 36, 6, 24
+    height = top + pitch * len(rows) + bottom
+
+    def draw(figure: Figure) -> None:
+        left, right = 8, 12
+        axes = figure.add_axes(
+            (
+                left / WIDTH,
+                bottom / height,
+                (WIDTH - left - right) / WIDTH,
+                1 - (top + bottom) / height,
+            )
+        )
+        axes.set_xlim(0, 1)
+        axes.set_ylim(len(rows), 0)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "", "50 %", "", "100 %"])
+        first, *_, last = axes.get_xticklabels()
+        first.set_horizontalalignment("left")
+        last.set_horizontalalignment("right")
+        axes.set_yticks([])
+        axes.grid(axis="x", color=INKS["line"], linewidth=0.8)
+        axes.tick_params(length=0, labelcolor=INKS["muted"])
+        axes.spines[:].set_visible(False)
+        for place, row in enumerate(rows):
+            chance, line = row.chance, place + 0.72
+            numbers = f"{chance.converged}/{chance.trials}, {chance.text}"
+            name = _short(row.name, 40 - len(numbers))
+            axes.text(0, place + 0.44, name, weight="bold")
+            axes.text(1, place + 0.44, numbers, ha="right", color=INKS["muted"])
+            low, high = chance.interval
+            axes.plot(
+                [low, high],
+                [line, line],
+                color=INKS["ink"],
+                linewidth=2,
+                marker="|",
+                markersize=7,
+                clip_on=False,
+                gid="is interval",
+            )
+            axes.plot(
+                [chance.converged / chance.trials],
+                [line],
+                marker="o",
+                markersize=7,
+                color=INKS["converged"],
+                clip_on=False,
+                gid="is rate",
+            )
+
+    listed = "; ".join(
+        f"{row.name} {row.chance.converged} of {row.chance.trials}, {row.chance.text}"
+        for row in rows
+    )
+    return draw_svg(
+        draw,
+        height,
+        key,
+        f"P(converge) under {rows[0].recipe['name']}",
+        f"Share of trainings that converged, with exact 95 % intervals: {listed}.",
+    )
+
+
+def _style(outcome: str) -> dict[str, Any]:
+    return {
+        **STYLES[outcome],
+        "color": INKS[outcome],
+        "linewidth": 1.3,
+        "markersize": 6,
+        "markeredgewidth": 1.6 if outcome == "stuck" else 1.0,
+    }
+
+
+def _short(text: str, room: int) -> str:
+    """The text, cut in its middle where it is longer than `room` letters."""
+    if len(text) <= room:
+        return text
+    half = (room - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"

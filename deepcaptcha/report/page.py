@@ -1,0 +1,135 @@
+"""The HTML report: one file that needs nothing else, with figures inside (extra `report`)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..trials.ledger import read_ledger
+from .content import (
+    Evidence,
+    Row,
+    environment_lines,
+    opening,
+    reached,
+    rows_of_ledger,
+    rows_of_verdicts,
+    sections,
+    seeds_text,
+)
+from .words import failures_text
+
+_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
+
+    row: Row
+    key: str
+    figures: tuple[tuple[str, str, str], ...]
+
+
+def require_extra() -> None:
+    """InputError where Jinja2 or matplotlib is missing; imports neither."""
+    if not all(importlib.util.find_spec(name) for name in ("jinja2", "matplotlib")):
+        raise InputError("reports need Jinja2 and matplotlib: pip install 'deepcaptcha[report]'")
+
+
+def write_report(
+    path: Path,
+    ledger: Path,
+    made_by: str,
+    reported: Sequence[Evidence] | None = None,
+    notes: Iterable[str] = (),
+) -> tuple[Row, ...]:
+    """Write the report on a ledger, or on the verdicts `reported`, whose trials the ledger holds.
+
+    `made_by` is the command that makes it again, `notes` what its figures are worth. Raises InputError
+    for a missing extra, a ledger without the trials, or a path that cannot be written.
+    """
+    require_extra()
+    records = read_ledger(ledger)
+    if not records.trials:
+        raise InputError(f"the ledger {ledger} holds no trials; give a study's ledger folder")
+    rows = rows_of_ledger(records) if reported is None else rows_of_verdicts(reported, records)
+    page = render(rows, made_by, [*notes, *records.problems])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the report {path}: {error.strerror}") from None
+    return rows
+
+
+def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
+    """The page; the same rows and words give the same bytes."""
+    from .figures import chances_figure
+
+    groups = []
+    for i, section in enumerate(sections(rows), 1):
+        panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section.rows, 1)]
+        groups.append((section, panels, chances_figure(section.rows, f"chance-{i}")))
+    content = {
+        "opening": opening(rows),
+        "environment": environment_lines(rows),
+        "groups": groups,
+        "judged": any(row.verdicts for row in rows),
+        "few": len(rows) <= 2,
+        "ended_early": sum(trial.ended_early for row in rows for trial in row.trials),
+        "made_by": made_by,
+        "notes": list(notes),
+        "seeds": seeds_text(rows),
+        "version": importlib.metadata.version("deepcaptcha"),
+    }
+    page = fill(_TEMPLATE, content, escape=True)
+    return page.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def fill(template: Path, content: Mapping[str, Any], *, escape: bool) -> str:
+    """A template with its names filled in; `escape` for HTML. A name that is missing is an error."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=escape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not escape,
+    )
+    environment.filters.update(zip=zip, failures=failures_text)
+    return environment.get_template(template.name).render(content)
+
+
+def _panel(row: Row, key: str) -> Panel:
+    from .figures import curves_figure, reached_figure, walk_figure
+
+    figures = [
+        (
+            "Learning curves",
+            f"{row.recipe['monitor']} by epoch, a line a seed",
+            curves_figure(row, f"{key}-curves"),
+        ),
+        (
+            "Epochs to target",
+            "share of trainings there (Kaplan-Meier)",
+            reached_figure(row, reached(row.trials), f"{key}-reached"),
+        ),
+    ]
+    for i, walk in enumerate(row.walks, 1):
+        words = "stuck" if walk.hypothesis == "stuck" else "converged"
+        figures.append(
+            (
+                f"Verdict: {walk.hypothesis}",
+                f"trials {words} against trials read",
+                walk_figure(row, walk, f"{key}-walk-{i}"),
+            )
+        )
+    return Panel(row, key, tuple(figures))

@@ -1,0 +1,1 @@
+"""One training run each: the record, its seeds, the ledger, whoever runs many."""

@@ -1,0 +1,1 @@
+"""Plans, exact tests, claims, baselines: what trials let one say."""

@@ -1,0 +1,70 @@
+"""Symptoms along a trial: measured where declared, and without changing the trial."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deepcaptcha import Examples, run_trial
+from deepcaptcha.diagnosis.probes import END, PREDICTORS, SYMPTOMS
+from deepcaptcha.trials.history import diagnose
+from tests.keras.test_fit import POINTS, dense_model, points
+from tests.keras.test_frozen import RECIPE, hidden_softmax
+
+
+@pytest.mark.integration
+def test_a_trial_with_symptoms_is_the_same_trial():
+    plain = run_trial(hidden_softmax, RECIPE, 0, examples=points())
+    seen = run_trial(hidden_softmax, RECIPE, 0, examples=points(), probes=SYMPTOMS)
+    assert (seen.weights_sha256, seen.epochs) == (plain.weights_sha256, plain.epochs)
+    assert (seen.outcome, seen.frozen_at_step) == (plain.outcome, plain.frozen_at_step)
+    assert plain.probes == {}
+    [[step, end]] = seen.probes[END]
+    assert step == seen.frozen_at_step
+    # It says class 0 of everything and half of the points are of class 1: none has a gradient, half
+    # are lost.
+    assert (end["zero_gradient_share"], end["lost_share"]) == (1, 0.5)
+    assert end["most_frequent_share"] == 1
+    assert set(end["gradient_norms"].values()) == {0}
+    assert seen.probes[PREDICTORS][0][0] == 0
+
+
+def test_a_trial_that_converged_has_no_state_at_its_end():
+    recipe = replace(POINTS, optimizer_settings={"learning_rate": 0.1})
+    trial = run_trial(dense_model, recipe, 0, examples=points(), probes=SYMPTOMS)
+    assert trial.outcome == "converged"
+    assert END not in trial.probes
+    assert [step for step, _ in trial.probes[PREDICTORS]] == [0]
+
+
+def test_a_weight_that_is_not_finite_is_named():
+    given = points()
+    x = given.x_train.copy()
+    x[3] = np.nan
+    broken = Examples(x, given.y_train, given.x_validation, given.y_validation)
+    trial = run_trial(dense_model, POINTS, 0, examples=broken, probes=SYMPTOMS)
+    assert trial.outcome == "diverged"
+    [[_, end]] = trial.probes[END]
+    assert end["first_not_finite"].endswith("/kernel")
+    assert end["first_not_finite"] in diagnose(trial).sentence
+
+
+def test_a_layer_without_a_living_unit_is_told():
+    def dead():
+        from deepcaptcha.keras import environment
+
+        keras = environment.load_keras()
+        constant = keras.initializers.Constant(-100)
+        layers = keras.layers
+        return keras.Sequential(
+            [
+                keras.Input((1,)),
+                layers.Dense(4, activation="relu", bias_initializer=constant, name="silent"),
+                layers.Dense(2, activation="softmax"),
+            ]
+        )
+
+    trial = run_trial(dead, POINTS, 0, examples=points(), probes=SYMPTOMS)
+    diagnosis = diagnose(trial)
+    assert diagnosis.symptom == "dead units"
+    assert "any ReLU unit of silent" in diagnosis.sentence

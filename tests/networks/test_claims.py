@@ -1,0 +1,57 @@
+"""The declared claims against the pilot they were chosen from."""
+
+from pathlib import Path
+
+import pytest
+
+from deepcaptcha import RECIPES, VARIANTS
+from deepcaptcha.networks.variants import CLAIMS
+from deepcaptcha.trials.seeds import STREAMS
+from deepcaptcha.verdicts.baseline import read_baseline
+from deepcaptcha.verdicts.claim import Claim
+from deepcaptcha.verdicts.plan import binomial_interval
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+def test_every_variant_has_a_claim_under_both_subset_recipes():
+    assert set(CLAIMS) == {(v, r) for v in VARIANTS for r in ("raw-subset", "sound-subset")}
+
+
+def interval(folder, variant, recipe):
+    """The exact 95 % interval of the claimed outcome in the trials of a folder."""
+    recorded = read_baseline(FIXTURES / folder, variant, recipe)
+    outcome = "stuck" if CLAIMS[variant, recipe][0] == "stuck" else "converged"
+    return binomial_interval(recorded.outcomes.count(outcome), len(recorded.outcomes))
+
+
+@pytest.mark.parametrize("folder", ["pilot", "baselines"])
+@pytest.mark.parametrize(("variant", "recipe"), CLAIMS)
+def test_a_claims_rates_lie_outside_the_recorded_intervals(variant, recipe, folder):
+    """A rate between p_bad and p_good promises nothing, so what was recorded must lie above or below
+    both."""
+    claim = Claim(*CLAIMS[variant, recipe])
+    low, high = interval(folder, variant, recipe)
+    if claim.kind != "mixed":
+        assert claim.p_bad < claim.p_good <= low
+    else:
+        assert low < 0.9
+        assert high > 0.1
+
+
+@pytest.mark.parametrize(("variant", "recipe"), CLAIMS)
+def test_every_claim_has_a_pilot(variant, recipe):
+    pilot = read_baseline(FIXTURES / "pilot", variant, recipe)
+    assert pilot.first_seed == STREAMS["pilot"].start
+    assert pilot.recipe == RECIPES[recipe].as_dict()
+
+
+@pytest.mark.parametrize(("variant", "recipe"), CLAIMS)
+def test_every_claim_has_a_baseline_of_other_seeds(variant, recipe):
+    baseline = read_baseline(FIXTURES / "baselines", variant, recipe)
+    assert baseline.first_seed == STREAMS["baseline"].start
+    assert baseline.recipe == RECIPES[recipe].as_dict()
+    assert len(baseline.outcomes) >= 100
+    assert [reached is not None for reached in baseline.epochs_to_target] == [
+        outcome == "converged" for outcome in baseline.outcomes
+    ]

@@ -1,0 +1,214 @@
+"""The plugin in other people's projects, each run as a process of its own."""
+
+import re
+import shlex
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from deepcaptcha.plugin.contracts import CONTRACTS
+from deepcaptcha.trials.ledger import read_ledger, trial_key
+
+HERE = Path(__file__).parent / "projects"
+INI = "[pytest]\nconvergence_single_thread = true\n"
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    """A function that makes a project of one of the modules, beside the factories."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+    def make(name, ini=""):
+        pytester.makeini(INI + ini)
+        for source, target in (("factories", "factories"), (name, f"test_{name}")):
+            (pytester.path / f"{target}.py").write_text((HERE / f"{source}.py").read_text())
+        return pytester
+
+    return make
+
+
+def run(pytester, *arguments):
+    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments)
+
+
+def verdicts(text):
+    """The lines of verdicts, but for their seconds, sorted."""
+    return sorted(re.findall(r"^(convergence: .* \d+-\d+ %\)); \d+ s$", text, re.MULTILINE))
+
+
+def test_six_factories_pass_fail_and_are_known_to_fail(project, monkeypatch):
+    pytester = project("verdicts")
+    found = []
+    for workers in ("0", "2"):
+        folder = pytester.path / f"with-{workers}"
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
+        folder.mkdir()
+        arguments = [f"--convergence-ledger={folder}", f"--junitxml={folder / 'junit.xml'}"]
+        result = run(pytester, "-n", workers, "-v", *arguments)
+        result.assert_outcomes(passed=6, failed=6, xfailed=6)
+        trials = {trial_key(t): t.weights_sha256 for t in read_ledger(folder).trials}
+        found.append((verdicts(result.stdout.str()), trials))
+    assert found[0] == found[1]
+    lines, _ = found[0]
+    assert len(lines) == 18
+    # Two successes of two decide at 0.999 / 0.05 within 0.05 / 18 = 0.0027: their chance is
+    # 0.05 ** 2 = 0.0025. One failure does: the chance of any in two is 1 - 0.999 ** 2 = 0.002. The
+    # intervals end where one such outcome has a chance of 2.5 %: 0.025 ** (1 / 2) and 1 - 0.025.
+    green = [line for line in lines if ": green, 2 of 2 (95 % interval 15-100 %)" in line]
+    red = [line for line in lines if ": red, 0 of 1 (95 % interval 0-98 %)" in line]
+    assert (len(green), len(red)) == (6, 12)
+    text = " ".join(result.stdout.str().split())
+    for words in (
+        "build_regression under 192 examples is claimed 'trains' in at least 99.9 % of trainings; 0",
+        "The target, val_loss <= 0.02 within 1 epochs, was missed: stuck 1.",
+        "1 of 1 that missed the target is frozen: no weight changed in epoch 1",
+        "pytest test_verdicts.py::test_regression_without_a_rate --convergence-hypotheses 18 "
+        "--convergence-seed 2000000",
+        "18 hypotheses share the suite's rates",
+        "24 trials took",
+    ):
+        assert words in text
+    assert "retracing" not in text
+    check_junit(folder / "junit.xml")
+    summary = (folder / "summary.md").read_text()
+    assert summary.count("\n| build_") == 18
+    assert summary.count("## Verdicts") == 1
+    assert "- Again: --convergence-seed 2000000 --convergence-hypotheses 18" in summary
+
+
+def check_junit(path):
+    cases = {case.get("name"): case for case in ElementTree.parse(path).iter("testcase")}
+    properties = {
+        name: {p.get("name"): p.get("value") for p in case.iter("property")}
+        for name, case in cases.items()
+    }
+    lstm = properties["test_lstm"]
+    assert lstm["convergence.factory"] == "build_lstm"
+    assert lstm["convergence.target"] == "val_accuracy >= 0.9 within 6 epochs"
+    assert (lstm["convergence.verdict"], lstm["convergence.trials"]) == ("green", "2")
+    known = properties["test_known_regression"]
+    assert known["convergence.claim"] == "trains 0.999/0.05"
+    assert known["convergence.failed_seeds"] == "2000000"
+    assert not any(
+        value.startswith("{") for found in properties.values() for value in found.values()
+    )
+
+
+GREEN = "convergence: build_mlp trains 0.95/0.1: green, "
+RED = "convergence: still trains 0.95/0.1: red, 0 of "
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-n", "2", "--dist", "worksteal"], ["-n", "2", "--dist", "loadgroup"]],
+    ids=" ".join,
+)
+def test_ways_to_distribute(project, arguments):
+    pytester = project("tiny")
+    path = pytester.path / "test_tiny.py"
+    path.write_text(path.read_text().replace('xdist_group("other")', 'xdist_group("one")'))
+    result = run(pytester, "-v", *arguments)
+    result.assert_outcomes(passed=1, failed=1)
+    text = result.stdout.str()
+    workers = set(re.findall(r"^\[(gw\d)\] .* test_tiny.py::test_", text, re.MULTILINE))
+    # xdist 3.8 groups by what it appends to a node's id, which pytest 9.2 no longer lets it.
+    assert len(workers) == (1 if "@one" in text else 2)
+    assert " again: pytest test_tiny.py::test_does_not --convergence" in text
+    red, green = sorted(verdicts(result.stdout.str()), reverse=True)
+    assert red.startswith(RED)
+    assert green.startswith(GREEN)
+
+
+def test_ways_to_select(project):
+    """The failing test comes first, and its number of verdicts is pinned."""
+    pytester = project("tiny", "convergence_hypotheses = 2\n")
+    result = run(pytester, "--collect-only", "-q")
+    assert "2 tests collected" in result.stdout.str()
+    assert not (pytester.path / "build").exists()
+    result = run(pytester, "-x", "-v")
+    result.assert_outcomes(failed=1)
+    assert len(verdicts(result.stdout.str())) == 1
+    trained = read_ledger(pytester.path / "build" / "ledger").trials
+    assert {trial.name for trial in trained} == {"still"}
+    result = run(pytester, "--lf", "-v", "--convergence-reuse")
+    result.assert_outcomes(failed=1)
+    assert verdicts(result.stdout.str())[0].startswith(RED)
+    assert read_ledger(pytester.path / "build" / "ledger").trials == trained  # none trained again
+    result = run(pytester, "-p", "no:cacheprovider", "-v", "-k", "test_trains")
+    result.assert_outcomes(passed=1, deselected=1)
+    assert verdicts(result.stdout.str())[0].startswith(GREEN)
+
+
+def test_the_seed_that_got_stuck_comes_again_alone_and_first(project):
+    """Although the project deselects it, unless asked."""
+    slow = "addopts = -m 'not slow' --strict-markers\nmarkers = slow: minutes\n"
+    pytester = project("tiny", slow)
+    path = pytester.path / "test_tiny.py"
+    path.write_text(path.read_text().replace("def test_does", "@pytest.mark.slow\ndef test_does"))
+    result = run(pytester, "-m", "slow and convergence")
+    # With CI set, pytest repeats the message in its short summary.
+    (command,) = set(re.findall(r"One of them again: pytest (.*)", result.stdout.str()))
+    assert command.startswith(
+        "test_tiny.py::test_does_not -m 'slow and convergence' --convergence-"
+    )
+    assert "--convergence-hypotheses 2 " in command
+    before = read_ledger(pytester.path / "build" / "ledger").trials
+    result = run(pytester, *shlex.split(command), "--convergence-ledger", "again")
+    result.assert_outcomes(failed=1)
+    first = read_ledger(pytester.path / "again").trials[0]
+    assert [t.weights_sha256 for t in before if t.seed == first.seed] == [first.weights_sha256]
+
+
+def test_bad_input_names_its_test_and_trains_nothing(project):
+    pytester = project("tiny")
+    path = pytester.path / "test_tiny.py"
+    path.write_text(path.read_text().replace("train=points(0)", "train=None"))
+    result = run(pytester)
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    assert "test_tiny.py::test_trains: train is None; a pair (x, y) of arrays" in text
+    assert "Traceback" not in text
+    assert "During handling" not in text
+    assert not (pytester.path / "build").exists()
+
+
+def test_what_keras_keeps_is_looked_through_no_more_where_the_marker_is_used(project):
+    pytester = project("tiny")
+    marked = pytester.path / "test_tiny.py"
+    frozen = "\n\ndef test_frozen():\n    import gc\n    assert gc.get_freeze_count()"
+    marked.write_text(marked.read_text() + f"{frozen} > 100_000\n")
+    (pytester.path / "test_plain.py").write_text(f"import keras\n{frozen} == 0\n")
+    run(pytester, "test_plain.py").assert_outcomes(passed=1)
+    run(pytester, "test_tiny.py", "-k", "frozen").assert_outcomes(passed=1, deselected=2)
+
+
+def test_two_checks_need_two_verdicts(project):
+    pytester = project("tiny")
+    path = pytester.path / "test_tiny.py"
+    line = "    convergence.check(build_mlp, train=points(0), validation=points(1))\n"
+    path.write_text(path.read_text().replace(line, 2 * line))
+    result = run(pytester, "-k", "test_trains")
+    result.assert_outcomes(failed=1, deselected=1)
+    assert "and its test declares 1, of which 1 are used; mark it with" in result.stdout.str()
+
+
+def test_contracts(project):
+    pytester = project("contracts")
+    result = run(pytester, "--collect-only", "-q")
+    for name in CONTRACTS:
+        identifier = f"test_contracts.py::test_factories[build_mlp-{name.replace(' ', '_')}]"
+        assert identifier in result.stdout.str()
+    result = run(pytester, "-v", "-rs")
+    result.assert_outcomes(passed=14, failed=1, skipped=5, xfailed=1)
+    text = result.stdout.str()
+    assert "build_subclassed, parameter count: the model has 82 parameters; 81 are declared" in text
+    assert "Own is subclassed: its layers have no shape until they are called" in text
+    assert "SKIPPED [2]" in text
+    assert "no claim is declared" in text
+    assert "During handling" not in text
+    assert "1 hypotheses share the suite's rates" in text
+    selected = run(pytester, "--collect-only", "-q", "-k", "build_mlp and save_and_load")
+    assert "1/21 tests collected (20 deselected)" in selected.stdout.str()

@@ -1,0 +1,220 @@
+"""What the report shows, by hand: curves, the way to the target, walks, chances, words."""
+
+from dataclasses import replace
+
+import pytest
+
+from deepcaptcha import InputError
+from deepcaptcha.networks.recipes import Recipe
+from deepcaptcha.report.content import (
+    Chance,
+    environment_lines,
+    opening,
+    reached,
+    rows_of_ledger,
+    rows_of_verdicts,
+    sections,
+    seeds_text,
+)
+from deepcaptcha.trials.ledger import Records
+from deepcaptcha.trials.trial import Epoch
+from deepcaptcha.verdicts.claim import Budget, Claim, judge_plan
+from deepcaptcha.verdicts.judge import _evidence
+from deepcaptcha.verdicts.plan import Plan
+from tests.trials.test_ledger import make_trial
+
+RECIPE = Recipe(name="points", epochs=5)
+CURVES = {
+    "converged": (0.5, 0.95),
+    "stuck": (0.1, 0.1),
+    "slow": (0.2, 0.4, 0.6, 0.7, 0.8),
+    "diverged": (0.3, None),
+}
+
+STOPS = {"converged": "target", "stuck": "frozen", "slow": "epochs", "diverged": "not finite"}
+
+# Green from 3 successes on, red at 2 failures or more, decided after 4 trials at the latest.
+PLAN = Plan(0.9, 0.5, 0.1, 0.4, 4, (1, 2, 3, 3, 3), (-1, -1, 0, 1, 2))
+
+
+def trained(seed=0, outcome="converged", name="same", recipe=RECIPE, values=None):
+    """A trial with a learning curve."""
+    values = CURVES[outcome] if values is None else values
+    trial = make_trial(seed, name, outcome, epochs=len(values))
+    loss = {"stuck": 14.5, "diverged": None}.get(outcome, 0.3)
+    accuracy = 0.1 if outcome == "stuck" else 0.5
+    return replace(
+        trial,
+        recipe=recipe.name,
+        frozen_at_step=300 if outcome == "stuck" else None,
+        stop_reason=STOPS[outcome],
+        epochs=tuple(
+            Epoch({"loss": loss, "accuracy": accuracy, recipe.monitor: value}, 0.99, True)
+            for value in values
+        ),
+        identity={
+            "seed": seed,
+            "factory": name,
+            "recipe": recipe.as_dict(),
+            "environment": {"tensorflow": "2.21.0", "threads": 1, "onednn": True},
+        },
+    )
+
+
+def judged(name, outcomes, kind="trains"):
+    """(evidence, trials) of a claim judged by PLAN."""
+    trials = [trained(seed, outcome, name) for seed, outcome in enumerate(outcomes)]
+    claim = Claim(kind, 0.9, 0.5)
+    verdict = judge_plan(kind, PLAN, lambda i: claim.holds_in(trials[i]))
+    read = trials[: verdict.trials]
+    return _evidence(name, RECIPE, claim, Budget(1), [verdict], read, [PLAN]), read
+
+
+def test_a_curve_is_the_monitored_metric_of_every_epoch():
+    (row,) = rows_of_ledger(Records((trained(1, "diverged"), trained(0))))
+    assert [(c.seed, c.outcome, c.values) for c in row.curves] == [
+        (0, "converged", (0.5, 0.95)),
+        (1, "diverged", (0.3, None)),
+    ]
+
+
+def test_the_way_to_the_target_by_hand():
+    """Three trials met it after 1, 2 and 2 epochs; one was given 2 epochs and one 5, in vain. Kaplan and
+    Meier: 4/5 are left after epoch 1, and 4/5 * (1 - 2/4) = 2/5 after epoch 2."""
+    short = replace(RECIPE, epochs=2)
+    trials = [
+        trained(0, values=(0.95,)),
+        trained(1),
+        trained(2),
+        trained(3, "slow", recipe=short, values=(0.1, 0.2)),
+        trained(4, "slow"),
+    ]
+    found = reached(trials)
+    assert found.epochs == (0, 1, 2, 5)
+    assert found.shares == pytest.approx((0, 1 / 5, 3 / 5, 3 / 5))
+    assert (found.missed, found.trials) == (2, 5)
+
+
+def test_a_trial_stopped_on_proof_is_known_to_its_last_epoch():
+    """One of two met the target in epoch 4; the other was stopped in epoch 2, yet it is at risk still:
+    1/2, where taking the stop for a lost trial would say that all met it."""
+    found = reached([trained(0, values=(0.1, 0.2, 0.3, 0.95)), trained(1, "stuck")])
+    assert (found.epochs, found.shares) == ((0, 4, 5), (0, 0.5, 0.5))
+
+
+def test_a_trial_that_a_callback_ended_is_known_as_far_as_it_went():
+    """One of two was ended after epoch 1, the other met the target in epoch 2, alone by then: 1. Had the
+    first been seen to epoch 5, it would be 1/2."""
+    ended = trained(0, "slow", values=(0.2,))
+    found = reached([ended, trained(1)])
+    assert (found.epochs, found.shares) == ((0, 1, 2, 5), (0, 0, 1, 1))
+
+
+def test_where_none_or_all_met_the_target():
+    assert reached([trained(outcome="stuck")]).shares == (0, 0)
+    found = reached([trained()])
+    assert (found.epochs, found.shares, found.missed) == ((0, 2, 5), (0, 1, 1), 0)
+
+
+def test_a_walk_counts_what_its_claim_counts_as_far_as_the_plan_read():
+    evidence, trials = judged("mine", ["converged", "stuck", "slow", "converged"])
+    (row,) = rows_of_verdicts([evidence], Records(tuple(trials)))
+    (walk,) = row.walks
+    assert walk.successes == (0, 1, 1, 1)  # red after three: PLAN rejects one of three
+    assert (walk.hypothesis, walk.colour) == ("trains", "red")
+    assert (walk.accept, walk.reject) == (PLAN.accept, PLAN.reject)
+    assert row.colour == "red"
+    assert row.chance.trials == 3
+    stuck, trials = judged("mine", ["stuck", "stuck", "stuck"], "stuck")
+    (row,) = rows_of_verdicts([stuck], Records(tuple(trials)))
+    assert row.walks[0].successes == (0, 1, 2, 3)
+    assert row.walks[0].colour == "green"
+
+
+def test_a_claim_of_stuck_bounds_the_chance_to_converge_from_above():
+    """Three of three stuck: Clopper and Pearson's lower limit, which PLAN's stop at 3 of 3 shares, is
+    0.025 ** (1/3) = 0.292 for P(stuck), so P(converge) is at most 0.708."""
+    evidence, trials = judged("mine", ["stuck", "stuck", "stuck"], "stuck")
+    (row,) = rows_of_verdicts([evidence], Records(tuple(trials)))
+    assert (row.chance.converged, row.chance.trials) == (0, 3)
+    assert row.chance.interval == pytest.approx((0, 0.7076), abs=1e-4)
+    assert row.chance.text == "at most 71 %"
+    assert Chance(2, 4, (0.0676, 0.9324)).text == "6-94 %"
+
+
+def test_a_ledger_without_the_judged_trials_is_told():
+    evidence, trials = judged("mine", ["converged"] * 3)
+    with pytest.raises(InputError, match="lacks 1 of 3 trials of mine points; no report"):
+        rows_of_verdicts([evidence], Records(tuple(trials[:2])))
+
+
+def test_sections_go_by_recipe_highest_rate_first():
+    other = replace(RECIPE, name="more", epochs=9)
+    trials = (
+        trained(0, "stuck", "b"),
+        trained(0, "converged", "c"),
+        trained(0, "converged", "a"),
+        trained(0, "slow", "a", other),
+    )
+    first, second = sections(rows_of_ledger(Records(trials)))
+    assert (first.recipe, first.target) == ("more", "val_accuracy >= 0.9 within 9 epochs")
+    assert [row.name for row in second.rows] == ["a", "c", "b"]
+    assert "batch 32" in second.settings
+    assert "learning_rate 0.001" in second.settings
+
+
+def test_recipes_of_one_name_that_differ_are_told_apart():
+    """As two tests on data of the same size have them, each with a target of its own."""
+    other = replace(RECIPE, monitor="val_loss", mode="min", target=0.02, epochs=8)
+    rows = rows_of_ledger(Records((trained(0), trained(0, recipe=other, values=(0.01,)))))
+    assert [section.target for section in sections(rows)] == [
+        "val_accuracy >= 0.9 within 5 epochs",
+        "val_loss <= 0.02 within 8 epochs",
+    ]
+    assert "under 2 recipes" in opening(rows)
+
+
+def test_factories_of_one_name_are_told_by_their_tests():
+    (first, some), (second, others) = (
+        judged("build", ["converged"] * 3),
+        judged("build", ["stuck"] * 3),
+    )
+    first["test"], second["test"] = (
+        "tests/test_a.py::test_mlp",
+        "tests/test_b.py::test_net[adam-1e-3]",
+    )
+    rows = rows_of_verdicts([first, second], Records((*some, *others)))
+    assert [row.name for row in rows] == ["build (test_mlp)", "build (test_net[adam-1e-3])"]
+    assert rows_of_verdicts([first], Records(tuple(some)))[0].name == "build"
+
+
+def test_words_for_a_study():
+    trials = (trained(0), trained(1), trained(4, "stuck"), trained(0, name="other"))
+    rows = rows_of_ledger(Records(trials))
+    assert opening(rows) == (
+        "4 trainings of 2 factories under 1 recipe: 3 converged, 1 stuck (75 % converged). "
+        "Every training converged in 1 of 2 rows."
+    )
+    assert seeds_text(rows) == "0-1, 4"
+    assert environment_lines(rows) == ["tensorflow 2.21.0, 1 thread, oneDNN on"]
+    assert rows[0].symptoms == "clipped 1"
+    assert rows[0].diagnoses[0].startswith("1 of 1 that missed the target is clipped")
+
+
+def test_words_for_verdicts():
+    good, some = judged("good", ["converged"] * 3)
+    bad, others = judged("bad", ["stuck"] * 3)
+    rows = rows_of_verdicts([good, bad], Records((*some, *others)))
+    assert opening(rows).startswith(
+        "2 rows judged: 1 red, 1 green, 0 cannot tell. Red: bad under points. 5 trainings of 2"
+    )
+
+
+def test_several_environments_are_told_apart():
+    old = trained(1)
+    old = replace(old, identity={**old.identity, "environment": {"tensorflow": "2.18.0"}})
+    rows = rows_of_ledger(Records((trained(0), old, trained(2))))
+    assert environment_lines(rows) == [
+        "2 trials: tensorflow 2.21.0, 1 thread, oneDNN on",
+        "1 trial: tensorflow 2.18.0",
+    ]

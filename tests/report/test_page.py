@@ -1,0 +1,164 @@
+"""The HTML report: whole, the same each time, and not told by colour alone."""
+
+import re
+import sys
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from deepcaptcha.cli.main import main
+from deepcaptcha.report.content import rows_of_ledger, rows_of_verdicts
+from deepcaptcha.report.drawing import INKS
+from deepcaptcha.report.figures import STYLES, chances_figure, curves_figure
+from deepcaptcha.report.page import render
+from deepcaptcha.trials.ledger import Ledger, Records
+from tests.report.test_content import CURVES, RECIPE, judged, trained
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+LONG = "tests.models.test_a_name_that_never_seems_to_end[adam-1e-3]"
+LOSS = replace(RECIPE, name="loss", monitor="val_loss", mode="min", target=0.05, epochs=40)
+
+
+def study_rows():
+    trials = [trained(seed, outcome, "all-four") for seed, outcome in enumerate(CURVES)]
+    trials += [trained(seed, name="<b>&'\"$x_1$") for seed in range(3)]
+    for seed, outcome in enumerate(["converged", "slow"]):
+        values = [2.3 / (1 + epoch) for epoch in range(40)]
+        trials.append(trained(seed, outcome, LONG, LOSS, values))
+    return rows_of_ledger(Records(tuple(trials)))
+
+
+def verdict_rows():
+    evidence, found = [], []
+    for name, outcomes, kind in (
+        ("mine", ["converged"] * 3, "trains"),
+        ("broken", ["stuck", "diverged", "slow"], "trains"),
+        ("hopeless", ["stuck"] * 3, "stuck"),
+    ):
+        told, trials = judged(name, outcomes, kind)
+        evidence.append(told)
+        found += trials
+    return rows_of_verdicts(evidence, Records(tuple(found)))
+
+
+def test_the_same_record_gives_the_same_page_that_needs_nothing_else():
+    page = render(study_rows(), "made so")
+    assert page == render(study_rows(), "made so")
+    assert re.findall(r"(?:src|href)=\"(?!#|data:,\").*?\"|url\((?!#)", page) == []
+    assert "<script" not in page
+
+
+def test_letters_that_matplotlib_has_no_font_for_are_the_browsers():
+    """Warnings are errors here, as in a user's project."""
+    page = render(rows_of_ledger(Records((trained(0, name="网络"),))), "made so")
+    assert page.count("网络") >= 3  # in the table, its heading and the figure of intervals
+
+
+def test_trainings_that_a_callback_ended_are_counted():
+    early = (trained(0, "slow", values=(0.2,)), trained(1))
+    assert "; 1 ended by a callback of their own" in render(
+        rows_of_ledger(Records(early)), "made so"
+    )
+    assert "callback" not in render(rows_of_ledger(Records((trained(1),))), "made so")
+
+
+def test_names_are_text_and_identifiers_are_unique():
+    page = render(study_rows(), "made <so>")
+    assert "<b>&'" not in page
+    assert "&lt;b&gt;&amp;&#39;&#34;$x_1$" in page
+    assert "made &lt;so&gt;" in page
+    drawn = ElementTree.fromstring(chances_figure(study_rows(), "k"))
+    assert "<b>&'\"$x_1$" in [text.text for text in drawn.iter(f"{SVG}text")]  # no formula
+    found = re.findall(r"\bid=\"([^\"]+)\"", page)
+    assert len(found) == len(set(found)) > 10
+    for target in re.findall(r"href=\"#([^\"]+)\"", page):
+        assert target in found
+
+
+def test_verdicts_are_words():
+    page = render(verdict_rows(), "pytest", ["a note on rates"])
+    row = re.search(r"<tr role=\"row\">\s*<th[^>]*><a[^>]*>broken</a>.*?</tr>", page, re.DOTALL)[0]
+    words = re.sub(r"<[^>]+>|\s+", " ", row).split()
+    assert words[:4] == ["broken", "trains", "✕", "red"]
+    assert "a note on rates" in page
+    # PLAN's walk to red: two trials, none converged; rejected at 0 of 2
+    assert "0 of 2 converged: red" in page
+
+
+def curves(row):
+    root = ElementTree.fromstring(curves_figure(row, "k"))
+    for group in root.iter(f"{SVG}g"):
+        if group.get("class", "").startswith("curve "):
+            line = group.find(f"{SVG}path").get("style")
+            dashes = re.search(r"stroke-dasharray: ([^;]+)", line)
+            (mark,) = (
+                use.get("{http://www.w3.org/1999/xlink}href") for use in group.iter(f"{SVG}use")
+            )
+            yield group.get("class").split()[1], dashes and dashes[1], mark
+
+
+def test_outcomes_differ_by_dash_and_by_mark():
+    (row,) = (row for row in study_rows() if row.name == "all-four")
+    found = list(curves(row))
+    assert sorted(outcome for outcome, _, _ in found) == sorted(STYLES)
+    assert len({dashes for _, dashes, _ in found}) == 4
+    assert len({mark for _, _, mark in found}) == 4
+    assert {o: d for o, d, _ in found}["converged"] is None  # a solid line
+    words = "".join(ElementTree.fromstring(curves_figure(row, "k")).itertext())
+    assert "stuck 1" in words
+
+
+def test_every_row_has_its_interval_at_its_place():
+    """1 of 4, 3 of 3 and 1 of 2: the points stand there between the axis' ends."""
+    rows = study_rows()
+    root = ElementTree.fromstring(chances_figure(rows, "k"))
+    left, width = 8, 340 - 8 - 12
+    places = [
+        float(use.get("x"))
+        for group in root.iter(f"{SVG}g")
+        if group.get("class") == "rate"
+        for use in group.iter(f"{SVG}use")
+    ]
+    assert places == pytest.approx([left + width / 4, left + width, left + width / 2])
+
+
+def test_a_figure_takes_the_colours_and_the_font_of_the_page():
+    drawn = curves_figure(study_rows()[0], "k")
+    assert not any(ink in drawn for ink in INKS.values())
+    assert "var(--stuck)" in drawn
+    assert "font-family" not in drawn
+    assert "<style" not in drawn  # it would reach the whole page
+
+
+def record(folder):
+    with Ledger(folder) as book:
+        for trial in (trained(0), trained(1, "stuck")):
+            book.append(trial)
+
+
+def test_the_command_writes_the_page(tmp_path, capsys):
+    record(tmp_path / "ledger")
+    output = tmp_path / "new" / "report.html"
+    arguments = ["report", "--ledger", str(tmp_path / "ledger"), "--output", str(output)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"{output}: 1 rows, 2 trials.\n"
+    assert output.read_text().startswith("<!doctype html>")
+    assert f"--output {output}" in output.read_text()
+
+
+def test_a_missing_extra_is_one_line(tmp_path, monkeypatch, capsys):
+    record(tmp_path)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert main(["report", "--ledger", str(tmp_path), "--output", str(tmp_path / "x")]) == 2
+    error = capsys.readouterr().err
+    assert "pip install 'deepcaptcha[report]'" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    record(tmp_path)
+    assert main(["report", "--ledger", str(tmp_path), "--output", "/dev/null/x.html"]) == 2
+    assert "cannot write the report /dev/null/x.html" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""Tables in terminals of every width, in logs, and as Markdown."""
+
+import io
+import re
+
+import pytest
+
+from deepcaptcha.report.table import Table, columns
+
+TABLE = Table(
+    "Numbers",
+    columns("<name", "count", "<said of it"),
+    (("one", "1", "a | b"), ("two", "22", "")),
+)
+
+
+def test_markdown():
+    assert TABLE.as_markdown() == (
+        "## Numbers\n\n| name | count | said of it |\n| --- | ---: | --- |\n"
+        "| one | 1 | a \\| b |\n| two | 22 |  |\n"
+    )
+
+
+@pytest.mark.parametrize("width", [12, 24, 40, 120])
+def test_a_terminal_of_any_width_shows_every_figure_whole(width, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    file = Terminal()
+    TABLE.write(file)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())  # colours take no room
+    assert all(word in text for word in ("Numbers", "one", "two", "22"))
+    if width >= 24:
+        assert max(len(line) for line in text.splitlines()) <= width
+
+
+@pytest.mark.parametrize("name", ["test_x[adam-1e-3]", "net[small]", "a[/tmp]", ":warning:"])
+def test_a_name_is_no_markup(name, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    file = io.StringIO()
+    Table("Names", columns("<name"), ((name,),)).write(file)
+    assert name in file.getvalue().splitlines()[-1]
+
+
+def test_a_log_is_wide_also_where_colours_are_forced(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    wide = Table("Wide", columns("<name", "count"), (("n" * 100, "1"),))
+    file = io.StringIO()
+    wide.write(file)
+    assert any("n" * 100 in line and "1" in line for line in file.getvalue().splitlines())

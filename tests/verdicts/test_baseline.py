@@ -1,0 +1,155 @@
+"""Recorded references: written, read, and noticed when a model trains less well."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deepcaptcha import InputError
+from deepcaptcha.verdicts.baseline import (
+    Baseline,
+    baseline_path,
+    detectable_rate,
+    judge_reliability,
+    judge_speed,
+    make_baseline,
+    read_baseline,
+    regression_plan,
+    require_comparable,
+    write_baseline,
+)
+from deepcaptcha.verdicts.claim import Budget
+from tests.trials.test_ledger import make_trial
+
+RECIPE = {"name": "points", "epochs": 5, "optimizer_settings": {"learning_rate": 0.001}}
+ONE = Budget(1)
+
+
+def trial(seed=0, outcome="converged", epochs=1, **identity):
+    made = make_trial(seed, outcome=outcome, epochs=epochs)
+    return replace(
+        made,
+        identity={
+            "recipe": RECIPE,
+            "data": "d",
+            "protocol": 1,
+            "shapes": [[1, 2], [2]],
+            "environment": {"tensorflow": "2.19.1"},
+            **identity,
+        },
+    )
+
+
+def baseline(converged=30, of=30, epochs=1):
+    return make_baseline(
+        [trial(1_000_000 + i, "converged" if i < converged else "stuck", epochs) for i in range(of)]
+    )
+
+
+def steady(outcome="converged", epochs=1):
+    return lambda index: trial(2_000_000 + index, outcome, epochs)
+
+
+def test_a_baseline_is_written_and_read_again(tmp_path):
+    made = baseline(20)
+    path = write_baseline(tmp_path, made)
+    assert path == baseline_path(tmp_path, "same", "points") == tmp_path / "points" / "same.json"
+    assert read_baseline(tmp_path, "same", "points") == made
+    assert made.converged == 20
+    assert made.outcomes[19:21] == ("converged", "stuck")
+    assert made.epochs_to_target[19:21] == (1, None)
+    assert read_baseline(tmp_path, "valid", "points") is None
+
+
+def test_trials_of_a_baseline_must_belong_together():
+    with pytest.raises(InputError, match="lacks seed 1"):
+        make_baseline([trial(0), trial(2)])
+    with pytest.raises(InputError, match="differ in their data"):
+        make_baseline([trial(0), trial(1, data="other")])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
+def test_a_damaged_baseline_is_told(tmp_path, text):
+    path = write_baseline(tmp_path, baseline())
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"same\.json cannot be read"):
+        read_baseline(tmp_path, "same", "points")
+
+
+def test_a_later_format_is_refused(tmp_path):
+    path = write_baseline(tmp_path, baseline())
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    with pytest.raises(InputError, match="has format 2; this version reads 1"):
+        read_baseline(tmp_path, "same", "points")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"shapes": [[1, 3], [3]]},
+            "of another architecture: weights of shapes (1, 2) then, (1, 3)",
+        ),
+        ({"shapes": [[1, 2]]}, "2 weights then, 1 now"),
+        ({"data": "e"}, "of another data (d then, e now)"),
+        ({"protocol": 2}, "of another protocol (1 then, 2 now)"),
+        ({"recipe": {**RECIPE, "epochs": 3}}, "of another recipe (epochs 5 -> 3)"),
+    ],
+)
+def test_a_baseline_of_something_else_is_refused(change, words):
+    require_comparable(baseline(), trial())
+    with pytest.raises(InputError) as error:
+        require_comparable(baseline(), trial(**change))
+    assert words in str(error.value)
+
+
+def test_a_model_as_reliable_as_ever_is_green_and_a_broken_one_red():
+    assert judge_reliability(baseline(), ONE, steady()).colour == "green"
+    assert judge_reliability(baseline(), ONE, steady("stuck")).colour == "red"
+    assert judge_reliability(baseline(), ONE, steady("slow")).colour == "red"
+
+
+def test_the_plan_of_a_comparison_starts_at_the_lower_bound():
+    # Clopper and Pearson for 30 of 30: 0.025 ** (1 / 30) = 0.884
+    plan = regression_plan(baseline(30), ONE)
+    assert (plan.p_good, plan.p_bad) == (0.88, 0.48)
+    # 20 of 30: 0.472 (from published tables of the exact interval)
+    assert regression_plan(baseline(20), ONE).p_good == 0.47
+
+
+def test_where_nothing_can_fall_it_cannot_tell():
+    verdict = judge_reliability(baseline(3), ONE, steady("stuck"))
+    assert verdict.colour == "cannot tell"
+    assert verdict.trials == 0
+    assert "a baseline of 10 % leaves no fall of 40 % to detect" in verdict.note
+
+
+def test_the_note_says_what_would_be_detected():
+    verdict = judge_reliability(baseline(), ONE, steady())
+    plan = regression_plan(baseline(), ONE)
+    rate = detectable_rate(plan)
+    assert f"from 100 % to {100 * rate:.0f} % with" in verdict.note
+    from deepcaptcha.verdicts.plan import operating_characteristic
+
+    assert 1 - operating_characteristic(plan, rate).accept >= 0.9
+    assert 1 - operating_characteristic(plan, rate + 0.01).accept < 0.9
+
+
+def test_a_slower_model_is_red_a_faster_one_green():
+    slow, fast = baseline(epochs=4), baseline(epochs=1)
+    assert judge_speed(fast, ONE, steady(epochs=4), 8).colour == "red"
+    assert judge_speed(slow, ONE, steady(epochs=1), 8).colour == "green"
+    assert judge_speed(fast, ONE, steady(epochs=1), 8).colour == "green"
+    # all 8 new trials are the slowest of 38: p = 1 / C(38, 8), below the 1e-5 that 99,999
+    # resamples can show
+    assert "p 1e-05" in judge_speed(fast, ONE, steady(epochs=4), 8).note
+
+
+def test_a_trial_that_misses_its_target_counts_as_slower_than_any_other():
+    note = judge_speed(baseline(), ONE, steady("stuck"), 8).note
+    assert note.startswith("6.00 epochs to target, baseline 1.00")  # 5 epochs, and one more
+
+
+def test_a_baseline_can_be_made_by_hand():
+    fields = {**baseline().__dict__, "format": 1}
+    assert Baseline(**fields) == baseline()

@@ -1,0 +1,97 @@
+"""Two ledgers side by side."""
+
+from dataclasses import replace
+
+import pytest
+
+from deepcaptcha import InputError
+from deepcaptcha.trials.ledger import Records
+from deepcaptcha.verdicts.comparison import compare, comparison_table, environments
+from tests.verdicts.test_baseline import trial
+
+
+def ledger(outcomes, start="w", version="2.19.1", weights="aa", name="same"):
+    return [
+        replace(
+            trial(seed, outcome),
+            name=name,
+            weights_sha256=weights,
+            identity={
+                **trial().identity,
+                "initial_weights": f"{start}{seed}",
+                "environment": {"tensorflow": version},
+            },
+        )
+        for seed, outcome in enumerate(outcomes)
+    ]
+
+
+def rows(before, after, **options):
+    return compare(Records(tuple(before)), Records(tuple(after)), **options)
+
+
+def test_unpaired_is_fishers_exact_test():
+    # Fisher's tea: 3 of 4 against 1 of 4, two-sided p 0.486 (34/70)
+    (row,) = rows(
+        ledger(["converged"] * 3 + ["stuck"]), ledger(["converged"] + ["stuck"] * 3, weights="bb")
+    )
+    assert row.p == pytest.approx(34 / 70)
+    assert not row.changed
+    assert (row.before, row.after, row.common, row.same_bits) == ((3, 4), (1, 4), 4, 0)
+
+
+def test_paired_counts_only_the_seeds_that_changed():
+    before = ledger(["converged"] * 10 + ["stuck"] * 10)
+    after = ledger(["stuck"] * 8 + ["converged"] * 2 + ["stuck"] * 10, weights="bb")
+    (row,) = rows(before, after, paired=True)
+    assert row.paired
+    assert row.p == pytest.approx(2 / 2**8)  # eight changes, all one way: the sign test by hand
+    assert row.changed
+    table = comparison_table([row]).rows
+    assert table[0][-1] == "trains less reliably"
+
+
+def test_pairs_need_equal_initial_weights():
+    before, after = ledger(["converged"] * 5), ledger(["stuck"] * 5, start="v")
+    (row,) = rows(before, after, paired=True)
+    assert not row.paired
+    assert row.p == pytest.approx(2 / 252)  # Fisher: 2 / C(10, 5)
+
+
+def test_identical_ledgers_say_so():
+    same = ledger(["converged", "stuck"])
+    (row,) = rows(same, same, paired=True)
+    assert (row.p, row.same_bits) == (1.0, 2)
+    assert comparison_table([row]).rows[0][-1] == "identical"
+
+
+def test_only_common_rows_are_compared_and_other_tasks_refused():
+    assert len(rows(ledger(["stuck"]), ledger(["stuck"]) + ledger(["stuck"], name="valid"))) == 1
+    with pytest.raises(InputError, match="no factory and recipe in common"):
+        rows(ledger(["stuck"]), ledger(["stuck"], name="valid"))
+    other = [replace(t, identity={**t.identity, "data": "e"}) for t in ledger(["stuck"])]
+    with pytest.raises(InputError, match="trials differ in their data"):
+        rows(ledger(["stuck"]), other)
+
+
+def test_environments_name_what_differs():
+    old, new = (
+        Records(tuple(ledger(["stuck"]))),
+        Records(tuple(ledger(["stuck"], version="2.21.0"))),
+    )
+    assert environments(old, new) == "tensorflow 2.19.1 -> 2.21.0"
+    assert environments(old, old) == "the same in both"
+
+
+def test_a_ledger_of_several_states_is_refused():
+    mixed = ledger(["stuck"] * 3) + [
+        replace(t, identity={**t.identity, "shapes": [[9]]}) for t in ledger(["stuck"] * 5)[3:]
+    ]
+    with pytest.raises(InputError, match="trials differ in their shapes"):
+        rows(mixed, mixed)
+    twice = ledger(["stuck"]) + ledger(["stuck"], version="2.21.0")
+    with pytest.raises(InputError, match="seed 0 was trained in several ways"):
+        rows(twice, ledger(["stuck"]))
+    two = Records(tuple(ledger(["stuck"]) + ledger(["stuck", "stuck"], version="2.21.0")[1:]))
+    with pytest.raises(InputError, match="trials of several environments"):
+        environments(two, two)

@@ -1,0 +1,505 @@
+"""Sequential plans: every expected number comes from enumeration, SciPy or a published table."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from deepcaptcha.errors import InputError
+from deepcaptcha.verdicts.design import _search, design_plan, fixed_plan, lower_bound
+from deepcaptcha.verdicts.plan import (
+    Plan,
+    PlanError,
+    binomial_interval,
+    confidence_interval,
+    exact_error_rates,
+    operating_characteristic,
+    worst_expected_trials,
+)
+
+REFERENCE = (0.95, 0.5, 0.01, 0.01)
+Boundaries = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def single_look(size: int, accept_at: int, p_good: float = 0.9, p_bad: float = 0.5) -> Plan:
+    """All `size` trials are always read."""
+    accept = (*range(1, size + 1), accept_at)
+    return Plan(p_good, p_bad, 0.1, 0.1, size, accept, (*[-1] * size, accept_at - 1))
+
+
+def simon(first: int, rejects: int, size: int, at_most: int) -> Plan:
+    """Simon's two stages: stop for futility at `rejects` of `first`, else accept above `at_most`."""
+    reject = [-1] * (size + 1)
+    reject[first], reject[size] = rejects, at_most
+    return Plan(0.5, 0.1, 0.1, 0.1, size, (*range(1, size + 1), at_most + 1), tuple(reject))
+
+
+def objective(plan: Plan) -> float:
+    at_good = operating_characteristic(plan, plan.p_good).expected_trials
+    return (at_good + operating_characteristic(plan, plan.p_bad).expected_trials) / 2
+
+
+def every_boundary(max_trials: int) -> Iterator[Boundaries]:
+    """All pairs of boundaries that rise by 0 or 1 a trial and meet at the last one. Any other plan
+    only goes on where the end is certain, or differs where it never comes."""
+    rises = list(itertools.product((0, 1), repeat=max_trials))
+    for up in rises:
+        accept = tuple(itertools.accumulate(up, initial=1))
+        for down in rises:
+            reject = tuple(itertools.accumulate(down, initial=-1))
+            apart = all(low < high for low, high in zip(reject, accept, strict=True))
+            if apart and accept[-1] == reject[-1] + 1:
+                yield accept, reject
+
+
+def walk(accept: tuple[int, ...], reject: tuple[int, ...], p: Fraction) -> tuple[Fraction, ...]:
+    """(P(accept), P(reject), expected trials) by forward sums over points, in Fractions."""
+    accepted = rejected = expected = Fraction(0)
+    reach = {0: Fraction(1)}
+    for high, low in zip(accept, reject, strict=True):
+        accepted += sum(chance for s, chance in reach.items() if s >= high)
+        rejected += sum(chance for s, chance in reach.items() if s <= low)
+        live = {s: chance for s, chance in reach.items() if low < s < high}
+        expected += sum(live.values())
+        reach = {}
+        for s, chance in live.items():
+            reach[s] = reach.get(s, Fraction(0)) + chance * (1 - p)
+            reach[s + 1] = reach.get(s + 1, Fraction(0)) + chance * p
+    return accepted, rejected, expected
+
+
+rates = st.builds(lambda k: k / 1000, st.integers(10, 250))
+SMALL = [
+    (0.9, 0.4, 0.15, 0.15, 6),
+    (0.8, 0.2, 0.1, 0.1, 6),
+    (0.95, 0.6, 0.2, 0.1, 6),
+    (0.6, 0.1, 0.05, 0.2, 7),
+    (0.7, 0.2, 0.29, 0.234, 5),
+    (0.9, 0.3, 0.02, 0.03, 7),
+]
+
+
+@pytest.mark.parametrize(
+    "made",  # when the test runs, so that collecting the tests designs nothing
+    [
+        (design_plan, 0.9, 0.4, 0.1, 0.1),
+        (design_plan, 0.6, 0.1, 0.1, 0.15),
+        (design_plan, 0.95, 0.5, 0.05, 0.05, 13),
+        (single_look, 9, 7),
+        (simon, 5, 0, 12, 3),
+    ],
+    ids=lambda made: f"{made[0].__name__}{made[1:]}",
+)
+def test_against_every_sequence_of_outcomes(made: tuple[Any, ...]) -> None:
+    """The plan judges all 2 ** max_trials sequences; their weights are added up as Fractions."""
+    plan = made[0](*made[1:])
+    ends: dict[tuple[str, int, int], Fraction] = {}
+    for outcomes in itertools.product((False, True), repeat=plan.max_trials):
+        end = plan.judge(outcomes)
+        assert end[0] != "continue"
+        assert end[2] == sum(outcomes[: end[1]])
+        weight = Fraction(1, 2 ** (plan.max_trials - end[1]))  # of sequences that share the prefix
+        ends[end] = ends.get(end, Fraction(0)) + weight
+    for probability in (plan.p_bad, 0.73, plan.p_good):
+        p = Fraction(str(probability))
+        chances = {
+            end: paths * p ** end[2] * (1 - p) ** (end[1] - end[2]) for end, paths in ends.items()
+        }
+        accept = sum(chance for end, chance in chances.items() if end[0] == "accept")
+        expected = sum(chance * end[1] for end, chance in chances.items())
+        found = operating_characteristic(plan, probability)
+        assert found.accept == pytest.approx(float(accept), rel=1e-12)
+        assert found.expected_trials == pytest.approx(float(expected), rel=1e-12)
+        assert sum(chances.values()) == 1
+        if probability == plan.p_good:
+            assert exact_error_rates(plan)[0] == 1 - accept
+        if probability == plan.p_bad:
+            assert exact_error_rates(plan)[1] == accept
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("problem", SMALL, ids=str)
+def test_design_is_the_best_of_all_boundaries(
+    problem: tuple[float, float, float, float, int],
+) -> None:
+    good, bad, alpha, beta = (Fraction(str(rate)) for rate in problem[:4])
+    best = None
+    for accept, reject in every_boundary(problem[4]):
+        _, wrong_reject, at_good = walk(accept, reject, good)
+        wrong_accept, _, at_bad = walk(accept, reject, bad)
+        if wrong_reject <= alpha and wrong_accept <= beta:
+            mean = (at_good + at_bad) / 2
+            best = mean if best is None else min(best, mean)
+    if best is None:
+        with pytest.raises(PlanError, match=f"max_trials={problem[4]} is too small"):
+            design_plan(*problem)
+        return
+    assert objective(design_plan(*problem)) == pytest.approx(float(best), rel=1e-9)
+    assert lower_bound(*problem) <= best
+
+
+def test_the_least_max_trials_is_true() -> None:
+    """The fixed plan takes 8 trials; splitting the paths to its threshold, 7 do, and 6 do not, by
+    trying all boundaries."""
+    good, bad, alpha, beta = problem = (0.8, 0.31, 0.064, 0.128)
+    assert fixed_plan(*problem)[0] == 8
+    with pytest.raises(PlanError, match=r"max_trials=5 is too small.* least is 7"):
+        design_plan(*problem, 5)
+    assert design_plan(*problem, 7).max_trials == 7
+    for accept, reject in every_boundary(6):
+        wrong_reject = walk(accept, reject, Fraction(str(good)))[1]
+        wrong_accept = walk(accept, reject, Fraction(str(bad)))[0]
+        assert wrong_reject > Fraction(str(alpha)) or wrong_accept > Fraction(str(beta))
+
+
+def test_reference_point() -> None:
+    """The optimum 7.651256355 at 22 trials and the bound 7.541762 are from SciPy's HiGHS: a mixed
+    integer program, and its relaxation, over the flow through the points (trials, successes)."""
+    assert fixed_plan(*REFERENCE) == (17, 14)
+    assert stats.binom.cdf(13, 17, 0.95) <= 0.01
+    assert stats.binom.sf(13, 17, 0.5) <= 0.01
+    for size in range(1, 17):
+        both = (
+            stats.binom.cdf(c - 1, size, 0.95) <= 0.01 >= stats.binom.sf(c - 1, size, 0.5)
+            for c in range(size + 2)
+        )
+        assert not any(both)
+    plan = design_plan(*REFERENCE)
+    assert plan.max_trials == 22  # 17 and a quarter, rounded up
+    assert objective(plan) == pytest.approx(7.651256355, abs=1e-8)
+    assert lower_bound(*REFERENCE, 22) == pytest.approx(7.541762, abs=1e-4)
+    assert lower_bound(*REFERENCE, 22) <= 7.541763
+
+
+@pytest.mark.parametrize(
+    ("problem", "most"),
+    [
+        ((0.95, 0.5, 0.002, 0.002), 0.01),
+        ((0.9, 0.6, 0.002, 0.002), 0.005),
+        ((0.5, 0.1, 0.005, 0.005), 0.005),
+        ((0.9, 0.7, 0.01, 0.01), 0.002),
+    ],
+    ids=str,
+)
+def test_design_is_near_its_lower_bound(
+    problem: tuple[float, float, float, float], most: float
+) -> None:
+    plan = design_plan(*problem)
+    bound = lower_bound(*problem, plan.max_trials)
+    assert bound <= objective(plan) <= bound * (1 + most)
+
+
+@pytest.mark.integration
+@settings(max_examples=5)
+@given(rates, rates, st.integers(5, 45), st.integers(30, 50))
+def test_every_design_keeps_its_promises(alpha: float, beta: float, bad: int, apart: int) -> None:
+    p_bad, p_good = bad / 100, (bad + apart) / 100
+    plan = design_plan(p_good, p_bad, alpha, beta)
+    achieved = exact_error_rates(plan)
+    assert achieved[0] <= Fraction(str(alpha))
+    assert achieved[1] <= Fraction(str(beta))
+    for bounds in (plan.accept, plan.reject):
+        assert all(step in (0, 1) for step in np.diff(bounds))
+    # It always decides: all outcomes alike, and at the last trial whatever the successes.
+    assert plan.judge([True] * plan.max_trials)[0] == "accept"
+    assert plan.judge([False] * plan.max_trials)[0] == "reject"
+    for successes in range(plan.max_trials + 1):
+        assert plan.decide(successes, plan.max_trials) != "continue"
+    assert lower_bound(p_good, p_bad, alpha, beta, plan.max_trials) <= objective(plan)
+
+
+def test_design_is_the_same_when_made_again() -> None:
+    plan = design_plan(*REFERENCE)
+    design_plan.cache_clear()
+    _search.cache_clear()
+    assert design_plan(*REFERENCE) == plan
+    assert design_plan(*REFERENCE) is design_plan(*REFERENCE)
+
+
+def test_mirrored_plan_has_mirrored_properties() -> None:
+    plan = design_plan(0.9, 0.4, 0.05, 0.1)
+    trials = range(plan.max_trials + 1)
+    accept = tuple(n - low for n, low in zip(trials, plan.reject, strict=True))
+    reject = tuple(n - high for n, high in zip(trials, plan.accept, strict=True))
+    mirror = Plan(0.6, 0.1, 0.1, 0.05, plan.max_trials, accept, reject)
+    assert exact_error_rates(mirror) == exact_error_rates(plan)[::-1]
+    here, there = operating_characteristic(plan, 0.7), operating_characteristic(mirror, 0.3)
+    assert here.accept == pytest.approx(1 - there.accept, abs=1e-12)
+    assert here.expected_trials == pytest.approx(there.expected_trials, abs=1e-12)
+    stop = plan.judge([True, False] * plan.max_trials)[1:]
+    low, high = confidence_interval(plan, stop[1], stop[0])
+    turned = confidence_interval(mirror, stop[0] - stop[1], stop[0])
+    assert turned == pytest.approx((1 - high, 1 - low), abs=1e-12)
+    # Failures counted instead of successes are the same problem.
+    assert objective(design_plan(0.6, 0.1, 0.1, 0.05)) == pytest.approx(objective(plan), rel=0.01)
+    bound = lower_bound(0.6, 0.1, 0.1, 0.05, plan.max_trials)
+    assert bound == pytest.approx(lower_bound(0.9, 0.4, 0.05, 0.1, plan.max_trials), rel=1e-4)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 0.77, 1.0])
+def test_single_look_has_binomial_tails(probability: float) -> None:
+    found = operating_characteristic(single_look(25, 18), probability)
+    assert found.accept == pytest.approx(stats.binom.sf(17, 25, probability), abs=1e-13)
+    assert found.expected_trials == pytest.approx(25, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("design", "low", "expected", "early"),
+    # Simon, Controlled Clinical Trials 10 (1989) 1-10, optimal designs for errors of 5 % and 20 %:
+    # r1/n1, r/n, p0, EN(p0), PET(p0), with p1 = p0 + 0.2. By hand, 9 + 8 (1 - 0.95^9) = 11.96.
+    [((9, 0, 17, 2), 0.05, 12.0, 0.63), ((10, 1, 29, 5), 0.1, 15.0, 0.74)],
+)
+def test_simon_two_stage_designs(
+    design: tuple[int, int, int, int], low: float, expected: float, early: float
+) -> None:
+    plan = simon(*design)
+    first, rejects, size, at_most = design
+    found = operating_characteristic(plan, low)
+    assert round(found.expected_trials, 1) == expected
+    assert round((size - found.expected_trials) / (size - first), 2) == early
+    # P(accept), from two independent binomials.
+    for probability in (low, low + 0.2):
+        x = np.arange(rejects + 1, first + 1)
+        tails = stats.binom.sf(at_most - x, size - first, probability)
+        accept = float(stats.binom.pmf(x, first, probability) @ tails)
+        assert operating_characteristic(plan, probability).accept == pytest.approx(
+            accept, abs=1e-12
+        )
+    assert operating_characteristic(plan, low).accept <= 0.05
+    assert operating_characteristic(plan, low + 0.2).accept >= 0.8
+
+
+def test_no_better_than_wald() -> None:
+    """Wald's lower bounds on the expected trials of any test with the achieved rates (Wald 1947,
+    A:197): (b log(b / (1 - a)) + (1 - b) log((1 - b) / a)) / the mean log likelihood ratio."""
+    plan = design_plan(*REFERENCE)
+    alpha, beta = (float(rate) for rate in exact_error_rates(plan))
+    for p, q, miss, wrong in ((0.95, 0.5, alpha, beta), (0.5, 0.95, beta, alpha)):
+        needed = (1 - miss) * math.log((1 - miss) / wrong) + miss * math.log(miss / (1 - wrong))
+        gained = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+        assert operating_characteristic(plan, p).expected_trials >= needed / gained
+
+
+@pytest.mark.parametrize("probability", [0.95, 0.5])
+def test_simulation(probability: float) -> None:
+    plan, runs = design_plan(*REFERENCE), 4000
+    outcomes = np.random.default_rng(7).random((runs, plan.max_trials)) < probability
+    ends = [plan.judge(row) for row in outcomes]
+    found = operating_characteristic(plan, probability)
+    accepted = sum(end[0] == "accept" for end in ends) / runs
+    error = math.sqrt(found.accept * (1 - found.accept) / runs)
+    assert abs(accepted - found.accept) <= 4.5 * error, f"{accepted} of {runs}, {found}"
+    read = np.array([end[1] for end in ends])
+    assert abs(read.mean() - found.expected_trials) <= 4.5 * read.std() / math.sqrt(runs)
+
+
+def test_worst_expected_trials() -> None:
+    plan = design_plan(*REFERENCE)
+    p, worst = worst_expected_trials(plan)
+    curve = [operating_characteristic(plan, q).expected_trials for q in np.linspace(0, 1, 501)]
+    assert max(curve) <= worst <= max(curve) + 1e-3
+    assert operating_characteristic(plan, p).expected_trials == pytest.approx(worst, rel=1e-12)
+    assert worst_expected_trials(single_look(5, 3))[1] == pytest.approx(5)
+    # Accept at the first success, at most 3 trials: 3 are certain if p = 0.
+    first = Plan(0.9, 0.2, 0.1, 0.5, 3, (1, 1, 1, 1), (-1, -1, -1, 0))
+    assert worst_expected_trials(first) == (0.0, 3.0)
+
+
+def test_judge_reads_no_further_than_the_decision() -> None:
+    plan = design_plan(*REFERENCE)
+    outcomes = iter([True] * 30)
+    assert plan.judge(outcomes) == ("accept", 7, 7)  # accept[7] is the first within reach
+    assert len(list(outcomes)) == 23
+    assert plan.judge([True] * 3) == ("continue", 3, 3)
+    assert plan.judge([]) == ("continue", 0, 0)
+    assert plan.judge(np.array([False, False])) == ("reject", 2, 0)
+
+
+INTERVAL_PLANS = [
+    (design_plan, *REFERENCE),
+    (design_plan, 0.8, 0.3, 0.1, 0.1),
+    (design_plan, 0.5, 0.1, 0.05, 0.05),
+    (simon, 9, 0, 17, 2),
+    (single_look, 12, 8),
+]
+
+
+def stopping_points(plan: Plan) -> dict[tuple[int, int], int]:
+    """(successes, trials): the number of paths, counted here by walking."""
+    ends: dict[tuple[int, int], int] = {}
+    live = {(0, 0): 1}
+    while live:
+        (successes, trials), paths = live.popitem()
+        if plan.decide(successes, trials) != "continue":
+            ends[successes, trials] = ends.get((successes, trials), 0) + paths
+            continue
+        for step in (0, 1):
+            point = (successes + step, trials + 1)
+            live[point] = live.get(point, 0) + paths
+    return ends
+
+
+@pytest.mark.parametrize("made", INTERVAL_PLANS, ids=lambda made: f"{made[0].__name__}{made[1:]}")
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_interval_covers(made: tuple[Any, ...], confidence: float) -> None:
+    plan = made[0](*made[1:])
+    ends = stopping_points(plan)
+    limits = {end: confidence_interval(plan, *end, confidence) for end in ends}
+    assert min(low for low, _ in limits.values()) == 0.0
+    assert max(high for _, high in limits.values()) == 1.0
+    edges = [edge + nudge for pair in limits.values() for edge in pair for nudge in (-1e-9, 1e-9)]
+    for p in [*np.linspace(0, 1, 101), *(edge for edge in edges if 0 <= edge <= 1)]:
+        covered = sum(
+            paths * p**successes * (1 - p) ** (trials - successes)
+            for (successes, trials), paths in ends.items()
+            if limits[successes, trials][0] <= p <= limits[successes, trials][1]
+        )
+        assert covered >= confidence - 1e-9, f"coverage {covered} at p={p}"
+    for (successes, trials), (low, high) in limits.items():
+        assert low <= successes / trials <= high
+        wider = confidence_interval(plan, successes, trials, 0.99)
+        assert wider[0] <= low
+        assert high <= wider[1]
+
+
+def test_interval_agrees_with_the_decision_order() -> None:
+    """An earlier acceptance is stronger evidence, so both limits lie higher."""
+    plan = design_plan(*REFERENCE)
+    accepted = sorted((n, s) for s, n in stopping_points(plan) if plan.decide(s, n) == "accept")
+    limits = [confidence_interval(plan, s, n) for n, s in accepted]
+    assert limits == sorted(limits, reverse=True)
+
+
+@pytest.mark.parametrize("successes", [0, 1, 7, 11, 12])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_fixed_intervals_are_clopper_pearson(successes: int, confidence: float) -> None:
+    exact = stats.binomtest(successes, 12).proportion_ci(confidence, method="exact")
+    assert binomial_interval(successes, 12, confidence) == pytest.approx(tuple(exact), abs=1e-12)
+    single = confidence_interval(single_look(12, 8), successes, 12, confidence)
+    assert single == pytest.approx(tuple(exact), abs=1e-12)
+
+
+@given(st.integers(1, 400), st.data())
+def test_fixed_interval_contains_its_estimate_and_nests(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    narrow, wide = (binomial_interval(successes, trials, level) for level in (0.8, 0.99))
+    assert 0 <= wide[0] <= narrow[0] <= successes / trials <= narrow[1] <= wide[1] <= 1
+
+
+@settings(max_examples=25)
+@given(rates, rates, st.integers(2, 60), st.integers(20, 39))
+@example(0.25, 0.25, 50, 25)  # ties: the tails at p = 1/2 are exactly 1/4
+def test_fixed_plan_is_the_smallest(alpha: float, beta: float, bad: int, apart: int) -> None:
+    p_bad, p_good = bad / 100, (bad + apart) / 100
+    found = fixed_plan(p_good, p_bad, alpha, beta)
+
+    def tail(size: int, p: float, accept: int) -> Fraction:
+        """P(X < accept) by the binomial formula, in Fractions."""
+        up = Fraction(str(p))
+        return sum(
+            (math.comb(size, k) * up**k * (1 - up) ** (size - k) for k in range(accept)),
+            Fraction(0),
+        )
+
+    size = found[0]
+    fits = [
+        (n, c)
+        for n in range(max(1, size - 4), size + 1)
+        for c in range(n + 2)
+        if tail(n, p_good, c) <= Fraction(str(alpha))
+        and 1 - tail(n, p_bad, c) <= Fraction(str(beta))
+    ]
+    assert fits
+    assert {n for n, _ in fits} == {size}
+    assert found == max(fits)
+
+
+@pytest.mark.parametrize("name", ["p_good", "p_bad", "alpha", "beta"])
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 1.5, math.nan, math.inf, 1, True, "0.5", None])
+def test_refuses_rates_outside_zero_and_one(name: str, value: object) -> None:
+    arguments = dict(zip(("p_good", "p_bad", "alpha", "beta"), REFERENCE, strict=True)) | {
+        name: value
+    }
+    for function in (design_plan, fixed_plan):
+        with pytest.raises(
+            PlanError, match=f"{name} must be a number above 0 and below 1, not "
+        ) as caught:
+            function(**arguments)
+        assert repr(value) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, -3, 1001, 22.0, True, math.inf, "22"])
+def test_refuses_max_trials(value: Any) -> None:
+    design_plan(*REFERENCE, 22)  # so that a cached 22 could answer for 22.0
+    for function in (design_plan, lower_bound):
+        with pytest.raises(PlanError, match=f"max_trials must be .* from 1 to 1000, not {value!r}"):
+            function(*REFERENCE, value)
+
+
+def test_refuses_rates_the_wrong_way_round_or_too_close() -> None:
+    assert issubclass(PlanError, InputError)
+    assert issubclass(PlanError, ValueError)
+    for bad in (0.9, 0.95):
+        with pytest.raises(PlanError, match=f"p_bad must be less than p_good, not {bad} >= 0.9"):
+            design_plan(0.9, bad, 0.05, 0.05)
+    with pytest.raises(PlanError, match="take over 1000 trials; set them wider apart"):
+        design_plan(0.51, 0.5, 0.05, 0.05)
+    with pytest.raises(
+        PlanError, match=r"max_trials=3 is too small for both rates; the least is 1\d"
+    ):
+        design_plan(*REFERENCE, 3)
+
+
+@pytest.mark.parametrize(
+    ("accept", "reject"),
+    [
+        ((1, 2), (-1, 1)),  # too short
+        ((1, 2, 2), (-1, -1, 1, 1)),  # of two lengths
+        ((1, 2, 2), (-1, -1, 0)),  # undecided at the last trial
+        ((1, 0, 2), (-1, 0, 1)),  # they cross
+        ((1, 3, 2), (-1, -1, 1)),  # more successes than trials + 1
+        ((1, 2, 2), (-2, -1, 1)),
+    ],
+)
+def test_refuses_boundaries(accept: tuple[int, ...], reject: tuple[int, ...]) -> None:
+    with pytest.raises(PlanError, match=r"boundaries must have .* not Plan\("):
+        Plan(0.9, 0.5, 0.1, 0.1, 2, accept, reject)
+
+
+def test_refuses_points_and_outcomes() -> None:
+    plan: Any = design_plan(*REFERENCE)
+    for successes, trials in ((3, 2), (-1, 2), (1, 23), (1.0, 2), (True, 2), (0, -1)):
+        with pytest.raises(PlanError, match=r"must be a whole number from 0 to \d+, not"):
+            plan.decide(successes, trials)
+    with pytest.raises(PlanError, match="an outcome must be True or False, not 'stuck'"):
+        plan.judge(["stuck"])
+    wrong: Any
+    for wrong in (-0.1, 1.1, math.nan, "0.5"):
+        with pytest.raises(PlanError, match="probability must be a number from 0 to 1, not"):
+            operating_characteristic(plan, wrong)
+
+
+def test_refuses_intervals() -> None:
+    plan = design_plan(*REFERENCE)
+    successes: Any
+    for successes, trials in ((0, 0), (3, 3), (2, 1), (5, 40)):
+        with pytest.raises(
+            PlanError, match=f"cannot stop at {successes} successes in {trials} trials"
+        ):
+            confidence_interval(plan, successes, trials)
+    for confidence in (0.0, 1.0, 95, math.nan):
+        with pytest.raises(PlanError, match="confidence must be a number above 0 and below 1"):
+            confidence_interval(plan, 7, 7, confidence)
+        with pytest.raises(PlanError, match="confidence must be"):
+            binomial_interval(7, 7, confidence)
+    for successes, trials in ((1, 0), (3, 2), (-1, 2), (0.5, 2)):
+        with pytest.raises(PlanError, match="must be a whole number"):
+            binomial_interval(successes, trials)
