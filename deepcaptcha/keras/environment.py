@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import random
@@ -33,6 +34,14 @@ SETTINGS = {
 _ROUNDING_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 
 
+def require_extra() -> None:
+    """InputError where Keras or TensorFlow is missing; imports neither."""
+    if not all(importlib.util.find_spec(name) for name in ("keras", "tensorflow")):
+        raise InputError(
+            "Keras models need Keras and TensorFlow: install pytest-deepcaptcha with its extra `keras`"
+        )
+
+
 def prepare() -> None:
     """Set the environment for training; harmless when repeated.
 
@@ -48,32 +57,43 @@ def prepare() -> None:
                 f"{' '.join(wrong)}, or call deepcaptcha before importing tensorflow; under pytest, set "
                 "the ini value convergence_single_thread = true"
             )
-    os.environ.update(SETTINGS)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    prepare_import()
+
+
+def prepare_import() -> None:
+    """Set the environment where TensorFlow is not imported yet; what it may need there is left alone."""
+    if "tensorflow" not in sys.modules:
+        os.environ.update(SETTINGS)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @cache
-def load_tensorflow() -> Any:
-    """The tensorflow module with one thread per process; InputError if it already runs with more.
+def require_single_thread() -> None:
+    """What a trial needs of its process before it begins: one TensorFlow thread, oneDNN on.
 
-    Where this imports it, what is alive by then is left out of all later garbage collections.
+    InputError where TensorFlow already runs otherwise.
     """
     prepare()
-    with _without_native_log(), _without_garbage_collection():
-        import tensorflow as tf
+    from .backend import tf
 
-        tf.config.list_physical_devices()
+    threading_ = tf.config.threading
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        threading_.set_intra_op_parallelism_threads(1)
+        threading_.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         raise InputError(
             "TensorFlow already runs with "
-            f"{tf.config.threading.get_intra_op_parallelism_threads()} intra-op and "
-            f"{tf.config.threading.get_inter_op_parallelism_threads()} inter-op threads (0: all); "
+            f"{threading_.get_intra_op_parallelism_threads()} intra-op and "
+            f"{threading_.get_inter_op_parallelism_threads()} inter-op threads (0: all); "
             "trials need 1 and 1: call deepcaptcha before the first TensorFlow operation"
         ) from None
-    return tf
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Around the import of TensorFlow: without its greeting, and without looking for garbage."""
+    with _without_native_log(), _without_garbage_collection():
+        yield
 
 
 @contextlib.contextmanager
@@ -115,32 +135,42 @@ def _without_native_log() -> Iterator[None]:
         os.close(kept)
 
 
+def load_tensorflow() -> Any:
+    """The tensorflow module with one thread per process; InputError if it already runs with more."""
+    from .backend import tf
+
+    require_single_thread()
+    return tf
+
+
 def load_keras() -> Any:
     """The keras module on TensorFlow as `load_tensorflow` sets it up."""
-    load_tensorflow()
-    import keras
+    from .backend import keras
 
+    require_single_thread()
     return keras
 
 
 def running_tensorflow() -> Any:
     """The tensorflow module as this process runs it, whatever its settings; loaded as for trials where
     it is not yet. For looking at a model, whose last bits do not matter."""
-    return sys.modules["tensorflow"] if "tensorflow" in sys.modules else load_tensorflow()
+    from .backend import tf
 
-
-def keras_errors() -> tuple[type[Exception], ...]:
-    """What Keras and TensorFlow raise where a model and its data do not fit together."""
-    tf = running_tensorflow()
-    return ValueError, TypeError, LookupError, NotImplementedError, tf.errors.OpError
+    return tf
 
 
 def running_keras() -> Any:
     """The keras module, as `running_tensorflow` gives its backend."""
-    running_tensorflow()
-    import keras
+    from .backend import keras
 
     return keras
+
+
+def keras_errors() -> tuple[type[Exception], ...]:
+    """What Keras and TensorFlow raise where a model and its data do not fit together."""
+    from .backend import KERAS_ERRORS
+
+    return KERAS_ERRORS
 
 
 @contextlib.contextmanager

@@ -49,8 +49,8 @@ def test_what_tensorflow_keeps_is_looked_through_no_more():
 
 def test_what_was_made_before_deepcaptcha_was_asked_can_be_freed():
     """Where TensorFlow is imported already, models may be alive, and they are full of cycles."""
-    environment.load_keras()
+    environment.require_single_thread()
     before = gc.get_freeze_count()
-    environment.load_tensorflow.cache_clear()
-    environment.load_tensorflow()
+    environment.require_single_thread.cache_clear()
+    environment.require_single_thread()
     assert gc.get_freeze_count() <= before
