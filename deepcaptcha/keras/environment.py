@@ -11,27 +11,16 @@ import gc
 import importlib.metadata
 import importlib.util
 import os
-import platform
-import random
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from ..errors import InputError
+from ..trials.source import distribution_version, machine
+from ..trials.worker import ENVIRONMENT
 
-SETTINGS = {
-    "TF_ENABLE_ONEDNN_OPTS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "KERAS_BACKEND": "tensorflow",
-}
+SETTINGS = ENVIRONMENT
 """Environment variables a trial needs; TensorFlow and Keras read them when they are imported."""
-
-# Instruction sets that TensorFlow, Eigen and oneDNN choose kernels by; each sums in another order.
-_ROUNDING_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 
 
 def require_extra() -> None:
@@ -135,108 +124,12 @@ def _without_native_log() -> Iterator[None]:
         os.close(kept)
 
 
-def load_tensorflow() -> Any:
-    """The tensorflow module with one thread per process; InputError if it already runs with more."""
-    from .backend import tf
-
-    require_single_thread()
-    return tf
-
-
-def load_keras() -> Any:
-    """The keras module on TensorFlow as `load_tensorflow` sets it up."""
-    from .backend import keras
-
-    require_single_thread()
-    return keras
-
-
-def running_tensorflow() -> Any:
-    """The tensorflow module as this process runs it, whatever its settings; loaded as for trials where
-    it is not yet. For looking at a model, whose last bits do not matter."""
-    from .backend import tf
-
-    return tf
-
-
-def running_keras() -> Any:
-    """The keras module, as `running_tensorflow` gives its backend."""
-    from .backend import keras
-
-    return keras
-
-
-def keras_errors() -> tuple[type[Exception], ...]:
-    """What Keras and TensorFlow raise where a model and its data do not fit together."""
-    from .backend import KERAS_ERRORS
-
-    return KERAS_ERRORS
-
-
-@contextlib.contextmanager
-def own_random() -> Iterator[None]:
-    """Give this thread the functions of Python's `random` to itself, with a state of its own.
-
-    Keras draws the seeds of initial weights from there, and any other thread of the process may draw
-    in between: Dask's event loop does. Seeding still reaches the shared state too, for code that
-    imported a function of `random` by name.
-    """
-    own, here = random.Random(), threading.get_ident()
-    shared = {name: getattr(random, name) for name in random.__all__ if hasattr(own, name)}
-
-    def reseed(*args: Any, **kwargs: Any) -> None:
-        own.seed(*args, **kwargs)
-        shared["seed"](*args, **kwargs)
-
-    def divided(mine: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(*args: Any, **kwargs: Any) -> Any:
-            return (mine if threading.get_ident() == here else others)(*args, **kwargs)
-
-        return draw
-
-    for name, function in shared.items():
-        mine = reseed if name == "seed" else getattr(own, name)
-        setattr(random, name, divided(mine, function))
-    try:
-        yield
-    finally:
-        for name, function in shared.items():
-            setattr(random, name, function)
-
-
 @cache
-def describe() -> dict[str, Any]:
+def describe() -> dict[str, object]:
     """Whatever around a trial may change its rounding, JSON-ready; does not import TensorFlow."""
     return {
-        **{name: _version(name) for name in ("tensorflow", "keras", "numpy")},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **_processor(),
+        **{name: distribution_version(name) for name in ("tensorflow", "keras")},
+        **machine(),
         "threads": 1,
         "onednn": True,
-    }
-
-
-def _version(distribution: str) -> str:
-    # tensorflow-cpu and the like carry the same package under another distribution name.
-    for name in (distribution, f"{distribution}-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "not installed"
-
-
-def _processor() -> dict[str, Any]:
-    try:
-        with open("/proc/cpuinfo") as file:
-            lines = file.read().split("\n\n", 1)[0].splitlines()
-    except OSError:
-        return {"processor": platform.processor(), "instructions": []}
-    pairs = (line.partition(":") for line in lines)
-    facts = {key.strip(): value.strip() for key, _, value in pairs}
-    flags = set(facts.get("flags", facts.get("Features", "")).split())
-    return {
-        "processor": facts.get("model name", platform.processor()),
-        "instructions": [flag for flag in _ROUNDING_FLAGS if flag in flags],
     }

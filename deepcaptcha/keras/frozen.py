@@ -20,18 +20,13 @@ What is shown, for the model, optimizer and data at hand:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import environment
-
-if TYPE_CHECKING:
-    import keras
-
-EPSILON = 1e-7
-"""Where Keras clips probabilities (`keras.config.epsilon()`, refused when changed)."""
+from ..finding import CLIP, EPSILON
+from .backend import keras, tf
 
 MARGIN = 4.0
 """Log-odds beyond the clip: 1 - p <= 1.9e-9 there, so that p, and the sum Keras divides by, are
@@ -77,8 +72,6 @@ def is_frozen(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
 
 def beyond_clip(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
     """Whether every example's target probability is beyond the clip, with the margins above."""
-    import keras
-
     chain = _chain(model)
     end = None if chain is None else _hidden_softmax(chain)
     targets = y.reshape(len(y), -1)
@@ -86,7 +79,6 @@ def beyond_clip(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
         return False
     features, head = end
     kernel, bias = (np.asarray(v, np.float64) for v in (head.kernel, head.bias))
-    tf = environment.running_tensorflow()
     # As a graph, one for a last batch of any size too, it takes a fifth less time.
     batches = tf.TensorSpec((None, *x.shape[1:]), x.dtype)
     trunk = tf.function(keras.Model(model.inputs[0], features), input_signature=[batches])
@@ -159,7 +151,7 @@ def _all_clipped(
     others = np.where(targets > 0, -np.inf, logits)
     top = others.max(axis=1)
     log_odds = target - (top + np.log(np.exp(others - top[:, None]).sum(axis=1)))
-    needed = -math.log(EPSILON) + MARGIN + ROUNDING * sizes.max(axis=1)
+    needed = CLIP + MARGIN + ROUNDING * sizes.max(axis=1)
     return bool(np.all(np.abs(log_odds) >= needed))  # False for NaN
 
 
@@ -181,8 +173,6 @@ def _chain(model: keras.Model) -> list[tuple[Any, Any]] | None:
 
 
 def _layers_refusal(model: keras.Model) -> str | None:
-    import keras
-
     own = type(model).__module__.startswith("keras.src.models.")
     if not own or type(model).__name__ not in ("Functional", "Sequential"):
         return f"{type(model).__name__} may run code of its own"
@@ -218,8 +208,6 @@ def _layers_refusal(model: keras.Model) -> str | None:
 def _hidden_softmax(chain: list[tuple[Any, Any]]) -> tuple[Any, Any] | None:
     """(tensor that the last dense layer reads, that layer) where the chain ends in a dense softmax
     that a Reshape or Flatten hides from the loss, with one prediction an example; else None."""
-    import keras
-
     end = len(chain)
     while end and type(chain[end - 1][0]).__name__ in ("Reshape", "Flatten"):
         end -= 1
@@ -233,8 +221,6 @@ def _hidden_softmax(chain: list[tuple[Any, Any]]) -> tuple[Any, Any] | None:
 
 
 def _loss_refusal(model: keras.Model) -> str | None:
-    import keras
-
     loss = model.loss
     if type(loss) is keras.losses.CategoricalCrossentropy:
         settings = loss.get_config()

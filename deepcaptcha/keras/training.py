@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..networks.architecture import LOGITS
-from ..networks.recipes import Recipe
-from . import environment
-from .data import Data, Pipelines
-from .examples import Examples, map_arrays
-
-if TYPE_CHECKING:
-    import keras
+from ..trials.trial import Target
+from .backend import keras, tf
+from .data import Data, Examples, Pipelines, map_arrays
+from .settings import LOGITS, Training
 
 ZERO_GRADIENT_SHARE = "zero_gradient_share"
 """Key in an epoch's logs: the share of training examples whose own loss had an exactly zero gradient
@@ -56,12 +52,11 @@ class Prepared:
             variable.assign(value)
 
 
-def prepare(model: keras.Model, recipe: Recipe, examples: Data) -> Prepared:
-    """Compile `model` as the recipe says, unless it is compiled already, and watch it."""
-    keras = environment.load_keras()
+def prepare(model: keras.Model, training: Training, target: Target, data: Data) -> Prepared:
+    """Compile `model`, unless it is compiled already, and watch it."""
     if not model.compiled:
-        compile_model(model, recipe, examples)
-    model.steps_per_execution = recipe.steps_per_execution
+        compile_model(model, training, target, data)
+    model.steps_per_execution = training.steps_per_execution
     optimizer = model.optimizer
     if optimizer is not None:
         optimizer.build(model.trainable_variables)
@@ -75,21 +70,21 @@ def _variables(model: keras.Model) -> list[Any]:
     return [variable for layer in model.layers for variable in layer.variables]
 
 
-def compile_model(model: keras.Model, recipe: Recipe, examples: Data) -> None:
-    """Compile `model` as the recipe says; an output named `logits` has its loss taken from logits."""
-    keras = environment.load_keras()
-    loss: Any = recipe.loss
+def compile_model(model: keras.Model, training: Training, target: Target, data: Data) -> None:
+    """Compile `model` with the training's optimizer and loss, and the metrics that the target needs; an
+    output named `logits` has its loss taken from logits."""
+    loss: Any = training.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:
         loss = keras.losses.get({"class_name": _class_name(loss), "config": {"from_logits": True}})
     metrics: list[Any] = []
-    if "crossentropy" in recipe.loss or "accuracy" in recipe.monitor:
+    if "crossentropy" in training.loss or "accuracy" in target.monitor:
         metrics.append("accuracy")
-    _, y = examples.first
+    _, y = data.first
     if getattr(y, "ndim", 0) == 3 and y.shape[1] > 1:
         metrics.append(string_accuracy)
     model.compile(
         optimizer=keras.optimizers.get(
-            {"class_name": recipe.optimizer, "config": dict(recipe.optimizer_settings)}
+            {"class_name": training.optimizer, "config": dict(training.optimizer_settings)}
         ),
         loss=loss,
         metrics=metrics,
@@ -99,16 +94,15 @@ def compile_model(model: keras.Model, recipe: Recipe, examples: Data) -> None:
 def string_accuracy(y_true: Any, y_pred: Any) -> Any:
     """Share of strings read without a mistake: (batch, n_prediction, n_class) twice in, 0 or 1 an
     example out."""
-    tf = environment.load_tensorflow()
     right = tf.equal(tf.argmax(y_true, axis=-1), tf.argmax(y_pred, axis=-1))
     return tf.cast(tf.reduce_all(right, axis=-1), tf.float32)
 
 
-def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
-    """InputError where the examples' shapes do not fit the model's single input and output."""
+def require_fit(model: keras.Model, training: Training, data: Data) -> None:
+    """InputError where the data's shapes do not fit the model's single input and output."""
     for what, model_shape, batch in (
-        ("input", getattr(model, "input_shape", None), examples.first[0]),
-        ("output", getattr(model, "output_shape", None), examples.first[1]),
+        ("input", getattr(model, "input_shape", None), data.first[0]),
+        ("output", getattr(model, "output_shape", None), data.first[1]),
     ):
         if not (
             isinstance(batch, np.ndarray)
@@ -120,7 +114,7 @@ def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
         lacks = what == "input" and len(shape) < len(expected) and expected[-1] == 1
         given = (*shape, 1) if lacks else shape  # Keras adds this axis itself
         if what == "output" and (
-            len(shape) < len(expected) or not _compares_outputs(model, recipe)
+            len(shape) < len(expected) or not _compares_outputs(model, training)
         ):
             continue  # labels as class numbers, or whatever a loss of its own reads
         if len(given) != len(expected) or any(
@@ -131,10 +125,9 @@ def require_fit(model: keras.Model, recipe: Recipe, examples: Data) -> None:
             )
 
 
-def _compares_outputs(model: keras.Model, recipe: Recipe) -> bool:
+def _compares_outputs(model: keras.Model, training: Training) -> bool:
     """Whether the loss is one of Keras' that reads labels of the outputs' shape."""
-    keras = environment.load_keras()
-    loss = model.loss if model.compiled else recipe.loss
+    loss = model.loss if model.compiled else training.loss
     if isinstance(loss, str):
         loss = keras.losses.get(loss)
     if _trains_itself(model) or loss is None or isinstance(loss, dict | list | tuple):
@@ -146,7 +139,6 @@ def _compares_outputs(model: keras.Model, recipe: Recipe) -> bool:
 
 
 def _trains_itself(model: keras.Model) -> bool:
-    keras = environment.load_keras()
     return any(
         getattr(type(model), name) is not getattr(keras.Model, name)
         for name in ("train_step", "compute_loss")
@@ -155,25 +147,23 @@ def _trains_itself(model: keras.Model) -> bool:
 
 def fit(
     prepared: Prepared,
-    recipe: Recipe,
-    examples: Data,
-    seed: int,
+    epochs: int,
+    batches: tuple[Any, Any],
     callbacks: Sequence[Any],
     after_execution: Callable[[int, Any], None],
     after_epoch: Callable[[int, dict[str, float]], None],
 ) -> None:
-    """Keras' `fit` for at most `recipe.epochs` epochs.
+    """Keras' `fit` for at most so many epochs, on what `feed` made.
 
     `after_execution(index of the last batch in its epoch, logs)` follows every
     `steps_per_execution` batches, `after_epoch(epoch, logs)` every epoch; both may set
     `model.stop_training`. The user's `callbacks` are called before them.
     """
-    keras = environment.load_keras()
-    training_data, validation_data = feed(examples, recipe.batch, seed)
+    training_data, validation_data = batches
     prepared.model.fit(
         training_data,
         validation_data=validation_data,
-        epochs=recipe.epochs,
+        epochs=epochs,
         shuffle=False,  # the data set shuffles itself
         verbose=0,
         callbacks=[
@@ -187,20 +177,19 @@ def fit(
     )
 
 
-def feed(examples: Data, batch: int, seed: int) -> tuple[Any, Any]:
+def feed(data: Data, batch: int, seed: int) -> tuple[Any, Any]:
     """The tf.data.Datasets that a trial trains and validates on."""
-    if isinstance(examples, Pipelines):
+    if isinstance(data, Pipelines):
         # Whatever building the model drew, the pipeline's own shuffles follow the seed alone.
-        environment.load_keras().utils.set_random_seed(seed)
-        made = examples.make_train(), examples.make_validation()
+        keras.utils.set_random_seed(seed)
+        made = data.make_train(), data.make_validation()
         return _single_threaded(made[0]), _single_threaded(made[1])
-    return _training_batches(examples, batch, seed), _validation_batches(examples)
+    return _training_batches(data, batch, seed), _validation_batches(data)
 
 
 @lru_cache(maxsize=2)
 def _tensors(examples: Examples) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """(x, y) to train on and to validate on, in memory."""
-    tf = environment.load_tensorflow()
     train, validation = (
         map_arrays(tf.constant, pair)
         for pair in (
@@ -212,7 +201,6 @@ def _tensors(examples: Examples) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 
 def _training_batches(examples: Examples, batch: int, seed: int) -> Any:
-    tf = environment.load_tensorflow()
     count = examples.n_train
     indices = shuffled(tf.data.Dataset.range(count), count, seed).batch(batch)
     return _gathered(_tensors(examples)[0], indices)
@@ -222,7 +210,6 @@ def shuffled(numbers: Any, count: int, seed: int) -> Any:
     """The data set of int64 scalars as `shuffle(count, seed=seed)` has it after
     `tf.random.set_seed(seed)`, in another order each epoch. Without that call: after it TensorFlow
     starts every traced function anew, which takes a sixth of a short trial."""
-    tf = environment.load_tensorflow()
     first = seed % _SEED_MODULUS
     return tf.data.experimental.from_variant(
         tf.raw_ops.ShuffleDatasetV3(
@@ -240,20 +227,17 @@ def shuffled(numbers: Any, count: int, seed: int) -> Any:
 
 @lru_cache(maxsize=2)
 def _validation_batches(examples: Examples) -> Any:
-    tf = environment.load_tensorflow()
     indices = tf.data.Dataset.range(examples.n_validation).batch(_VALIDATION_BATCH)
     return _gathered(_tensors(examples)[1], indices)
 
 
 def _gathered(tensors: tuple[Any, Any], indices: Any) -> Any:
-    tf = environment.load_tensorflow()
     return _single_threaded(
         indices.map(lambda chosen: map_arrays(lambda tensor: tf.gather(tensor, chosen), tensors))
     )
 
 
 def _single_threaded(dataset: Any) -> Any:
-    tf = environment.load_tensorflow()
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
@@ -288,7 +272,6 @@ def zero_gradient(
 ) -> Any:
     """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
     does not depend on the outputs at all."""
-    tf = environment.running_tensorflow()
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(read)

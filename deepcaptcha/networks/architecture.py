@@ -5,19 +5,26 @@ Nothing here imports TensorFlow: shapes and parameter counts are closed-form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import InputError
+from ..keras.settings import LOGITS
 
 Padding = Literal["same", "valid"]
 Head = Literal["softmax-reshape", "reshape-softmax", "logits"]
 Shape = tuple[int, ...]
 
-LOGITS = "logits"
-"""Name of an output layer whose values are logits; whoever compiles the model reads it."""
+_MAIN_BLOCKS = 3  # of the question's network; what lies beyond is one difference
+_BLOCK_ARGUMENTS = {
+    "filters": "filters",
+    "kernels": "kernel",
+    "strides": "stride",
+    "paddings": "padding",
+    "pools": "pool",
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,31 @@ class Architecture:
         for number, units in enumerate(self.dense, start=1):
             _require_count(f"dense{number}", "units", units)
         self.rows  # noqa: B018 - walks the layers and refuses the first impossible one
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Named arguments of `from_arguments` that give this architecture: its first three blocks'
+        fields across the blocks, further blocks as they are, and the rest."""
+        return {
+            **{
+                name: tuple(getattr(block, field) for block in self.blocks[:_MAIN_BLOCKS])
+                for name, field in _BLOCK_ARGUMENTS.items()
+            },
+            "extra": self.blocks[_MAIN_BLOCKS:],
+            "dense": self.dense,
+            "head": self.head,
+            "input_shape": self.input_shape,
+            "n_prediction": self.n_prediction,
+            "n_class": self.n_class,
+        }
+
+    @classmethod
+    def from_arguments(cls, *, extra: Sequence[ConvBlock], **arguments: Any) -> Architecture:
+        """The inverse of `arguments`."""
+        sizes = zip(*(arguments.pop(name) for name in _BLOCK_ARGUMENTS), strict=True)
+        fields = _BLOCK_ARGUMENTS.values()
+        blocks = [ConvBlock(**dict(zip(fields, values, strict=True))) for values in sizes]
+        return cls(blocks=(*blocks, *extra), **arguments)
 
     @property
     def rows(self) -> tuple[LayerRow, ...]:

@@ -7,12 +7,10 @@ behaviour; they are built from the spec here.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..keras import environment
-from .architecture import LOGITS, Architecture, Padding
-from .recipes import Recipe
+from ..keras.settings import LOGITS
+from .architecture import Architecture, Padding
 from .variants import question_architecture
 
 if TYPE_CHECKING:
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
 def build(architecture: Architecture) -> keras.Model:
     """An uncompiled functional Keras model: float32 (batch, height, width, channels) in,
     (batch, n_prediction, n_class) out, layers named as in `architecture.rows`."""
-    keras = environment.load_keras()
+    from ..keras.backend import keras
+
     layers = keras.layers
     inputs = keras.Input(architecture.input_shape, name="image")
     x = inputs
@@ -56,17 +55,10 @@ def _head(architecture: Architecture, x: Any, layers: Any) -> Any:
     return layers.Softmax(name="softmax")(x)
 
 
-def fit_to(architecture: Architecture, recipe: Recipe) -> Architecture:
-    """The architecture for the recipe's images, predictions and classes.
-
-    Raises InputError where its layers do not fit into such images.
-    """
-    return replace(
-        architecture,
-        input_shape=recipe.image_shape,
-        n_prediction=recipe.n_prediction,
-        n_class=recipe.n_class,
-    )
+def build_network(**arguments: Any) -> keras.Model:
+    """A model of `Architecture.from_arguments(**arguments)`. The head carries the loss with it: an
+    output named `logits` has its loss taken from logits."""
+    return build(Architecture.from_arguments(**arguments))
 
 
 def assert_parameter_count(model: keras.Model, architecture: Architecture) -> None:

@@ -1,33 +1,40 @@
-"""How a model is trained: data, scaling, optimizer, loss, batch, epochs and target.
+"""How the networks are trained: on which digits, how scaled, to which target.
 
-Nothing here imports TensorFlow.
+Nothing here imports Keras before a source is run.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..keras.examples import Examples as Examples
-from . import captcha as captcha_images
+from ..keras.data import Examples
+from ..keras.settings import Training
+from ..trials.trial import Target
+from . import captcha
+from .architecture import Architecture
+from .build import build_network
 from .digits import Digits, digit_strips, load_mnist
+from .variants import Variant, find_variant
+
+if TYPE_CHECKING:
+    from ..keras.source import KerasSource
 
 Scaling = Literal["raw", "unit", "ink"]
-Mode = Literal["max", "min"]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything about a training run but the model and the seed.
+    """Everything about a training run but the network and the seed.
 
     - `data`: what `load_mnist` takes, or `captcha` for drawn CAPTCHA images; the first `n_train`
       training images are used.
@@ -36,14 +43,8 @@ class Recipe:
     - `scaling`: `raw` leaves pixels 0..255, `unit` divides them by 255, `ink` takes that from 1, so
       that the white paper of a CAPTCHA is 0.
     - `n_prediction`: digits side by side in one image. `n_class`: labels are one-hot of that length.
-    - `optimizer`, `optimizer_settings`, `loss`: as Keras names them, for an uncompiled model; a
-      compiled one keeps its own. A model whose output layer is named `logits` has the loss taken
-      from logits.
-    - target: `monitor` at least (`mode` max) or at most (min) `target` at the end of one of the first
-      `epochs` epochs.
-    - `chance`: what `monitor` shows for a model that learned nothing; None: for an accuracy, the
-      share of the most frequent validation label.
-    - `steps_per_execution`: batches between two looks at the run.
+    - `training`, `target`: as for any Keras source. Without a `chance` the target's is the share of the
+      most frequent validation label.
 
     Raises InputError for values out of range.
     """
@@ -56,69 +57,56 @@ class Recipe:
     scaling: Scaling = "raw"
     n_prediction: int = 1
     n_class: int = 10
-    optimizer: str = "adam"
-    optimizer_settings: Mapping[str, Any] = field(default_factory=lambda: {"learning_rate": 0.001})
-    loss: str = "categorical_crossentropy"
-    batch: int = 32
-    epochs: int = 5
-    monitor: str = "val_accuracy"
-    mode: Mode = "max"
-    target: float = 0.90
-    chance: float | None = None
-    steps_per_execution: int = 50
+    training: Training = field(default_factory=Training)
+    target: Target = field(default_factory=Target)
 
     def __post_init__(self) -> None:
-        settings = MappingProxyType(dict(self.optimizer_settings))
-        object.__setattr__(self, "optimizer_settings", settings)
-        for name in (
-            "n_train",
-            "n_validation",
-            "n_prediction",
-            "batch",
-            "epochs",
-            "steps_per_execution",
-        ):
+        for name in ("n_train", "n_validation", "n_prediction"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 self._refuse(f"{name} is {value!r}; a whole number >= 1 is needed")
         if self.scaling not in get_args(Scaling):
             self._refuse(f"scaling is {self.scaling!r}; 'raw', 'unit' or 'ink' is needed")
-        if self.mode not in get_args(Mode):
-            self._refuse(f"mode is {self.mode!r}; 'max' or 'min' is needed")
         if self.validation_split is not None and not 0 < self.validation_split < 1:
             self._refuse(
                 f"validation_split is {self.validation_split!r}; between 0 and 1 is needed"
-            )
-        if not math.isfinite(self.target):
-            self._refuse(f"target is {self.target!r}; a finite number is needed")
-        if "accuracy" in self.monitor and not 0 < self.target <= 1:
-            self._refuse(f"target is {self.target!r}; an accuracy lies above 0 and at most at 1")
-        try:
-            json.dumps(self.as_dict(), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            self._refuse(
-                f"it cannot be recorded as JSON ({error}); plain finite numbers are needed"
             )
 
     def _refuse(self, problem: str) -> None:
         raise InputError(f"recipe {self.name}: {problem}")
 
-    def __hash__(self) -> int:
-        return hash((self.name, self.data, self.n_train, self.scaling, self.n_prediction))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy does not pickle; the fields as they were given do.
-        return partial(Recipe, **self.as_dict()), ()
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it says of the data, by name."""
+        fields = dict(self.__dict__)
+        for name in ("name", "training", "target"):
+            del fields[name]
+        return fields
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields, JSON-ready."""
-        return {**self.__dict__, "optimizer_settings": dict(self.optimizer_settings)}
+        """All fields, JSON-ready, as a trial's identity has them."""
+        return {
+            "name": self.name,
+            **self.facts,
+            **self.training.as_dict(),
+            **self.target.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Recipe:
+        """The inverse of `as_dict`; TypeError or KeyError for other fields."""
+        rest = dict(fields)
+        target = Target.from_dict(rest)
+        training = Training(**{name: rest.pop(name) for name in Training().as_dict()})
+        for name in target.as_dict():
+            rest.pop(name)
+        return cls(**rest, training=training, target=target)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of an image."""
-        if self.data == captcha_images.SOURCE:
-            return captcha_images.HEIGHT, captcha_images.WIDTH, 1
+        if self.data == captcha.SOURCE:
+            return captcha.HEIGHT, captcha.WIDTH, 1
         return 28, 28 * self.n_prediction, 1
 
     @property
@@ -126,34 +114,68 @@ class Recipe:
         """The range of its pixels, for people."""
         return {"raw": "0..255", "unit": "0..1", "ink": "0..1, ink as 1"}[self.scaling]
 
-    def meets_target(self, value: float) -> bool:
-        """Whether `value` of the monitored metric reaches the target; never true for NaN."""
-        return value >= self.target if self.mode == "max" else value <= self.target
+    def fit(self, architecture: Architecture) -> Architecture:
+        """The architecture for the recipe's images, predictions and classes; InputError where its
+        layers do not fit into such images."""
+        return replace(
+            architecture,
+            input_shape=self.image_shape,
+            n_prediction=self.n_prediction,
+            n_class=self.n_class,
+        )
+
+    def source(
+        self, network: str | Variant | Architecture, *, name: str | None = None
+    ) -> KerasSource:
+        """The trials of a network, by a variant's name or as it is, under this recipe.
+
+        Raises InputError for an unknown variant, and where its layers do not fit into the images.
+        """
+        from ..keras.source import KerasSource
+
+        variant = find_variant(network) if isinstance(network, str) else network
+        architecture = variant.architecture if isinstance(variant, Variant) else variant
+        own = variant.name if isinstance(variant, Variant) else "network"
+        return KerasSource(
+            build_network,
+            load_digits,
+            self.target,
+            self.training,
+            own if name is None else name,
+            self.name,
+            self.fit(architecture).arguments,
+            self.facts,
+            reuse_model=True,
+        )
 
 
-def target_text(recipe: Mapping[str, Any]) -> str:
-    """The target of a recipe as `as_dict` gives it: `val_accuracy >= 0.9 within 5 epochs`."""
-    sign = ">=" if recipe["mode"] == "max" else "<="
-    return f"{recipe['monitor']} {sign} {recipe['target']:g} within {recipe['epochs']} epochs"
+def load_digits(**facts: Any) -> Examples:
+    """As `load_examples`, of a recipe with such facts."""
+    return load_examples(Recipe("", **facts))
 
 
-@lru_cache(maxsize=2)
 def load_examples(recipe: Recipe) -> Examples:
     """The recipe's images: x float32 (n, *image_shape), y float32 one-hot (n, n_prediction, n_class).
 
     Raises InputError where the source has too few digits or labels beyond n_class, or the package
     that draws CAPTCHA images is missing.
     """
-    load = _captchas if recipe.data == captcha_images.SOURCE else _strips
+    # Neither its name nor how it is trained on matters; the same facts give the same arrays.
+    return _load(replace(recipe, name="", training=Training(), target=Target()))
+
+
+@lru_cache(maxsize=2)
+def _load(recipe: Recipe) -> Examples:
+    load = _captchas if recipe.data == captcha.SOURCE else _strips
     train, validation = load(recipe)
     return Examples(*_encode(train, recipe), *_encode(validation, recipe))
 
 
 def _captchas(recipe: Recipe) -> tuple[Digits, Digits]:
-    train = captcha_images.load_captchas(recipe.n_train, recipe.n_prediction, seed=0)
+    train = captcha.load_captchas(recipe.n_train, recipe.n_prediction, seed=0)
     if recipe.validation_split is not None:
         return _split(train, recipe.validation_split)
-    return train, captcha_images.load_captchas(recipe.n_validation, recipe.n_prediction, seed=1)
+    return train, captcha.load_captchas(recipe.n_validation, recipe.n_prediction, seed=1)
 
 
 def _strips(recipe: Recipe) -> tuple[Digits, Digits]:
@@ -188,7 +210,7 @@ def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
     return Digits(digits.images[:count], digits.labels[:count])
 
 
-def _encode(digits: Digits, recipe: Recipe) -> tuple[NDArray[Any], NDArray[Any]]:
+def _encode(digits: Digits, recipe: Recipe) -> tuple[Array, Array]:
     labels = digits.labels.reshape(len(digits.labels), recipe.n_prediction)
     if labels.max(initial=0) >= recipe.n_class:
         raise InputError(
@@ -203,16 +225,14 @@ def _encode(digits: Digits, recipe: Recipe) -> tuple[NDArray[Any], NDArray[Any]]
     return x, np.eye(recipe.n_class, dtype=np.float32)[labels]
 
 
-_RAW = Recipe(name="raw-subset")
+_RAW = Recipe("raw-subset")
 _CAPTCHA = Recipe(
-    name="captcha",
-    data=captcha_images.SOURCE,
+    "captcha",
+    data=captcha.SOURCE,
     n_train=40_000,  # of 20,000 the target is at the edge: `same-reshape-first` took 4 and 8 epochs
     scaling="ink",
     n_prediction=4,
-    epochs=3,
-    monitor="val_string_accuracy",
-    chance=1e-4,  # four digits guessed
+    target=Target(epochs=3, monitor="val_string_accuracy", chance=1e-4),  # four digits guessed
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -220,14 +240,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         recipe.name: recipe
         for recipe in (
             _RAW,
-            replace(_RAW, name="sound-subset", scaling="unit", epochs=3),
-            replace(
-                _RAW,
-                name="question",
+            replace(_RAW, name="sound-subset", scaling="unit", target=Target(epochs=3)),
+            Recipe(
+                "question",
                 data="keras",
                 n_train=60_000,
                 validation_split=0.1,
-                epochs=10,
+                target=Target(epochs=10),
             ),
             _CAPTCHA,
             replace(_CAPTCHA, name="captcha-white", scaling="unit"),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import InputError
+from ..verdicts.claim import Claim
 from .architecture import Architecture, ConvBlock, Head, Padding
 
 
@@ -151,24 +152,23 @@ _ALL = (
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType({variant.name: variant for variant in _ALL})
 
-CLAIMS: Mapping[tuple[str, str], tuple[Any, ...]] = MappingProxyType(
+CLAIMS: Mapping[tuple[str, str], Claim] = MappingProxyType(
     {
-        **{(name, "sound-subset"): ("trains", 0.85, 0.5) for name in VARIANTS},
-        **{(name, "raw-subset"): ("mixed",) for name in VARIANTS},
-        ("same", "raw-subset"): ("stuck", 0.75, 0.35),
-        ("same-reshape-first", "raw-subset"): ("trains", 0.75, 0.35),
-        ("same-logits", "raw-subset"): ("trains", 0.75, 0.35),
+        **{(name, "sound-subset"): Claim("trains", 0.85, 0.5) for name in VARIANTS},
+        **{(name, "raw-subset"): Claim("mixed") for name in VARIANTS},
+        ("same", "raw-subset"): Claim("stuck", 0.75, 0.35),
+        ("same-reshape-first", "raw-subset"): Claim("trains", 0.75, 0.35),
+        ("same-logits", "raw-subset"): Claim("trains", 0.75, 0.35),
         **{
-            (name, "raw-subset"): ("trains", 0.6, 0.25)
+            (name, "raw-subset"): Claim("trains", 0.6, 0.25)
             for name in ("valid", "extra-conv", "stride2-first", "stride2-second")
         },
     }
 )
-"""(variant, recipe) -> what is claimed of its training: kind, p_good, p_bad. Chosen from the pilot in
-fixtures/pilot and reviewed against the baselines in fixtures/baselines; neither's seeds are ever
-judged."""
+"""(variant, recipe) -> what is claimed of its training. Chosen from the pilot in fixtures/pilot and
+reviewed against the baselines in fixtures/baselines; neither's seeds are ever judged."""
 
-HYPOTHESES = sum(2 if claim[0] == "mixed" else 3 for claim in CLAIMS.values())
+HYPOTHESES = sum(2 if claim.kind == "mixed" else 3 for claim in CLAIMS.values())
 """What the suite's error rates are shared by: for each row reliability and speed against its baseline,
 and the claim itself where it is judged."""
 

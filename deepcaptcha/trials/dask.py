@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import random
 import tempfile
 import threading
 import time
@@ -16,8 +17,8 @@ from functools import partial
 from typing import Any
 
 from ..errors import InputError
-from ..keras import environment
-from .runner import prepare_worker, whole_jobs
+from .source import machine
+from .worker import ENVIRONMENT, prepare_worker, whole_jobs
 
 _PATIENCE = 5.0  # seconds to reach a scheduler
 _FIRST_WORKER = 20.0  # seconds for the first worker to join it
@@ -82,7 +83,7 @@ def _local_cluster(jobs: int) -> Iterator[Any]:
                 memory_limit=0,  # a worker that Dask pauses for its memory would never go on
                 silence_logs=logging.CRITICAL,
                 local_directory=scratch,
-                env=environment.SETTINGS,  # set before anything imports TensorFlow
+                env=dict(ENVIRONMENT),  # set before anything imports TensorFlow
                 preload=[__name__],
             )
         try:
@@ -136,7 +137,7 @@ class _ClusterExecutor(Executor):
         promised: Future[Any] = Future()
         promised.set_running_or_notify_cancel()
         self._sent[promised] = self._client.submit(
-            _undisturbed, function, *args, pure=False, **kwargs
+            _with_own_random, function, *args, pure=False, **kwargs
         )
         self._sent[promised].add_done_callback(partial(self._settle, promised))
         return promised
@@ -164,10 +165,41 @@ class _ClusterExecutor(Executor):
             futures.wait(list(self._sent))
 
 
-def _undisturbed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _with_own_random(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """In a worker, whose event loop draws from Python's `random` while a trial is trained."""
-    with environment.own_random():
+    with own_random():
         return function(*args, **kwargs)
+
+
+@contextmanager
+def own_random() -> Iterator[None]:
+    """Give this thread the functions of Python's `random` to itself, with a state of its own.
+
+    Keras draws the seeds of initial weights from there, and any other thread of the process may draw
+    in between: Dask's event loop does. Seeding still reaches the shared state too, for code that
+    imported a function of `random` by name.
+    """
+    own, here = random.Random(), threading.get_ident()
+    shared = {name: getattr(random, name) for name in random.__all__ if hasattr(own, name)}
+
+    def reseed(*args: Any, **kwargs: Any) -> None:
+        own.seed(*args, **kwargs)
+        shared["seed"](*args, **kwargs)
+
+    def divided(mine: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
+        def draw(*args: Any, **kwargs: Any) -> Any:
+            return (mine if threading.get_ident() == here else others)(*args, **kwargs)
+
+        return draw
+
+    for name, function in shared.items():
+        mine = reseed if name == "seed" else getattr(own, name)
+        setattr(random, name, divided(mine, function))
+    try:
+        yield
+    finally:
+        for name, function in shared.items():
+            setattr(random, name, function)
 
 
 @contextmanager
@@ -229,7 +261,7 @@ def _require_workers(client: Any) -> None:
                 f"the Dask worker at {worker} has {threads} threads, which share Keras' seed; start "
                 "workers with --nthreads 1, several on one machine with --nworkers"
             )
-    for worker, answer in client.run(environment.describe, on_error="return").items():
+    for worker, answer in client.run(machine, on_error="return").items():
         if isinstance(answer, Exception):
             raise InputError(f"the Dask worker at {worker} cannot run deepcaptcha: {answer}")
 

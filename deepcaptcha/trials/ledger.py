@@ -21,8 +21,9 @@ from typing import Any
 from ..errors import InputError
 from .trial import Trial
 
-FORMAT = 1
-"""Version of the file format; a reader refuses later ones."""
+FORMAT = 2
+"""Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
+later ones are refused."""
 
 _LEAST_FREE = 32 * 1024 * 1024  # bytes; a trial's line is a few kilobytes
 
@@ -95,7 +96,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Records:
+class LedgerTrials:
     """What a ledger holds: each trial once, and one line for everything that could not be read."""
 
     trials: tuple[Trial, ...]
@@ -116,7 +117,7 @@ class Records:
         return found
 
 
-def read_ledger(source: Path) -> Records:
+def read_ledger(source: Path) -> LedgerTrials:
     """All trials of a ledger file, or of every `*.jsonl` file in a folder; none where the folder does
     not exist yet.
 
@@ -135,7 +136,7 @@ def read_ledger(source: Path) -> Records:
                     f"{path}: {trial.name} {trial.recipe} seed {trial.seed} was recorded twice with "
                     "different weights at the end; the first record counts"
                 )
-    return Records(tuple(trials.values()), tuple(problems))
+    return LedgerTrials(tuple(trials.values()), tuple(problems))
 
 
 def trial_key(trial: Trial) -> str:
@@ -178,9 +179,9 @@ def _read_file(path: Path, problems: list[str]) -> list[Trial]:
 
 def _check_format(record: Any, path: Path) -> None:
     version = record["deepcaptcha_ledger"]
-    if version != FORMAT:
+    if version not in range(1, FORMAT + 1):
         raise InputError(
-            f"{path} has ledger format {version}; this version reads {FORMAT}: "
+            f"{path} has ledger format {version}; this version reads 1 to {FORMAT}: "
             "use the version of deepcaptcha that wrote it, or a later one"
         )
 

@@ -1,247 +1,259 @@
-"""Many trials over the processes of an executor, recorded as they finish."""
+"""Runs trials of any source: over processes or here, recorded as they finish, none trained twice."""
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import (
+    FIRST_COMPLETED,
     BrokenExecutor,
     Executor,
-    ProcessPoolExecutor,
+    Future,
     ThreadPoolExecutor,
-    as_completed,
+    wait,
 )
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
-from ..diagnosis.probes import SYMPTOMS
 from ..errors import InputError
-from ..keras import environment
-from ..keras.data import Data
-from ..keras.models import Factory
-from ..keras.training import Prepared
-from ..networks.recipes import Recipe
-from .ledger import Ledger, Records, find_same, read_ledger, trial_key
-from .trial import Callbacks, Trial, run_trial
+from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
+from .source import Source
+from .trial import Trial
+from .worker import TimeLimitError, whole_jobs, workers
 
-TRIALS_PER_PROCESS = 24
-REUSING_TRIALS_PER_PROCESS = 240
-"""Processes are replaced after about so many trials each: a rebuilt Keras model leaves some 13 MB
-behind, a reused one 1 MB. (`max_tasks_per_child` would do it, but hangs in Python 3.11 to 3.14.)"""
-
-_MODELS_KEPT = 12  # traced models a process holds, some 22 MB each
-
-_DEATHS = 3  # a process that dies so many times without one trial finishing dies of the trials
+DEATHS = 3
+"""How often a trial is begun whose process dies, before it is told."""
 
 Executors = Callable[[], AbstractContextManager[Executor]]
 
-
-@dataclass(frozen=True)
-class Task:
-    """One trial to run: a name, a factory that pickles, a recipe and a seed.
-
-    `reuse_model`: the factory's model depends on the seed alone, so a process may trace it once.
-    `examples`, `callbacks` and `version` are those of `run_trial`. `symptoms`: measure them along
-    the way.
-    """
-
-    name: str
-    build: Factory
-    recipe: Recipe
-    seed: int
-    reuse_model: bool = False
-    examples: Data | None = None
-    callbacks: Callbacks | None = None
-    version: str | None = None
-    symptoms: bool = False
-
-
-_traced: dict[bytes, Prepared] = {}  # of this process
 _alone = threading.Lock()  # of this process
 
 
-def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
-    """The task's trial, trained here, or the one among `known` that is the very same.
+def run_source(
+    source: Source, seed: int, known: Sequence[Trial] = (), steps: int | None = None
+) -> Trial:
+    """The source's trial of this seed, run in this process, or the one among `known` that is the very
+    same.
 
-    InputError where another runs in this process: Keras' seed and models are the process' own.
+    InputError where another runs in this process: seeds and models are the process' own.
     """
     if not _alone.acquire(blocking=False):
         raise InputError(
             "two trials ran in one process at the same time; an executor that runs one task per "
             "process is needed, on a Dask worker one thread (--nthreads 1)"
         )
-    if multiprocessing.parent_process() is not None:
-        _set_libraries_apart()
     try:
-        while len(_traced) > _MODELS_KEPT:
-            del _traced[next(iter(_traced))]  # the one traced first
-        return run_trial(
-            task.build,
-            task.recipe,
-            task.seed,
-            name=task.name,
-            examples=task.examples,
-            callbacks=task.callbacks,
-            version=task.version,
-            recall=lambda identity: find_same(known, identity),
-            traced=_traced if task.reuse_model else None,
-            probes=SYMPTOMS if task.symptoms else (),
-        )
+        if known and (same := find_same(known, source.identity(seed))) is not None:
+            return same
+        return source.run(seed, steps=steps)
     finally:
         _alone.release()
 
 
-@cache
-def _set_libraries_apart() -> None:
-    """In a process of our own, whose factory's module may have imported TensorFlow before we could."""
-    environment.load_keras()
-    environment.set_libraries_apart()
+Run = Callable[[Source, int, Sequence[Trial], int | None], Trial]
 
 
-def forget_models() -> None:
-    """Let go of the traced models of this process; a pytest worker does between two factories."""
-    _traced.clear()
+@dataclass
+class _Started:
+    key: Hashable
+    source: Source
+    seed: int
+    steps: int | None
+    deaths: int = 0
 
 
-def run_study(
-    tasks: Sequence[Task],
-    executors: Executors,
-    folder: Path,
-    *,
-    reuse: bool = True,
-    wave: int | None = None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
-) -> Records:
-    """Run every task, append each finished trial to the ledger in `folder`, hand it to `on_trial`.
+class Runner:
+    """Runs trials and hands them back as they finish.
 
-    `executors()` makes an executor that runs one task per process at a time; a new one is made for
-    every `wave` tasks (None: one for all), and when a process dies, which costs the running trials
-    only (of a cluster, that worker's). With `reuse`, trials that the folder already holds, with the
-    same model, initial weights, recipe, data, seed, environment and protocol, are not trained again.
-    Returns the trials of these tasks in the tasks' order. Interrupted, it leaves the ledger with
-    every trial that finished.
+    - `folder`: a ledger in which every trial is recorded; None: nowhere.
+    - `reuse`: trials that the ledger holds already, with the same identity, are not run again.
+    - `jobs`: trials at a time, each in a worker process of its own; None: one at a time, here.
+    - `time_limit`: seconds that a trial in a worker may take.
+    - `executors`: makes another executor than workers, such as a cluster's; it is made anew when it
+      breaks. It must run one call per process at a time.
+    - `on_trial`: hears of every trial.
+    - `run`: runs one trial, for tests.
 
-    Raises InputError where processes keep dying, for an executor of threads, or where the ledger
-    cannot be written.
+    Left in peace, it records what is still running; left by an exception, Ctrl-C included, it ends its
+    workers at once. A prefix of a trial (`steps`) is never recorded.
     """
-    recorded = read_ledger(folder) if reuse else Records(())
-    seen = {trial_key(trial) for trial in recorded.trials}
-    known: dict[tuple[str, str, int], list[Trial]] = {}
-    for trial in recorded.trials:
-        known.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
-    # What the ledger may hold already comes last: it needs no training, only to be recognized.
-    order = sorted(range(len(tasks)), key=lambda position: _place(tasks[position]) in known)
-    done: dict[int, Trial] = {}
-    deaths = 0
-    with Ledger(folder) as ledger:
-        while left := [position for position in order if position not in done]:
-            broken = False
-            try:
-                with executors() as executor:
-                    _refuse_threads(executor)
-                    futures = {
-                        executor.submit(
-                            run_task, tasks[position], tuple(known.get(_place(tasks[position]), ()))
-                        ): position
-                        for position in left[:wave]
-                    }
-                    for future in as_completed(futures):
-                        try:
-                            trial = future.result()
-                        except BrokenExecutor:
-                            broken = True
-                            continue
-                        deaths = 0
-                        if trial_key(trial) not in seen:
-                            ledger.append(trial)
-                        done[futures[future]] = trial
-                        on_trial(trial)
-            except BrokenExecutor:
-                broken = True
-            deaths += broken
-            if deaths == _DEATHS:
-                first = tasks[left[0]]  # nothing finished in this round
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        reuse: bool = True,
+        jobs: int | None = None,
+        time_limit: float | None = None,
+        executors: Executors | None = None,
+        on_trial: Callable[[Trial], None] = lambda trial: None,
+        run: Run = run_source,
+    ) -> None:
+        self.problems: tuple[str, ...] = ()
+        self._folder = folder
+        self._known: dict[tuple[str, str, int], list[Trial]] = {}
+        self._seen: set[str] = set()
+        if reuse and folder is not None:
+            self._remember(read_ledger(folder))
+        # Another executor's queue takes whatever is sent.
+        self._room = sys.maxsize if executors else 1 if jobs is None else whole_jobs(jobs)
+        if executors is None:
+            executors = (
+                partial(nullcontext, _ThisProcess())
+                if jobs is None
+                else partial(workers, jobs, time_limit)
+            )
+        self._executors = executors
+        self._on_trial = on_trial
+        self._run = run
+        self._stack = ExitStack()
+        self._executor: Executor | None = None
+        self._ledger: Ledger | None = None
+        self._running: dict[Future[Trial], _Started] = {}
+
+    @property
+    def room(self) -> int:
+        """Trials that can be started now and would run at once."""
+        return self._room - len(self._running)
+
+    def run(self, source: Source, seed: int, *, steps: int | None = None) -> Trial:
+        """One trial, waited for."""
+        self.start(None, source, seed, steps=steps)
+        ((_, future),) = self.finished()
+        return future.result()
+
+    def run_all(self, wanted: Iterable[tuple[Source, int]]) -> list[Trial]:
+        """The trials of sources and seeds, in their order, however they finish; what the ledger may hold
+        comes last: it needs no training, only to be recognized."""
+        pairs = list(wanted)
+        order = sorted(range(len(pairs)), key=lambda i: _place(*pairs[i]) in self._known)
+        done: dict[Hashable, Trial] = {}
+        while len(done) < len(pairs):
+            while order and self.room > 0:
+                position = order.pop(0)
+                self.start(position, *pairs[position])
+            for key, future in self.finished():
+                done[key] = future.result()
+        return [done[position] for position in range(len(pairs))]
+
+    def start(self, key: Hashable, source: Source, seed: int, *, steps: int | None = None) -> None:
+        """Start a trial; `finished` hands it back with its `key`."""
+        self._start(_Started(key, source, seed, steps))
+
+    def _start(self, started: _Started) -> None:
+        if self._folder is not None and self._ledger is None:
+            self._ledger = Ledger(self._folder)
+        known = tuple(self._known.get(_place(started.source, started.seed), ()))
+        call = partial(self._run, started.source, started.seed, known, started.steps)
+        try:
+            future = self._open().submit(call)
+        except BrokenExecutor:
+            self._close()  # it broke as a whole, and with it whatever it ran
+            future = self._open().submit(call)
+        except InputError as error:
+            raise InputError(f"{started.source.name} {error}") from None
+        self._running[future] = started
+
+    def finished(self) -> Iterator[tuple[Hashable, Future[Trial]]]:
+        """Wait until trials have finished and been recorded: their keys, and futures with the trial or
+        the error.
+
+        InputError where a trial's process died again and again.
+        """
+        found: list[tuple[Hashable, Future[Trial]]] = []
+        while not found and self._running:
+            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                started = self._running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    self._again(started, error)
+                    continue
+                if isinstance(error, TimeLimitError):
+                    future = _failed(f"{started.source.name} seed {started.seed} {error}")
+                elif error is None and started.steps is None:
+                    self._keep(future.result())
+                found.append((started.key, future))
+        return iter(found)
+
+    def _again(self, started: _Started, error: BrokenExecutor) -> None:
+        started.deaths += 1
+        if started.deaths == DEATHS:
+            raise InputError(
+                f"a process died {DEATHS} times while it trained {started.source.name} "
+                f"{started.source.recipe} seed {started.seed} ({error}); is there enough memory? "
+                "Finished trials are kept, and the same call goes on"
+            )
+        self._start(started)
+
+    def _keep(self, trial: Trial) -> None:
+        key = trial_key(trial)
+        if self._ledger is not None and key not in self._seen:
+            self._ledger.append(trial)
+        self._on_trial(trial)
+
+    def _remember(self, recorded: LedgerTrials) -> None:
+        self.problems = recorded.problems
+        for trial in recorded.trials:
+            self._seen.add(trial_key(trial))
+            self._known.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
+
+    def _open(self) -> Executor:
+        if self._executor is None:
+            self._executor = self._stack.enter_context(self._executors())
+            if isinstance(self._executor, ThreadPoolExecutor):
                 raise InputError(
-                    f"a process died {_DEATHS} times without finishing a trial, last about "
-                    f"{first.name} {first.recipe.name} seed {first.seed}; is there enough memory, "
-                    "and does a script that starts a study guard it with __name__ == '__main__'?"
+                    f"{type(self._executor).__name__} runs trials in threads of one process, which "
+                    "share Keras' seed; give an executor that runs one task per process at a time"
                 )
-    return Records(tuple(done[position] for position in sorted(done)), recorded.problems)
+        return self._executor
+
+    def _close(self) -> None:
+        self._executor = None
+        self._stack.close()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._stack.__exit__(kind, error, trace)
+            if error is None:
+                for future in list(self._running):
+                    if future.exception() is None and self._running[future].steps is None:
+                        self._keep(future.result())
+        finally:
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
 
 
-def _refuse_threads(executor: Executor) -> None:
-    if isinstance(executor, ThreadPoolExecutor):
-        raise InputError(
-            f"{type(executor).__name__} runs trials in threads of one process, which share Keras' "
-            "seed; give an executor that runs one task per process at a time"
-        )
+def _place(source: Source, seed: int) -> tuple[str, str, int]:
+    return source.name, source.recipe, seed
 
 
-def _place(task: Task) -> tuple[str, str, int]:
-    return task.name, task.recipe.name, task.seed
+def _failed(problem: str) -> Future[Trial]:
+    future: Future[Trial] = Future()
+    future.set_exception(InputError(problem))
+    return future
 
 
-@contextmanager
-def process_executor(jobs: int | None = None) -> Iterator[Executor]:
-    """An executor with `jobs` processes (default: one per core this process may use).
+class _ThisProcess(Executor):
+    """Runs each call at once in this process."""
 
-    Left by an exception, Ctrl-C included, it ends its processes at once.
-    """
-    jobs = whole_jobs(jobs)
-    others = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
-    try:
-        yield executor
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            if child not in others:
-                child.kill()
-        raise
-    executor.shutdown()
-
-
-def whole_jobs(jobs: int | None) -> int:
-    """`jobs`, or one per core for None; InputError unless it is a whole number >= 1."""
-    jobs = cores() if jobs is None else jobs
-    if type(jobs) is not int or jobs < 1:
-        raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
-    return jobs
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def prepare_worker() -> None:
-    """Make this process, before it imports TensorFlow, fit to run tasks for a parent."""
-    environment.prepare()
-    # A new model each trial means a new trace each trial; TensorFlow would warn of it.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-
-
-def _start_worker() -> None:
-    prepare_worker()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave_with_parent() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -1,0 +1,276 @@
+"""One training of a Keras model: its weights drawn from a seed, fitted until target, proof or end.
+
+A trial is a pure function of model, data, training, target, seed and environment: two runs agree bit
+for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..trials.trial import Epoch, Outcome, StopReason, Target, outcome_of
+from . import frozen, training
+from .backend import keras
+from .data import Data, Examples
+from .settings import Training
+
+Factory = Callable[..., keras.Model]
+Callbacks = Callable[[], Sequence[keras.callbacks.Callback]]
+Moment = Literal["start", "execution", "epoch", "end"]
+Arrays = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A measurement taken along with a trial: `measure(run)` is called at the moments named, and what
+    it returns, unless None, joins the record under `name` as [step, value]. It must not change the
+    run; what it returns must be JSON-ready."""
+
+    name: str
+    measure: Callable[[Run], object]
+    at: tuple[Moment, ...] = ("epoch",)
+
+
+@dataclass
+class Run:
+    """The state of a trial while it runs; what probes see. `step` counts batches; in `kept` a probe may
+    leave what it traced, for later trials of the same traced model."""
+
+    model: keras.Model
+    data: Data
+    training: Training
+    target: Target
+    kept: dict[str, Any]
+    step: int = 0
+    epochs: list[Epoch] = field(default_factory=list)
+    stop_reason: StopReason = "epochs"
+    frozen_at_step: int | None = None
+    converged: bool = False
+    finite: bool = True
+    measured: dict[str, list[list[object]]] = field(default_factory=dict)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches an epoch, the last one possibly smaller."""
+        return self.data.steps(self.training.batch)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What came of it."""
+        return outcome_of(
+            self.epochs,
+            self.target,
+            self._chance(),
+            finite=self.finite,
+            frozen=self.frozen_at_step is not None,
+        )
+
+    def _chance(self) -> float | None:
+        if self.target.chance is not None or "accuracy" not in self.target.monitor:
+            return self.target.chance
+        labels = self.data.y_validation
+        if not isinstance(labels, np.ndarray):
+            return None  # several outputs, and no telling which is monitored
+        if labels.ndim > 1 and labels.shape[-1] > 1 and (labels.sum(axis=-1) == 1).all():  # one-hot
+            labels = labels.argmax(axis=-1)
+        return float(np.unique(labels, return_counts=True)[1].max() / labels.size)
+
+
+def fit_run(
+    run: Run,
+    prepared: training.Prepared,
+    seed: int,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    probes: Sequence[Probe] = (),
+    stop_when_frozen: bool = True,
+    steps: int | None = None,
+) -> None:
+    """Train `run.model`, keeping the record in `run`.
+
+    A run with callbacks gets no proof: they may change what the proof relies on.
+    `stop_when_frozen=False` trains a proved-frozen run to its end all the same. With `steps`, training
+    stops after the first execution that reaches so many batches.
+    """
+    model, data, target = run.model, run.data, run.target
+    latest = model.get_weights()
+    at_epoch_start = latest
+    arrays = None if callbacks or not isinstance(data, Examples) else data
+    provable = (
+        arrays is not None
+        and isinstance(arrays.x_train, np.ndarray)
+        and isinstance(arrays.y_train, np.ndarray)
+        and frozen.refusal(model) is None
+    )
+    # A training metric of the epoch still counts what came before the proof; only a validation metric
+    # is the same now as at the end of every later epoch.
+    may_stop = target.monitor.startswith("val_")
+    attempt_from = 0  # a failed proof is not tried again in the same epoch
+
+    def measure(moment: Moment) -> None:
+        for probe in probes:
+            if moment in probe.at and (value := probe.measure(run)) is not None:
+                run.measured.setdefault(probe.name, []).append([run.step, value])
+
+    def stop(reason: StopReason) -> None:
+        run.stop_reason = reason
+        model.stop_training = True
+
+    def after_execution(last_batch: int, logs: object = None) -> None:
+        nonlocal latest, attempt_from
+        # Keras names the last batch a full execution would have had.
+        done = min(last_batch + 1, run.steps_per_epoch)
+        run.step = len(run.epochs) * run.steps_per_epoch + done
+        before, latest = latest, model.get_weights()
+        measure("execution")
+        if not all(np.isfinite(weight).all() for weight in latest):
+            # No later step can make such a weight finite again.
+            run.finite = False
+            if may_stop and not callbacks:
+                stop("not finite")
+        elif (
+            arrays is not None
+            and provable
+            and run.frozen_at_step is None
+            and run.step >= attempt_from
+            and _equal(before, latest)
+        ):
+            attempt_from = (len(run.epochs) + 1) * run.steps_per_epoch
+            if frozen.is_frozen(model, arrays.x_train, arrays.y_train):
+                run.frozen_at_step = run.step
+                if may_stop and stop_when_frozen:
+                    stop("frozen")
+        if steps is not None and run.step >= steps:
+            stop("steps")
+
+    def after_epoch(epoch: int, logs: dict[str, float]) -> None:
+        nonlocal at_epoch_start
+        share = logs.pop(training.ZERO_GRADIENT_SHARE, None)
+        logs.pop(f"val_{training.ZERO_GRADIENT_SHARE}", None)
+        if target.monitor not in logs:
+            raise InputError(
+                f"the target is on {target.monitor!r}, which training does not log; "
+                f"it logs {', '.join(sorted(logs))}"
+            )
+        metrics = {key: _finite(value) for key, value in logs.items()}
+        run.epochs.append(Epoch(metrics, _finite(share), not _equal(at_epoch_start, latest)))
+        at_epoch_start = latest
+        measure("epoch")
+        value = metrics[target.monitor]
+        if value is not None and target.is_met(value) and run.stop_reason != "steps":
+            run.converged = True
+            stop("target")
+
+    measure("start")
+    batches = training.feed(data, run.training.batch, seed)
+    training.fit(prepared, target.epochs, batches, callbacks, after_execution, after_epoch)
+    measure("end")
+
+
+def prepare_model(
+    build: Callable[[], keras.Model],
+    settings: Training,
+    target: Target,
+    data: Data,
+    seed: int,
+    traced: dict[bytes, training.Prepared] | None = None,
+) -> training.Prepared:
+    """A compiled model whose weights are those that `build()` draws from the seed.
+
+    `traced` keeps them between trials of one picklable factory, training and target, which saves
+    tracing them again; only for factories whose model depends on nothing but the seed. One that draws
+    from TensorFlow's own generators is built anew each time all the same.
+
+    Raises InputError for a factory that returns no model, or data that does not fit the model.
+    """
+
+    def fresh() -> training.Prepared:
+        return training.prepare(new_model(build, settings, data, seed), settings, target, data)
+
+    if traced is None:
+        return fresh()
+    key = pickle.dumps((build, settings, target))
+    if key in traced:
+        traced[key].restart(_draw_again(build, settings, data, seed))
+        return traced[key]
+    prepared = fresh()
+    if prepared.starts_as(_draw_again(build, settings, data, seed)):
+        traced[key] = prepared
+    return prepared
+
+
+def new_model(
+    build: Callable[[], keras.Model], settings: Training, data: Data, seed: int
+) -> keras.Model:
+    """A trial's model, its weights drawn from the seed, fit for the data; else InputError."""
+    # Automatic names start again from one, so that the same factory has the same configuration each
+    # time; and models of earlier trials, caught in reference cycles, are freed.
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    return _fitting_model(build, settings, data)
+
+
+def _draw_again(
+    build: Callable[[], keras.Model], settings: Training, data: Data, seed: int
+) -> keras.Model:
+    """As `new_model`, from Python's and NumPy's seeds alone. Setting TensorFlow's as well, or clearing
+    the session, would have it start every traced function anew."""
+    random.seed(seed)
+    np.random.seed(seed)
+    return _fitting_model(build, settings, data)
+
+
+def _fitting_model(build: Callable[[], keras.Model], settings: Training, data: Data) -> keras.Model:
+    model = require_model(build)
+    training.require_fit(model, settings, data)
+    if not model.built:
+        model(data.first[0])  # its weights are drawn here, from the seed
+    return model
+
+
+def require_model(build: Callable[[], keras.Model]) -> keras.Model:
+    """What `build()` returns, if it is a Keras model; else InputError saying what it is instead."""
+    model = build()
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"the factory returned {type(model).__name__}; a new keras.Model each time is needed"
+        )
+    return model
+
+
+def make_callbacks(callbacks: Callbacks | None) -> tuple[keras.callbacks.Callback, ...]:
+    """New callbacks for a trial; InputError unless a function makes a list of Keras callbacks."""
+    if callbacks is None:
+        return ()
+    if not callable(callbacks):
+        kind = type(callbacks).__name__
+        raise InputError(
+            f"callbacks is of type {kind}; a function that makes new ones for every trial is needed: "
+            "lambda: [...]"
+        )
+    made = callbacks()
+    base = keras.callbacks.Callback
+    if not isinstance(made, list | tuple) or not all(isinstance(one, base) for one in made):
+        raise InputError(
+            f"callbacks returned {made!r}; a function that makes a list of keras callbacks is needed"
+        )
+    return tuple(made)
+
+
+def _finite(value: object) -> float | None:
+    """A metric as a plain number: the mean of one that has a value a class; None if not finite."""
+    number = None if value is None else float(np.mean(np.asarray(value)))
+    return None if number is None or not math.isfinite(number) else number
+
+
+def _equal(a: Arrays, b: Arrays) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
