@@ -1,4 +1,4 @@
-"""A user's factory, data and callbacks: what fits becomes a task, what does not is refused at once."""
+"""A user's factory, data and callbacks: what fits becomes a source, what does not is refused at once."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,23 +6,22 @@ from functools import partial
 import numpy as np
 import pytest
 
-from deepcaptcha import Examples, InputError, Recipe
-from deepcaptcha.errors import error_words
-from deepcaptcha.keras import environment
-from deepcaptcha.keras.source import factory_name, prepare_task
+from deepcaptcha.errors import InputError, error_words
+from deepcaptcha.keras.backend import keras, tf
+from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.keras.source import rehearsed_source
 from deepcaptcha.keras.training import require_fit
-from deepcaptcha.plugin.marker import read_marker
-from deepcaptcha.trials.runner import run_task
+from deepcaptcha.trials.source import function_name
+from deepcaptcha.trials.trial import Target
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.rand(64, 2).astype("float32")
 Y = (X[:, :1] > X[:, 1:]).astype("float32")
-TRUE = {"target": 0.9, "epochs": 2, "p_good": 0.95, "p_bad": 0.5, "batch": 16}
-DECLARED = read_marker((), TRUE)
+TARGET = Target(0.9, 2)
 
 
 def mlp(loss="binary_crossentropy", compiled=True, monitor="accuracy"):
-    keras = environment.load_keras()
     model = keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid", name="only")]
     )
@@ -31,27 +30,33 @@ def mlp(loss="binary_crossentropy", compiled=True, monitor="accuracy"):
     return model
 
 
-def prepare(build=mlp, train=(X, Y), validation=(X, Y), declared=DECLARED, **settings):
-    return prepare_task(build, train, validation, declared=declared, **settings)
+def prepare(build=mlp, train=(X, Y), validation=(X, Y), target=TARGET, batch=16, **settings):
+    return rehearsed_source(build, train, validation, target, batch=batch, **settings)
 
 
 @pytest.mark.integration
-def test_the_task_of_a_factory_and_arrays():
-    task = prepare()
-    recipe = task.recipe
-    assert (task.name, recipe.name, recipe.data) == ("mlp", "64 examples", "given")
-    assert (recipe.n_train, recipe.n_validation, recipe.batch) == (64, 64, 16)
-    assert (recipe.target, recipe.epochs, recipe.n_class) == (0.9, 2, 2)
-    assert (recipe.steps_per_execution, task.reuse_model) == (4, False)
-    first, second = run_task(task), run_task(task)
+def test_the_source_of_a_factory_and_arrays():
+    source = prepare()
+    assert (source.name, source.recipe) == ("mlp", "64 examples")
+    assert source.target == TARGET
+    assert (source.training.batch, source.training.steps_per_execution) == (16, 4)
+    assert source.facts == {
+        "data": "given",
+        "n_train": 64,
+        "n_validation": 64,
+        "validation_split": None,
+        "scaling": "raw",
+        "n_prediction": 1,
+        "n_class": 2,
+    }
+    assert not source.reuse_model
+    first, second = source.run(0), source.run(0)
     assert first.weights_sha256 == second.weights_sha256
     assert "callbacks" not in first.identity
     assert "version" not in first.identity
 
 
 def counter(seen):
-    keras = environment.load_keras()
-
     class Counter(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
@@ -69,11 +74,11 @@ def counter(seen):
 @pytest.mark.integration
 def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
     seen = []
-    declared = read_marker((), {**TRUE, "monitor": "val_own", "mode": "max", "target": 2.0})
-    task = prepare(callbacks=lambda: [counter(seen)], version="2", declared=declared)
-    assert task.recipe.steps_per_execution == 1
+    target = Target(2.0, 2, "val_own")
+    source = prepare(callbacks=lambda: [counter(seen)], version="2", target=target)
+    assert source.training.steps_per_execution == 1
     seen.clear()
-    trial = run_task(task)
+    trial = source.run(0)
     assert seen == 2 * [0, 1, 2, 3]
     assert trial.epochs[-1].metrics["val_own"] == 1.0
     ((name, settings),) = trial.identity["callbacks"]
@@ -84,22 +89,19 @@ def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
 
 @pytest.mark.integration
 def test_a_pipeline_made_by_a_function_is_shuffled_by_the_trials_seed():
-    tf = environment.load_tensorflow()
-
     def train():
         return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64).batch(20)
 
-    declared = read_marker((), {k: v for k, v in TRUE.items() if k != "batch"})
-    task = prepare(train=train, validation=lambda: train().take(2), declared=declared)
-    assert (task.recipe.n_train, task.recipe.n_validation, task.recipe.batch) == (64, 40, 20)
-    one, again, other = (run_task(replace(task, seed=seed)) for seed in (3, 3, 4))
+    source = prepare(train=train, validation=lambda: train().take(2), batch=None)
+    assert (source.facts["n_train"], source.facts["n_validation"]) == (64, 40)
+    assert source.training.batch == 20
+    one, again, other = (source.run(seed) for seed in (3, 3, 4))
     assert one.weights_sha256 == again.weights_sha256 != other.weights_sha256
     assert one.identity == again.identity
     assert one.identity["data"] == other.identity["data"]
 
 
 def two_outputs():
-    keras = environment.load_keras()
     inputs = {"a": keras.Input((2,), name="a"), "b": keras.Input((2,), name="b")}
     both = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
     outputs = {
@@ -118,19 +120,19 @@ def two_outputs():
 @pytest.mark.integration
 def test_several_inputs_and_outputs_of_which_one_is_monitored():
     parts = {"a": X, "b": X}, {"sum": Y, "more": Y}
-    declared = read_marker((), {**TRUE, "monitor": "val_more_accuracy"})
-    trial = run_task(prepare(two_outputs, parts, parts, declared))
+    target = replace(TARGET, monitor="val_more_accuracy")
+    trial = prepare(two_outputs, parts, parts, target).run(0)
     assert {"val_more_accuracy", "val_sum_loss"} <= set(trial.epochs[-1].metrics)
 
 
 @pytest.mark.integration
-def test_an_uncompiled_model_is_compiled_as_the_recipe_says():
-    declared = read_marker((), {**TRUE, "monitor": "val_loss", "mode": "min"})
-    recipe = Recipe(name="mine", optimizer="sgd", loss="mean_squared_error")
-    task = prepare(partial(mlp, compiled=False), recipe=recipe, declared=declared)
-    assert (task.name, task.recipe.name, task.recipe.optimizer) == ("mlp", "mine", "sgd")
-    assert task.recipe.n_class == 1
-    assert set(run_task(task).epochs[-1].metrics) == {"loss", "val_loss"}
+def test_an_uncompiled_model_is_compiled_as_the_training_says():
+    target = replace(TARGET, monitor="val_loss", mode="min")
+    training = Training("sgd", loss="mean_squared_error")
+    source = prepare(partial(mlp, compiled=False), training=training, target=target)
+    assert (source.name, source.training.optimizer) == ("mlp", "sgd")
+    assert source.facts["n_class"] == 1
+    assert set(source.run(0).epochs[-1].metrics) == {"loss", "val_loss"}
 
 
 SHARED = {}
@@ -141,7 +143,6 @@ def same_model():
 
 
 def same_layer():
-    keras = environment.load_keras()
     layer = SHARED.setdefault("layer", keras.layers.Dense(1))
     model = keras.Sequential([keras.Input((2,)), layer])
     model.compile("adam", "mse")
@@ -150,7 +151,6 @@ def same_layer():
 
 def same_layer_inside():
     """The layer of a wrapper that is new each time."""
-    keras = environment.load_keras()
     layer = SHARED.setdefault("inside", keras.layers.Dense(2, name="inside"))
     inside = keras.Sequential([keras.Input((2,)), layer])
     model = keras.Sequential([keras.Input((2,)), inside, keras.layers.Dense(1)])
@@ -160,7 +160,6 @@ def same_layer_inside():
 
 def same_optimizer():
     model = mlp(compiled=False)
-    keras = environment.load_keras()
     model.compile(SHARED.setdefault("optimizer", keras.optimizers.Adam()), "mse")
     return model
 
@@ -174,14 +173,14 @@ def same_optimizer():
             {"build": lambda units: 3},
             "cannot be called without arguments (missing a required argument",
         ),
-        ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
+        ({"build": 3}, "the factory is 3; a callable is needed"),
         ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),
         ({"build": same_layer}, "share sequential/dense and so weights; it must make new layers"),
         ({"build": same_layer_inside}, "share sequential/inside/kernel and so weights"),
         ({"build": same_optimizer}, "share one optimizer and so its memory"),
         (
             {"build": partial(mlp, compiled=False)},
-            "that is not compiled; compile it, or give a recipe",
+            "that is not compiled; compile it, or give a training",
         ),
         (
             {"train": (X[:, :1], Y), "validation": (X[:, :1], Y)},
@@ -216,7 +215,6 @@ def test_the_same_callback_twice_is_refused():
 
 
 def test_a_batch_for_a_dataset_is_refused():
-    tf = environment.load_tensorflow()
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
     with pytest.raises(InputError, match="a dataset brings its own batches"):
         prepare(train=dataset, validation=dataset)
@@ -224,9 +222,8 @@ def test_a_batch_for_a_dataset_is_refused():
 
 @pytest.mark.integration
 def test_a_metric_that_is_not_logged_is_found_with_one_batch():
-    declared = read_marker((), {**TRUE, "monitor": "val_f1", "mode": "max"})
     with pytest.raises(InputError, match="on 'val_f1', which training does not log; it logs acc"):
-        prepare(declared=declared)
+        prepare(target=replace(TARGET, monitor="val_f1"))
 
 
 @pytest.mark.integration
@@ -264,8 +261,6 @@ def test_labels_that_are_words_are_refused_in_one_short_line(loss):
     ],
 )
 def test_what_a_model_raises_itself_is_one_short_line(raised, words):
-    keras = environment.load_keras()
-
     class Broken(keras.Model):
         def call(self, x):
             raise raised
@@ -282,14 +277,13 @@ def test_what_a_model_raises_itself_is_one_short_line(raised, words):
 
 def test_only_an_input_may_lack_a_last_axis_of_one():
     """Keras adds it: numbers for Input((1,)), and series of one number a step."""
-    keras = environment.load_keras()
 
     def fit(shape, x, y=Y):
         pool = [keras.layers.GlobalAveragePooling1D()] if len(shape) == 2 else []
         layers = [keras.Input(shape), *pool, keras.layers.Dense(1)]
         model = keras.Sequential(layers)
         model.compile("sgd", "mse")
-        require_fit(model, Recipe(name="any"), Examples(x, y, x, y))
+        require_fit(model, Training(), Examples(x, y, x, y))
         assert model(x).shape == (64, 1)
 
     fit((1,), X[:, 0])
@@ -312,25 +306,23 @@ def test_the_words_of_an_error_in_user_code_begin_after_its_places():
 @pytest.mark.parametrize("given", [lambda loss: [loss], lambda loss: {"only": loss}])
 def test_one_loss_in_a_list_or_mapping_tells_the_classes(given):
     def build():
-        keras = environment.load_keras()
         inputs = keras.Input((2,))
         outputs = keras.layers.Dense(1, activation="sigmoid", name="only")(inputs)
         model = keras.Model(inputs, outputs)
         model.compile("adam", given("binary_crossentropy"), metrics=["accuracy"])
         return model
 
-    assert prepare(build).recipe.n_class == 2
+    assert prepare(build).facts["n_class"] == 2
 
 
 def test_only_a_loss_that_compares_outputs_needs_labels_of_their_shape():
     """Keras' sparse cross-entropy takes a column of class numbers; a loss of one's own, anything."""
-    keras = environment.load_keras()
     examples = Examples(X, Y, X, Y)
 
     def fit(loss):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
         model.compile("sgd", loss)
-        require_fit(model, Recipe(name="any"), examples)
+        require_fit(model, Training(), examples)
 
     fit("sparse_categorical_crossentropy")
     fit(keras.losses.SparseCategoricalCrossentropy())
@@ -349,5 +341,5 @@ def test_names():
         def __call__(self):
             return None
 
-    assert factory_name(partial(partial(mlp, "mse"), True)) == "mlp"
-    assert factory_name(Maker()) == "Maker"
+    assert function_name(partial(partial(mlp, "mse"), True)) == "mlp"
+    assert function_name(Maker()) == "Maker"
