@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from ..report.table import Table, columns
 from ..report.words import failures_text, interval_text, percent
-from .bisect import Bisection
-from .cells import Cell, answer_chances
-from .configuration import Difference
+from .bisect import Bisection, Cell, answer_chances
+from .differences import Difference
 from .search import MinimalSet
 
 _ANSWERS = {"trains": "trains", "fails": "does not train", "undecided": "is undecided"}

@@ -102,13 +102,9 @@ class Runner:
             self._remember(read_ledger(folder))
         # Another executor's queue takes whatever is sent.
         self._room = sys.maxsize if executors else 1 if jobs is None else whole_jobs(jobs)
-        if executors is None:
-            executors = (
-                partial(nullcontext, _ThisProcess())
-                if jobs is None
-                else partial(workers, jobs, time_limit)
-            )
-        self._executors = executors
+        self._executors: Executors = executors or (
+            _this_process if jobs is None else partial(workers, jobs, time_limit)
+        )
         self._on_trial = on_trial
         self._run = run
         self._stack = ExitStack()
@@ -245,6 +241,10 @@ def _failed(problem: str) -> Future[Trial]:
     future: Future[Trial] = Future()
     future.set_exception(InputError(problem))
     return future
+
+
+def _this_process() -> AbstractContextManager[Executor]:
+    return nullcontext(_ThisProcess())
 
 
 class _ThisProcess(Executor):
