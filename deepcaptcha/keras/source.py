@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError, error_words
 from ..trials.source import function_name
@@ -22,7 +21,7 @@ from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
 from .backend import KERAS_ERRORS, keras, tf
-from .data import Data, Pipelines, read_data
+from .data import Array, Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
@@ -44,6 +43,8 @@ _traced: dict[bytes, Prepared] = {}  # of this process
 
 _TRAINING_FIELDS = tuple(each.name for each in fields(Training))
 _TARGET_FIELDS = tuple(Target().as_dict())
+
+_Ready = tuple[Prepared, Identity, Sequence[keras.callbacks.Callback]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +81,7 @@ class KerasSource:
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
     stop_when_frozen: bool = True
-    _ready: dict[int, tuple[Prepared, Identity, Sequence[Any]]] = field(
-        default_factory=dict, repr=False
-    )
+    _ready: dict[int, _Ready] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
@@ -189,7 +188,7 @@ class KerasSource:
             probes=run.measured,
         )
 
-    def _prepared(self, seed: int) -> tuple[Prepared, Identity, Sequence[Any]]:
+    def _prepared(self, seed: int) -> _Ready:
         """A model at its start, its identity and callbacks, kept until they are trained with."""
         if seed not in self._ready:
             if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
@@ -214,7 +213,11 @@ class KerasSource:
         return self._ready[seed]
 
     def _identify(
-        self, model: keras.Model, seed: int, data: Data, callbacks: Sequence[Any]
+        self,
+        model: keras.Model,
+        seed: int,
+        data: Data,
+        callbacks: Sequence[keras.callbacks.Callback],
     ) -> Identity:
         try:
             structure = model.to_json()
@@ -272,7 +275,7 @@ def _set_libraries_apart() -> None:
         environment.set_libraries_apart()
 
 
-def hash_weights(weights: Sequence[NDArray[Any]]) -> str:
+def hash_weights(weights: Sequence[Array]) -> str:
     """SHA-256 of types, shapes and values, in order."""
     digest = hashlib.sha256()
     for weight in weights:
@@ -286,7 +289,7 @@ def _text(value: object) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
-def _config(part: Any) -> object:
+def _config(part: keras.Layer) -> object:
     try:
         config: object = part.get_config()
     except (NotImplementedError, TypeError):  # TypeError: it holds an object of its own
@@ -305,8 +308,8 @@ def _describe_callback(callback: object) -> list[object]:
 
 def rehearsed_source(
     build: Factory,
-    train: object,
-    validation: object,
+    train: Part,
+    validation: Part,
     target: Target,
     *,
     training: Training | None = None,
