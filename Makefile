@@ -82,4 +82,4 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
