@@ -20,7 +20,7 @@ COPIED = (
     *("pytest", "pluggy", "iniconfig", "packaging", "pytest-xdist", "execnet"),
 )
 
-# A perceptron learns what a line separates, and nothing else: of XOR it gets three corners right at most.
+# A perceptron learns what a line separates and nothing else: of XOR it gets at most three corners right.
 PERCEPTRON = """
 import numpy as np
 import pytest
