@@ -31,7 +31,7 @@ _HOME = {
     "Examples": "keras.data",
     "Probe": "keras.fit",
     "KerasSource": "keras.source",
-    "Training": "keras.training",
+    "Training": "keras.settings",
     "Claim": "verdicts.claim",
     "Contracted": "plugin.contracts",
     "parametrize_with_contracts": "plugin.contracts",
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from .finding import Finding as Finding
     from .keras.data import Examples as Examples
     from .keras.fit import Probe as Probe
+    from .keras.settings import Training as Training
     from .keras.source import KerasSource as KerasSource
-    from .keras.training import Training as Training
     from .networks.architecture import Architecture as Architecture
     from .networks.architecture import ConvBlock as ConvBlock
     from .networks.architecture import LayerRow as LayerRow
