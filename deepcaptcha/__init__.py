@@ -17,7 +17,6 @@ _HOME = {
     "assert_parameter_count": "networks.build",
     "build": "networks.build",
     "create_DeepCAPCHA": "networks.build",
-    "fit_to": "networks.build",
     "working_DeepCAPCHA": "networks.build",
     "digit_strips": "networks.digits",
     "load_mnist": "networks.digits",
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
     from .networks.build import assert_parameter_count as assert_parameter_count
     from .networks.build import build as build
     from .networks.build import create_DeepCAPCHA as create_DeepCAPCHA
-    from .networks.build import fit_to as fit_to
     from .networks.build import working_DeepCAPCHA as working_DeepCAPCHA
     from .networks.digits import digit_strips as digit_strips
     from .networks.digits import load_mnist as load_mnist
