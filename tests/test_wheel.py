@@ -67,6 +67,22 @@ def test_xor_as_known(convergence):
     convergence.check_training(lambda seed: perceptron(seed, XOR), name="xor")
 """
 
+# What mypy in strict mode says of a user's module, line by line: None where all is well.
+TYPED = {
+    "from collections.abc import Iterator": None,
+    "import deepcaptcha": None,
+    "def train(seed: int) -> Iterator[dict[str, float]]:": None,
+    "    yield {'accuracy': 1.0}": None,
+    "def test_it(convergence: deepcaptcha.Convergence) -> None:": None,
+    "    convergence.check_training(train)": None,
+    "    convergence.check_training('train')": 'Argument 1 to "check_training"',
+    "target = deepcaptcha.Target(0.9, monitor='accuracy')": None,
+    "deepcaptcha.Target('high')": 'Argument 1 to "Target"',
+    "reveal_type(deepcaptcha.FunctionSource(train, target).run(0).seconds)": 'Revealed type is "float"',
+    "deepcaptcha.VARIANTS['same'].architecture.paremeters": 'has no attribute "paremeters"',
+    "deepcaptcha.run_trail": 'Module has no attribute "run_trail"',
+}
+
 pytestmark = pytest.mark.integration
 
 
@@ -169,6 +185,28 @@ def test_public_names_of_the_core_need_no_framework(python, tmp_path):
     names = "VARIANTS, RECIPES, Target, Trial, FunctionSource, Runner, Claim, Examples, InputError"
     done = run(python, tmp_path, "-c", f"from deepcaptcha import {names}; print(VARIANTS['same'])")
     assert done.returncode == 0, done.stderr
+
+
+def test_mypy_sees_the_types_of_the_installed_package(python, tmp_path):
+    (tmp_path / "typed.py").write_text("\n".join(TYPED) + "\n")
+    done = run(
+        sys.executable,
+        tmp_path,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        python,
+        "typed.py",
+    )
+    said = {}
+    for line in done.stdout.splitlines()[:-1]:
+        place, _, words = line.removeprefix("typed.py:").partition(": ")
+        said.setdefault(int(place), words)
+    assert not done.stderr
+    for number, (line, expected) in enumerate(TYPED.items(), 1):
+        assert (number in said) == (expected is not None), (line, said.get(number))
+        assert (expected or "") in said.get(number, ""), line
 
 
 @pytest.mark.parametrize("command", ["check same", "judge same", "study --variants same --seeds 1"])
