@@ -109,6 +109,14 @@ def test_what_is_installed_is_ours(command):
     assert extra in project["optional-dependencies"]
 
 
+def test_no_hint_has_anybody_install_the_other_project():
+    folders = [ROOT / name for name in ("deepcaptcha", "answer", "benchmarks", "docs")]
+    texts = {path: path.read_text() for folder in folders for path in folder.rglob("*.py")}
+    texts |= {page: "".join(blocks(page, "console")) for page in PAGES}
+    other = re.compile(r"(?<!pytest-)deepcaptcha\[|pip install '?deepcaptcha")
+    assert not [path for path, text in texts.items() if other.search(text)]
+
+
 def test_the_readme_shows_every_command(capsys):
     found = re.findall(r"^\$ python -m deepcaptcha (\w+)", PAGES[0].read_text(), re.MULTILINE)
     assert set(found) == COMMANDS
