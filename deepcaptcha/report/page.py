@@ -39,7 +39,9 @@ class Panel:
 def require_extra() -> None:
     """InputError where Jinja2 or matplotlib is missing; imports neither."""
     if not all(importlib.util.find_spec(name) for name in ("jinja2", "matplotlib")):
-        raise InputError("reports need Jinja2 and matplotlib: pip install 'deepcaptcha[report]'")
+        raise InputError(
+            "reports need Jinja2 and matplotlib: install pytest-deepcaptcha with its extra `report`"
+        )
 
 
 def write_report(
@@ -86,7 +88,7 @@ def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
         "made_by": made_by,
         "notes": list(notes),
         "seeds": seeds_text(rows),
-        "version": importlib.metadata.version("deepcaptcha"),
+        "version": importlib.metadata.version("pytest-deepcaptcha"),
     }
     page = fill(_TEMPLATE, content, escape=True)
     return page.replace(" %", "\N{NO-BREAK SPACE}%")

@@ -39,7 +39,9 @@ _LOCAL_CONFIGURATION = {
 def require_extra() -> None:
     """InputError where Dask is missing; imports nothing."""
     if importlib.util.find_spec("distributed") is None:
-        raise InputError("a Dask cluster needs distributed: pip install 'deepcaptcha[dask]'")
+        raise InputError(
+            "a Dask cluster needs distributed: install pytest-deepcaptcha with its extra `dask`"
+        )
 
 
 @contextmanager
