@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..finding import percent
 from ..report.table import Table, columns
-from ..report.words import failures_text, interval_text, percent
+from ..report.words import failures_text, interval_text
 from .bisect import Bisection
 from .cells import Cell, answer_chances
 from .configuration import Difference

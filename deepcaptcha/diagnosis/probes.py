@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..keras.examples import Examples
+from ..trials.history import END, PREDICTORS
 from ..trials.trial import Probe, Run
 from .observe import Observed, Observer, first_not_finite, gradient_norms
 
@@ -33,7 +34,7 @@ def predictors(run: Run) -> dict[str, float | None] | None:
     """At one of STEPS, as shares of the first EXAMPLES training examples unless said otherwise:
 
     - `zero_gradient_share`: their own loss has an exactly zero gradient;
-    - `lost_share`: so, although their loss is above `symptoms.COSTS`;
+    - `lost_share`: so, although their loss is above `observe.COSTS`;
     - `most_frequent_share`: predicted to be of the one class predicted most often;
     - `dead_units`: of the ReLU units of the layer with most of them, those no example activates;
     - `logit_movement`: median over examples of the largest change of a logit since step 0, in nats.
@@ -84,9 +85,6 @@ def state_at_end(run: Run) -> dict[str, Any] | None:
         },
     }
 
-
-PREDICTORS = "predictors"
-END = "symptoms at the end"
 
 SYMPTOMS = (
     Probe(PREDICTORS, predictors, at=("start", "execution")),

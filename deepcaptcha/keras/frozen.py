@@ -25,13 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..finding import CLIP, EPSILON
 from . import environment
 
 if TYPE_CHECKING:
     import keras
-
-EPSILON = 1e-7
-"""Where Keras clips probabilities (`keras.config.epsilon()`, refused when changed)."""
 
 MARGIN = 4.0
 """Log-odds beyond the clip: 1 - p <= 1.9e-9 there, so that p, and the sum Keras divides by, are
@@ -159,7 +157,7 @@ def _all_clipped(
     others = np.where(targets > 0, -np.inf, logits)
     top = others.max(axis=1)
     log_odds = target - (top + np.log(np.exp(others - top[:, None]).sum(axis=1)))
-    needed = -math.log(EPSILON) + MARGIN + ROUNDING * sizes.max(axis=1)
+    needed = CLIP + MARGIN + ROUNDING * sizes.max(axis=1)
     return bool(np.all(np.abs(log_odds) >= needed))  # False for NaN
 
 

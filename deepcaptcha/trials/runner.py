@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..diagnosis.probes import SYMPTOMS
 from ..errors import InputError
 from ..keras import environment
 from ..keras.data import Data
@@ -29,7 +28,7 @@ from ..keras.models import Factory
 from ..keras.training import Prepared
 from ..networks.recipes import Recipe
 from .ledger import Ledger, Records, find_same, read_ledger, trial_key
-from .trial import Callbacks, Trial, run_trial
+from .trial import Callbacks, Probe, Trial, run_trial
 
 TRIALS_PER_PROCESS = 24
 REUSING_TRIALS_PER_PROCESS = 240
@@ -79,6 +78,11 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
         )
     if multiprocessing.parent_process() is not None:
         _set_libraries_apart()
+    probes: tuple[Probe, ...] = ()
+    if task.symptoms:
+        from ..diagnosis.probes import SYMPTOMS  # imports TensorFlow
+
+        probes = SYMPTOMS
     try:
         while len(_traced) > _MODELS_KEPT:
             del _traced[next(iter(_traced))]  # the one traced first
@@ -92,7 +96,7 @@ def run_task(task: Task, known: Sequence[Trial] = ()) -> Trial:
             version=task.version,
             recall=lambda identity: find_same(known, identity),
             traced=_traced if task.reuse_model else None,
-            probes=SYMPTOMS if task.symptoms else (),
+            probes=probes,
         )
     finally:
         _alone.release()
