@@ -19,22 +19,10 @@ from ..errors import InputError, error_words
 from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from .data import data_findings
-from .model import STEPS, classes, guess_costs, sparse_labels, weight_findings
-from .observe import Nest, Observer
-from .steps import (
-    ThrowawaySteps,
-    has_learnt,
-    is_finite,
-    left_as_found,
-    start_findings,
-    step_findings,
-)
+from .model import classes, sparse_labels, weight_findings
+from .observe import Nest, take
+from .steps import left_as_found, step_findings
 
-LEARNED = 0.9
-"""Share of its start to which the loss of one batch falls when it is trained on alone."""
-
-_EXAMPLES = 512
-_BATCH = 32
 _PREPARING = ("Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Embedding")
 _LOOKING_UP = (
     "CategoryEncoding",
@@ -68,7 +56,7 @@ def check(
         raise InputError(
             f"the data have {_lengths(parts)} examples; equally many are needed, and at least one"
         )
-    first = _take(slice(1), x)
+    first = take(slice(1), x)
     with _in_one_line():
         if not model.built:
             model(first)
@@ -85,7 +73,7 @@ def check(
         with warnings.catch_warnings(), _in_one_line(), left_as_found(model):
             # Keras' own remarks, on logits that are probabilities for one; a finding says so instead.
             warnings.simplefilter("ignore", UserWarning)
-            found += _try_steps(model, x, y, count)
+            found += step_findings(model, x, y, count)
     return tuple(sorted(found, key=lambda finding: get_args(Severity).index(finding.severity)))
 
 
@@ -97,10 +85,6 @@ def _arrays(name: str, part: Nest) -> Nest:
                 f"{name} holds {held}; arrays whose first axis counts examples are needed"
             )
     return tf.nest.map_structure(np.asarray, part)
-
-
-def _take(rows: slice | NDArray[np.int64], data: Nest) -> Nest:
-    return tf.nest.map_structure(lambda a: a[rows], data)
 
 
 def _lengths(arrays: list[NDArray[Any]]) -> str:
@@ -119,11 +103,7 @@ def _in_one_line() -> Iterator[None]:
 
 
 def _data(
-    model: keras.Model,
-    x: Nest,
-    y: Nest,
-    validation: tuple[Nest, Nest] | None,
-    count: int | None,
+    model: keras.Model, x: Nest, y: Nest, validation: tuple[Nest, Nest] | None, count: int | None
 ) -> list[Finding]:
     first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
     inputs, targets = tf.nest.flatten(x), tf.nest.flatten(y)
@@ -146,47 +126,3 @@ def _data(
         looked_up=any(type(layer).__name__ in _LOOKING_UP for layer in model._flatten_layers()),
         x_validation=held,
     )
-
-
-def _try_steps(model: keras.Model, x: Nest, y: Nest, count: int | None) -> list[Finding]:
-    draw = np.random.default_rng(0)
-    size = len(tf.nest.flatten(x)[0])
-    seen_x, seen_y = _take(draw.permutation(size)[:_EXAMPLES], (x, y))
-    observer = Observer(model, training=True)
-    before = observer.observe(seen_x, seen_y)
-    found = start_findings(model, observer.head, before, seen_y, count)
-    if not is_finite(before) or not model.trainable_variables:
-        return found
-    guess = guess_costs(model, tf.nest.flatten(seen_y)[0], count)
-    order = draw.integers(size, size=(STEPS, min(_BATCH, size)))
-    steps = ThrowawaySteps(model, x, y)
-    with left_as_found(model):
-        steps.run(order[:1])
-        next_ = observer.observe(seen_x, seen_y)
-        steps.run(order[1:])
-        after = observer.observe(seen_x, seen_y)
-    seen = (before, next_, after)
-    found += step_findings(model, observer.head, seen, guess, steps.untouched)
-    if has_learnt(before, guess):
-        return found
-    steps.restart()
-    return [*found, *_one_batch(steps, observer, order[0], x, y)]
-
-
-def _one_batch(
-    steps: ThrowawaySteps, observer: Observer, rows: NDArray[np.int64], x: Nest, y: Nest
-) -> list[Finding]:
-    batch = _take(rows, (x, y))
-    first = observer.observe(*batch).example_loss
-    steps.run(np.tile(rows, (STEPS, 1)))
-    last = observer.observe(*batch).example_loss
-    if first <= 0 or last <= LEARNED * first:
-        return []
-    told = "make its loss NaN or infinite"
-    if math.isfinite(last):
-        told = f"take its loss from {first:.3g} only to {last:.3g}"
-    sentence = (
-        f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
-        "soon"
-    )
-    return [advise("one batch", "warning", last / first, sentence)]

@@ -95,7 +95,7 @@ class Observer:
         counts, parts = [], []
         with metrics_as_found(self.model):  # a loss may count in them
             for start in range(0, len(tf.nest.flatten(x)[0]), _BATCH):
-                batch = tf.nest.map_structure(lambda a, s=start: a[s : s + _BATCH], (x, y))
+                batch = take(slice(start, start + _BATCH), (x, y))
                 counts.append(len(tf.nest.flatten(batch)[0]))
                 parts.append(self._measure(*tf.nest.map_structure(tf.constant, batch)))
 
@@ -211,6 +211,11 @@ def metrics_as_found(model: keras.Model) -> Iterator[None]:
                 metric.reset_state()
         for variable, value in kept:
             variable.assign(value)
+
+
+def take(rows: slice | NDArray[np.int64], data: Nest) -> Nest:
+    """These rows of every array."""
+    return tf.nest.map_structure(lambda array: array[rows], data)
 
 
 def dense(gradient: Tensor) -> Tensor:

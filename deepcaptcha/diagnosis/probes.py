@@ -24,10 +24,8 @@ EXAMPLES = 512
 
 
 def _observer(run: Run) -> Observer:
-    if "observer" not in run.kept:
-        run.kept["observer"] = Observer(run.model, training=False)
-    observer: Observer = run.kept["observer"]
-    return observer
+    observer: Observer = run.kept.setdefault("observer", Observer(run.model, training=False))
+    return observer  # traced once, when it first observes
 
 
 def predictors(run: Run) -> dict[str, float | None] | None:
@@ -50,9 +48,7 @@ def predictors(run: Run) -> dict[str, float | None] | None:
     if run.step == 0:
         run.kept["first logits"] = seen.logits
     return {
-        "zero_gradient_share": seen.zero_gradient_share,
-        "lost_share": seen.lost_share,
-        "most_frequent_share": seen.most_frequent_share,
+        **_shares(seen),
         "dead_units": max(seen.dead_units.values(), default=None),
         "logit_movement": _movement(run.kept["first logits"], seen),
     }
@@ -75,9 +71,7 @@ def state_at_end(run: Run) -> dict[str, Any] | None:
     return {
         "first_not_finite": None if seen.finite else "outputs",
         "loss": _finite(seen.loss),
-        "zero_gradient_share": seen.zero_gradient_share,
-        "lost_share": seen.lost_share,
-        "most_frequent_share": seen.most_frequent_share,
+        **_shares(seen),
         "dead_units": dict(seen.dead_units),
         "gradient_norms": {
             layer: _finite(norm)
@@ -98,6 +92,11 @@ def _arrays(run: Run) -> tuple[NDArray[Any], NDArray[Any]] | None:
         return None
     x, y = run.examples.x_train, run.examples.y_train
     return (x, y) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else None
+
+
+def _shares(seen: Observed) -> dict[str, float | None]:
+    names = ("zero_gradient_share", "lost_share", "most_frequent_share")
+    return {name: getattr(seen, name) for name in names}
 
 
 def _movement(first: Any, seen: Observed) -> float | None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..finding import CLIP, Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
-from .model import STEPS, head_findings
-from .observe import COSTS, Head, Nest, Observed, Tensor, dense, metrics_as_found
+from .model import STEPS, guess_costs, head_findings
+from .observe import COSTS, Head, Nest, Observed, Observer, Tensor, dense, metrics_as_found, take
 
 LOST = 0.5
 """Share of examples that cost something and have no gradient, from which it is an error."""
@@ -28,6 +28,12 @@ JUMP = 100.0
 
 SURE = 2.0
 """How many times ln(classes) the first loss may be: more is a model sure of wrong answers."""
+
+LEARNED = 0.9
+"""Share of its start to which the loss of one batch falls when it is trained on alone."""
+
+_EXAMPLES = 512
+_BATCH = 32
 
 
 class ThrowawaySteps:
@@ -115,52 +121,55 @@ def left_as_found(model: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def is_finite(seen: Observed) -> bool:
-    """Whether the outputs and the loss are."""
-    return seen.finite and math.isfinite(seen.example_loss)
-
-
-def start_findings(
-    model: keras.Model, head: Head, seen: Observed, y: Nest, count: int | None
-) -> list[Finding]:
-    """On a model before its first step, as `seen` with the targets `y` of `count` classes, if any."""
-    if not is_finite(seen):
+def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> list[Finding]:
+    """What a model shows on some examples of `count` classes, if any, before, after one and after STEPS
+    throw-away steps, and when it is trained on one batch alone. `left_as_found` is to restore it."""
+    draw = np.random.default_rng(0)
+    size = len(tf.nest.flatten(x)[0])
+    shown = take(draw.permutation(size)[:_EXAMPLES], (x, y))
+    observer = Observer(model, training=True)
+    before = observer.observe(*shown)
+    if not _is_finite(before):
         sentence = "the model's outputs or loss are NaN or infinite before the first step"
         return [advise("not finite", "error", math.nan, sentence, "not finite at the start")]
-    found = head_findings(model, head, seen, y)
-    loss = seen.example_loss
-    if count is not None and count > 1 and loss > SURE * math.log(count):
-        sentence = (
-            f"the first loss is {loss:.3g}, and guessing costs ln {count} = {math.log(count):.3g}: the "
-            "model is sure of wrong answers"
-        )
-        found.append(advise("first loss", "warning", loss, sentence))
-    return found
-
-
-def step_findings(
-    model: keras.Model,
-    head: Head,
-    seen: tuple[Observed, Observed, Observed],
-    guess: float,
-    untouched: list[keras.Variable],
-) -> list[Finding]:
-    """On a model `seen` before, after one and after STEPS throw-away steps, which left some weights
-    `untouched`; a constant `guess` costs so much."""
-    before, next_, after = seen
-    return [
+    head = observer.head
+    found = [*head_findings(model, head, before, shown[1]), *_first_loss(before, count)]
+    if not model.trainable_variables:
+        return found
+    guess = guess_costs(model, tf.nest.flatten(shown[1])[0], count)
+    order = draw.integers(size, size=(STEPS, min(_BATCH, size)))
+    steps = ThrowawaySteps(model, x, y)
+    with left_as_found(model):
+        steps.run(order[:1])
+        next_ = observer.observe(*shown)
+        steps.run(order[1:])
+        after = observer.observe(*shown)
+    found += [
         *_one_step(head, before, next_),
         *_unstable(max(before.example_loss, guess), before, next_, after),
         *_lost(head, before, after),
         *_dead(before, after),
-        *([] if has_learnt(before, guess) else _untouched(model, untouched)),
     ]
+    if before.example_loss <= COSTS * (guess or 1):
+        return found  # next to nothing is left to learn: gradients vanish as they should
+    found += _untouched(model, steps.untouched)
+    steps.restart()
+    return [*found, *_one_batch(steps, observer, take(order[0], (x, y)), order[0])]
 
 
-def has_learnt(seen: Observed, guess: float) -> bool:
-    """Whether the loss is next to nothing beside that of a guess: gradients then vanish as they
-    should."""
-    return seen.example_loss <= COSTS * (guess or 1)
+def _is_finite(seen: Observed) -> bool:
+    return seen.finite and math.isfinite(seen.example_loss)
+
+
+def _first_loss(seen: Observed, count: int | None) -> list[Finding]:
+    loss = seen.example_loss
+    if count is None or count <= 1 or loss <= SURE * math.log(count):
+        return []
+    sentence = (
+        f"the first loss is {loss:.3g}, and guessing costs ln {count} = {math.log(count):.3g}: the "
+        "model is sure of wrong answers"
+    )
+    return [advise("first loss", "warning", loss, sentence)]
 
 
 def _one_step(head: Head, before: Observed, after: Observed) -> list[Finding]:
@@ -177,7 +186,7 @@ def _one_step(head: Head, before: Observed, after: Observed) -> list[Finding]:
 
 def _unstable(floor: float, before: Observed, next_: Observed, after: Observed) -> list[Finding]:
     for steps, seen, most in ((1, next_, JUMP), (STEPS, after, UNSTABLE)):
-        if not is_finite(seen):
+        if not _is_finite(seen):
             told = "the outputs or the loss are no longer finite"
         elif 0 < most * floor < seen.example_loss:
             told = f"the loss has gone from {before.example_loss:.3g} to {seen.example_loss:.3g}"
@@ -234,3 +243,21 @@ def _untouched(model: keras.Model, untouched: list[keras.Variable]) -> list[Find
     )
     severity: Severity = "error" if share >= 0.5 else "warning"
     return [advise("no gradient", severity, share, sentence, "untouched weights")]
+
+
+def _one_batch(
+    steps: ThrowawaySteps, observer: Observer, batch: Nest, rows: NDArray[np.int64]
+) -> list[Finding]:
+    first = observer.observe(*batch).example_loss
+    steps.run(np.tile(rows, (STEPS, 1)))
+    last = observer.observe(*batch).example_loss
+    if first <= 0 or last <= LEARNED * first:
+        return []
+    told = "make its loss NaN or infinite"
+    if math.isfinite(last):
+        told = f"take its loss from {first:.3g} only to {last:.3g}"
+    sentence = (
+        f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
+        "soon"
+    )
+    return [advise("one batch", "warning", last / first, sentence)]
