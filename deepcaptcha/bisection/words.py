@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ..report.table import Table, columns
-from ..report.words import failures_text, interval_text, percent
+from ..finding import percent
+from ..report.words import failures_text, interval_text
 from .bisect import Bisection, Cell, answer_chances
 from .differences import Difference
 from .search import MinimalSet

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..finding import percent
 from ..networks.recipes import target_text
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import Records, trial_key
 from ..trials.trial import Trial
 from ..verdicts.claim import Colour
-from .words import OUTCOMES, Summary, counts_text, interval_text, percent, row_names, summarise
+from .words import OUTCOMES, Summary, counts_text, interval_text, row_names, summarise
 
 Evidence = Mapping[str, Any]
 

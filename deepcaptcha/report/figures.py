@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..finding import percent
 from .content import Reached, Row, Walk, plural
 from .drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, whole_ticks
-from .words import OUTCOMES, percent
+from .words import OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..finding import percent
 from ..trials.trial import Outcome, Trial
 from ..verdicts.claim import Budget, false_alarms_a_year
 from ..verdicts.plan import binomial_interval
@@ -66,15 +67,6 @@ def summarise(trials: Sequence[Trial]) -> Summary:
         epochs_planned=sum(int(trial.identity["recipe"]["epochs"]) for trial in trials),
         seconds=round(sum(trial.seconds for trial in trials), 1),
     )
-
-
-def percent(share: float) -> str:
-    """A share as whole percents, 0 and 100 only where it is exactly that."""
-    if 0 < share < 0.01:
-        return "<1 %"
-    if 0.99 < share < 1:
-        return ">99 %"
-    return f"{share:.0%}".replace("%", " %")
 
 
 def interval_text(interval: tuple[float, float]) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
+from ..finding import percent
 from ..report.table import Table, columns
-from ..report.words import percent, summarise
+from ..report.words import summarise
 from ..trials.ledger import Records
 from ..trials.trial import Trial
 from .exact import fisher, holm, mcnemar

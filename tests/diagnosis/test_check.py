@@ -10,7 +10,7 @@ import pytest
 from deepcaptcha import InputError
 from deepcaptcha.cli.main import main
 from deepcaptcha.diagnosis.check import check
-from deepcaptcha.diagnosis.data import Finding
+from deepcaptcha.finding import Finding
 from deepcaptcha.keras import environment
 from tests.diagnosis.planted import (
     CASES,

@@ -143,7 +143,7 @@ def test_hidden_heads_are_called_what_they_are():
     y = (BLOBS["y"] % 2)[:, None, None].astype("float32")
     hidden = found(model, 1e4 * BLOBS["x"], y)
     assert hidden["hidden sigmoid"].sentence.startswith("an operation after sigmoid hides")
-    assert "softmax" not in hidden["lost examples"].sentence + hidden["lost examples"].mend
+    assert "softmax" not in hidden["lost examples"].sentence + hidden["lost examples"].fix
 
 
 def test_the_rate_of_an_optimizer_for_mixed_precision_is_that_of_the_one_inside():
@@ -190,7 +190,7 @@ def test_a_model_of_mixed_precision_is_checked():
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     findings = found(model)
     assert [f.severity for f in findings.values() if f.severity == "error"] == []
-    assert "dtype='float32'" in findings["hidden softmax"].mend
+    assert "dtype='float32'" in findings["hidden softmax"].fix
 
 
 @pytest.mark.integration

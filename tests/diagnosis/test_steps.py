@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepcaptcha.diagnosis.throwaway import ThrowawaySteps, left_as_found
+from deepcaptcha.diagnosis.steps import ThrowawaySteps, left_as_found
 from deepcaptcha.keras import environment
 
 DRAW = np.random.default_rng(0)
