@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..report.table import Table, columns
 from ..finding import percent
+from ..report.table import Table, columns
 from ..report.words import failures_text, interval_text
 from .bisect import Bisection, Cell, answer_chances
 from .differences import Difference

@@ -51,10 +51,9 @@ def test_a_weight_that_is_not_finite_is_named():
 
 def test_a_layer_without_a_living_unit_is_told():
     def dead():
-        from deepcaptcha.keras import environment
+        from deepcaptcha.keras.backend import keras
 
-        keras = environment.load_keras()
-        constant = keras.initializers.Constant(-100)
+            constant = keras.initializers.Constant(-100)
         layers = keras.layers
         return keras.Sequential(
             [
