@@ -15,15 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError, error_words
 from ..trials.source import function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
-from . import environment, training
+from . import environment
 from .backend import KERAS_ERRORS, keras, tf
-from .data import Data, Pipelines, read_data
+from .data import Array, Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
@@ -35,12 +34,13 @@ from .fit import (
     require_model,
 )
 from .settings import Training
+from .training import Prepared
 
 PROTOCOL = 1
 """Raised by hand whenever training itself changes, so that no old record passes for a new one."""
 
 _MODELS_KEPT = 12  # traced models a process holds, some 22 MB each
-_traced: dict[bytes, training.Prepared] = {}  # of this process
+_traced: dict[bytes, Prepared] = {}  # of this process
 
 _TRAINING_FIELDS = tuple(each.name for each in fields(Training))
 _TARGET_FIELDS = tuple(Target().as_dict())
@@ -83,20 +83,7 @@ class KerasSource:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
-        if not callable(self.build):
-            raise InputError(f"the factory is {self.build!r}; a callable is needed")
-        try:
-            inspect.signature(self.build).bind(**self.arguments)
-        except TypeError as error:
-            told = (
-                f"the factory does not take its arguments: {error}"
-                if self.arguments
-                else f"the factory {function_name(self.build)} cannot be called without arguments "
-                f"({error}); wrap it with functools.partial"
-            )
-            raise InputError(f"{self.name}: {told}" if self.arguments else told) from None
-        except ValueError:
-            pass  # written in C, without a signature
+        _require_arguments(self.name, self.build, self.arguments)
 
     @property
     def factory(self) -> Callable[[], keras.Model]:
@@ -109,15 +96,21 @@ class KerasSource:
         return self.data(**self.facts) if callable(self.data) else self.data
 
     @property
-    def base(self) -> object:
-        """What no setting says: factory, data or their loader, callbacks, version."""
-        return self.build, self.data, self.callbacks, self.version
+    def base(self) -> Mapping[str, object]:
+        """What no setting says."""
+        return {
+            "factories": self.build,
+            "argument names": frozenset(self.arguments),
+            "data": self.data,
+            "callbacks": self.callbacks,
+            "versions": self.version,
+        }
 
     @property
     def settings(self) -> Mapping[str, object]:
         """Arguments, and what an identity records of data, training and target, by name. An argument
         and a setting of one name are one thing: the argument."""
-        return MappingProxyType({**self.recorded, **self.arguments})
+        return MappingProxyType({**self.arguments, **self.recorded, **self.arguments})
 
     @property
     def recorded(self) -> dict[str, object]:
@@ -218,7 +211,11 @@ class KerasSource:
         return _ready[0]
 
     def _identify(
-        self, model: keras.Model, seed: int, data: Data, callbacks: Sequence[Any]
+        self,
+        model: keras.Model,
+        seed: int,
+        data: Data,
+        callbacks: Sequence[keras.callbacks.Callback],
     ) -> Identity:
         try:
             structure = model.to_json()
@@ -256,9 +253,9 @@ class _Ready:
     source: KerasSource
     seed: int
     data: Data
-    prepared: training.Prepared
+    prepared: Prepared
     identity: Identity
-    callbacks: Sequence[Any]
+    callbacks: Sequence[keras.callbacks.Callback]
     random_states: tuple[object, ...]
 
 
@@ -269,6 +266,23 @@ _ready: list[_Ready] = []
 
 def _random_states() -> tuple[object, ...]:
     return random.getstate(), pickle.dumps(np.random.get_state())
+
+
+def _require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
+    """InputError unless `build(**arguments)` can be called."""
+    if not callable(build):
+        raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
+    try:
+        inspect.signature(build).bind(**arguments)
+    except TypeError as error:
+        if arguments:
+            raise InputError(f"{name}: the factory does not take its arguments: {error}") from None
+        raise InputError(
+            f"the factory {name} cannot be called without arguments ({error}); wrap it with "
+            "functools.partial"
+        ) from None
+    except ValueError:
+        pass  # written in C, without a signature
 
 
 def forget_models() -> None:
@@ -284,7 +298,7 @@ def _set_libraries_apart() -> None:
         environment.set_libraries_apart()
 
 
-def hash_weights(weights: Sequence[NDArray[Any]]) -> str:
+def hash_weights(weights: Sequence[Array]) -> str:
     """SHA-256 of types, shapes and values, in order."""
     digest = hashlib.sha256()
     for weight in weights:
@@ -293,7 +307,7 @@ def hash_weights(weights: Sequence[NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _config(part: Any) -> object:
+def _config(part: keras.Layer) -> object:
     try:
         config: object = part.get_config()
     except (NotImplementedError, TypeError):  # TypeError: it holds an object of its own
@@ -312,8 +326,8 @@ def _describe_callback(callback: object) -> list[object]:
 
 def rehearsed_source(
     build: Factory,
-    train: object,
-    validation: object,
+    train: Part,
+    validation: Part,
     target: Target,
     *,
     training: Training | None = None,
@@ -331,7 +345,9 @@ def rehearsed_source(
 
     Raises InputError for whatever does not fit together.
     """
+    environment.require_single_thread()  # before TensorFlow computes anything
     data = read_data(train, validation)
+    _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
     require_compiled(first, training)
     settings = Training() if training is None else training
@@ -384,12 +400,7 @@ def require_compiled(model: keras.Model, training: Training | None) -> None:
         )
 
 
-def _no_data() -> Data:
-    raise NotImplementedError
-
-
 def _build_twice(build: Factory) -> tuple[keras.Model, keras.Model]:
-    KerasSource(build, _no_data, Target())  # refuses what cannot be called
     models = []
     for _ in range(2):
         keras.utils.clear_session()

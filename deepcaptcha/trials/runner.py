@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from ..errors import InputError
 from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
 from .source import Source
 from .trial import Trial
-from .worker import TimeLimitError, whole_jobs, workers
+from .worker import P, T, TimeLimitError, whole_jobs, workers
 
 DEATHS = 3
 """How often a trial is begun whose process dies, before it is told."""
@@ -257,8 +256,8 @@ def _lost(problem: str) -> Future[Trial]:
 class _ThisProcess(Executor):
     """Runs each call at once in this process."""
 
-    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
         try:
             future.set_result(call(*args, **kwargs))
         except Exception as error:

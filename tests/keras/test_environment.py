@@ -49,3 +49,26 @@ def test_tensorflow_with_other_settings_or_more_threads_is_one_clear_error():
     assert "refused: TensorFlow was imported before its settings" in imported
     assert "TF_ENABLE_ONEDNN_OPTS=1" in imported
     assert "refused: TensorFlow already runs with 2 intra-op" in running
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "first", ["", "os.environ.update(environment.SETTINGS); import tensorflow"]
+)
+def test_a_source_is_rehearsed_in_a_fresh_process(first):
+    """Whoever imports TensorFlow: it runs on one thread before it computes anything."""
+    code = (
+        "import os; from deepcaptcha.keras import environment\n"
+        f"{first}\n"
+        "from deepcaptcha.keras.settings import Training\n"
+        "from deepcaptcha.keras.source import rehearsed_source\n"
+        "from deepcaptcha.trials.trial import Target\n"
+        "from tests.helpers import dense_model, points\n"
+        "given = points(16)\n"
+        "pair = given.x_train, given.y_train\n"
+        "print(rehearsed_source(dense_model, pair, pair, Target(), training=Training()).run(0).seed)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr

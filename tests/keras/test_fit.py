@@ -381,7 +381,7 @@ def identity(seed, **arguments):
     ("arguments", "words"),
     [
         ({"build": lambda: None}, "the factory returned NoneType; a new keras.Model"),
-        ({"build": 3}, "the factory is 3; a callable"),
+        ({"build": 3}, "the factory is 3; a callable without arguments"),
         ({"seed": -1}, "seed is -1; a whole number from 0"),
         ({"seed": 2**32}, "seed is 4294967296"),
         ({"seed": 1.0}, "seed is 1.0"),

@@ -173,7 +173,7 @@ def same_optimizer():
             {"build": lambda units: 3},
             "cannot be called without arguments (missing a required argument",
         ),
-        ({"build": 3}, "the factory is 3; a callable is needed"),
+        ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
         ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),
         ({"build": same_layer}, "share sequential/dense and so weights; it must make new layers"),
         ({"build": same_layer_inside}, "share sequential/inside/kernel and so weights"),
