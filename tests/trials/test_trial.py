@@ -39,6 +39,8 @@ def test_a_target_in_words_and_back_from_its_record():
         ({"value": 1.2}, "target is 1.2; an accuracy lies above 0 and at most at 1"),
         ({"value": 0.0}, "target is 0.0; an accuracy"),
         ({"value": float("nan")}, "target is nan; a finite number"),
+        ({"chance": float("inf")}, "chance is inf; a finite number"),
+        ({"chance": "guessing"}, "chance is 'guessing'; a finite number"),
         ({"value": "0.9"}, "target is '0.9'; a finite number"),
     ],
 )
