@@ -31,6 +31,11 @@ SMALL = changed(
 )
 POINTS = changed(SMALL, name="points", batch=8, epochs=4, target=0.9, steps_per_execution=4)
 """For `points` and a single layer."""
+CREEPING = changed(
+    POINTS, batch=7, epochs=2, target=1.0, optimizer_settings={"learning_rate": 1e-6}
+)
+"""For `points` and `drawn_dense`: 10 batches an epoch, four an execution, and weights that hardly move.
+With `reuse_model` a process traces it once, which is a second of every other small training."""
 FROZEN = changed(POINTS, name="frozen", epochs=6, steps_per_execution=8)
 """For `points` and `hidden_softmax`."""
 TINY = changed(
@@ -78,6 +83,15 @@ def dense_model(units=2, activation="softmax", **settings):
     return keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(units, activation=activation, **settings)]
     )
+
+
+def drawn_dense():
+    """Seed 0 predicts class 1 for every point, so that half of them are right; seed 1 for those right of
+    -0.4, so that 80 % are."""
+    bias = 5.0 if np.random.rand() > 0.5 else 0.4
+    model = dense_model()
+    model.layers[0].set_weights([np.array([[0, 9]], "float32"), np.array([0, 9 * bias], "float32")])
+    return model
 
 
 def hidden_softmax(slope=400.0, **dense):
