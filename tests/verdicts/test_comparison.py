@@ -96,3 +96,12 @@ def test_a_ledger_of_several_states_is_refused():
     two = LedgerTrials(tuple(ledger(["stuck"]) + ledger(["stuck", "stuck"], version="2.21.0")[1:]))
     with pytest.raises(InputError, match="trials of several environments"):
         environments(two, two)
+
+
+def test_trials_without_weights_are_never_paired():
+    bare = [
+        replace(t, identity={k: v for k, v in t.identity.items() if k != "initial_weights"})
+        for t in ledger(["converged", "stuck"])
+    ]
+    (row,) = rows(bare, bare, paired=True)
+    assert not row.paired
