@@ -108,24 +108,14 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
 def _panel(row: ReportRow, key: str) -> Panel:
     from .figures import curves_figure, reached_figure, walk_figure
 
+    curves = curves_figure(row, f"{key}-curves")
+    way = reached_figure(row, reached(row.trials), f"{key}-reached")
     figures = [
-        (
-            "Learning curves",
-            f"{row.target.monitor} by epoch, a line a seed",
-            curves_figure(row, f"{key}-curves"),
-        ),
-        (
-            "Epochs to target",
-            "share of trainings there (Kaplan-Meier)",
-            reached_figure(row, reached(row.trials), f"{key}-reached"),
-        ),
+        ("Learning curves", f"{row.target.monitor} by epoch, a line a seed", curves),
+        ("Epochs to target", "share of trainings there (Kaplan-Meier)", way),
     ]
     for i, walk in enumerate(row.walks, 1):
-        figures.append(
-            (
-                f"Verdict: {walk.hypothesis}",
-                f"trials {walk.counted} against trials read",
-                walk_figure(row, walk, f"{key}-walk-{i}"),
-            )
-        )
+        words = f"trials {walk.counted} against trials read"
+        drawn = walk_figure(row, walk, f"{key}-walk-{i}")
+        figures.append((f"Verdict: {walk.hypothesis}", words, drawn))
     return Panel(row, key, tuple(figures))
