@@ -22,7 +22,7 @@ from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment, training
 from .backend import KERAS_ERRORS, keras, tf
-from .data import Data, Pipelines, read_data
+from .data import Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
@@ -200,6 +200,20 @@ class KerasSource:
             identity=identity if run.stop_reason != "steps" else {**identity, "steps": steps},
             probes=run.measured,
         )
+
+    def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
+        """What a check before training takes: the compiled model as it begins the trial of this seed,
+        training inputs and labels, and such a pair that validates. Of pipelines: the first batch, and
+        nothing that validates."""
+        data = self.examples
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(seed)
+        model = require_model(self.factory)
+        if not model.compiled:
+            training.compile_model(model, self.training, self.target, data)
+        if isinstance(data, Pipelines):
+            return model, *data.first, None
+        return model, data.x_train, data.y_train, (data.x_validation, data.y_validation)
 
     def _prepared(self, seed: int) -> tuple[training.Prepared, Identity, Sequence[Any]]:
         """A model at its start, its identity and callbacks, kept until they are trained with."""
