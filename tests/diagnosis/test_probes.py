@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deepcaptcha import Examples, run_trial
-from deepcaptcha.diagnosis.probes import END, PREDICTORS, SYMPTOMS
-from deepcaptcha.trials.history import diagnose
+from deepcaptcha.diagnosis.probes import SYMPTOMS
+from deepcaptcha.trials.history import END, PREDICTORS, diagnose
 from tests.keras.test_fit import POINTS, dense_model, points
 from tests.keras.test_frozen import RECIPE, hidden_softmax
 
@@ -51,10 +51,9 @@ def test_a_weight_that_is_not_finite_is_named():
 
 def test_a_layer_without_a_living_unit_is_told():
     def dead():
-        from deepcaptcha.keras import environment
+        from deepcaptcha.keras.backend import keras
 
-        keras = environment.load_keras()
-        constant = keras.initializers.Constant(-100)
+            constant = keras.initializers.Constant(-100)
         layers = keras.layers
         return keras.Sequential(
             [
@@ -65,6 +64,6 @@ def test_a_layer_without_a_living_unit_is_told():
         )
 
     trial = run_trial(dead, POINTS, 0, examples=points(), probes=SYMPTOMS)
-    diagnosis = diagnose(trial)
-    assert diagnosis.symptom == "dead units"
-    assert "any ReLU unit of silent" in diagnosis.sentence
+    found = diagnose(trial)
+    assert found.code == "dead units"
+    assert "any ReLU unit of silent" in found.sentence
