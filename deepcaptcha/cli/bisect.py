@@ -6,16 +6,15 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..bisection.bisect import bisect as bisect_sources
+from ..bisection.words import cell_table, finding_lines
 from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.trial import Trial
 from ..trials.worker import cores
 from .arguments import Commands, add_command, names, share, whole
 from .progress import trial_progress
 from .subject import HELP, add_data, add_target, read_subject
-
-if TYPE_CHECKING:
-    from ..trials.trial import Trial
 
 
 def add_bisect(commands: Commands) -> None:
@@ -53,9 +52,6 @@ def add_bisect(commands: Commands) -> None:
 
 def bisect(options: Namespace) -> int:
     """Bisect two networks; 0 if a minimal repairing set was found, 1 if not, 130 when interrupted."""
-    from ..bisection.bisect import bisect as bisect_sources
-    from ..bisection.words import cell_table, finding_lines
-
     subjects = [read_subject(text, options.data) for text in (options.a, options.b)]
     a, b = (subject.changeable(options) for subject in subjects)
     count = 0

@@ -8,14 +8,19 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
+from ..finding import percent
+from ..report.words import interval_text, plural
+from ..trials.ledger import read_ledger
+from ..trials.runner import Runner
 from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.trial import Trial
+from ..verdicts.claim import Budget, Claim
+from ..verdicts.design import design_plan, fixed_plan, lower_bound
+from ..verdicts.judge import judge as judge_source
+from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
 from .arguments import Commands, add_command, rate, share, whole
 from .subject import HELP, add_data, add_target, read_subject
-
-if TYPE_CHECKING:
-    from ..trials.trial import Trial
 
 
 def add_check(commands: Commands) -> None:
@@ -47,9 +52,7 @@ def check(options: Namespace) -> int:
         return int(errors > 0)
     for finding in found:
         print(f"{finding.severity}: {finding.code}: {finding.sentence}.\n  Fix: {finding.fix}.")
-    told = (
-        f"{errors} error{'s' * (errors != 1)}" if errors else "nothing that stops it from training"
-    )
+    told = plural(errors, "error") if errors else "nothing that stops it from training"
     name = options.network
     if subject.known is not None:
         name = f"{subject.known[0].name} under {subject.known[1].name}"
@@ -70,34 +73,24 @@ def add_judge(commands: Commands) -> None:
 
 def judge(options: Namespace) -> int:
     """Train one network until it is decided whether it trains, and say so; 1 for red."""
-    from ..report.words import interval_text, percent
-    from ..trials.history import symptom_lines
-    from ..trials.runner import Runner
-    from ..verdicts.claim import Budget, Claim
-    from ..verdicts.judge import judge as judge_source
-
     claim = Claim("trains", options.p_good, options.p_bad)
     budget = Budget(1, options.alpha, options.beta)
     source = read_subject(options.network, options.data).source(options)
     # A new model each trial means a new trace each trial; TensorFlow would warn of it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    trials: list[Trial] = []
 
-    def told(trial: Trial) -> None:
-        trials.append(trial)
+    def trial_at(index: int) -> Trial:
+        trial = runner.run(source, first_seed("pull-request") + index)
         print(f"seed {trial.seed}: {trial.outcome}", file=sys.stderr)
+        return trial
 
-    with Runner(options.ledger, on_trial=told) as runner:
-        start = first_seed("pull-request")
-        evidence = judge_source(
-            source, claim, budget, lambda index: runner.run(source, start + index)
-        )
-    verdict, symptoms = evidence.verdicts[0], symptom_lines(trials)
+    with Runner(options.ledger) as runner:
+        evidence = judge_source(source, claim, budget, trial_at)
+    (verdict,) = evidence.verdicts
     alpha, beta = verdict.alpha or 0.0, verdict.beta or 0.0
-    red = verdict.colour == "red"
     if options.json:
-        print(json.dumps({**verdict.as_dict(), "symptoms": symptoms}, indent=2))
-        return int(red)
+        print(json.dumps({**verdict.as_dict(), "symptoms": evidence.symptoms}, indent=2))
+        return int(evidence.red)
     print(
         f"{verdict.colour}: {source.name} under {source.recipe} reached its target in "
         f"{verdict.successes} of {verdict.trials} trainings (95 % interval "
@@ -107,9 +100,9 @@ def judge(options: Namespace) -> int:
         f"Red by mistake: {100 * alpha:.3g} % if it trains in {percent(options.p_good)} of cases; "
         f"green by mistake: {100 * beta:.3g} % if in {percent(options.p_bad)}."
     )
-    for line in symptoms:
+    for line in evidence.symptoms:
         print(f"{line}.")
-    return int(red)
+    return int(evidence.red)
 
 
 def add_plan(commands: Commands) -> None:
@@ -130,13 +123,6 @@ def add_plan(commands: Commands) -> None:
 
 def plan(options: Namespace) -> int:
     """Print the plan for two rates: boundaries, achieved rates, cost in trials and minutes."""
-    from ..verdicts.design import design_plan, fixed_plan, lower_bound
-    from ..verdicts.plan import (
-        exact_error_rates,
-        operating_characteristic,
-        worst_expected_trials,
-    )
-
     p_good, p_bad = options.p_good, options.p_bad
     rates = (p_good, p_bad, options.alpha, options.beta)
     chosen = design_plan(*rates, options.max_trials)
@@ -187,8 +173,6 @@ def plan(options: Namespace) -> int:
 
 def _trial_seconds(ledger: Path) -> dict[str, float]:
     """Recipe -> mean seconds a trial, of what the ledger holds."""
-    from ..trials.ledger import read_ledger
-
     seconds: dict[str, list[float]] = {}
     for trial in read_ledger(ledger).trials:
         seconds.setdefault(trial.recipe, []).append(trial.seconds)

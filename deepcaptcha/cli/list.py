@@ -6,15 +6,19 @@ import json
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError
+from ..finding import percent
+from ..networks.recipes import RECIPES
+from ..networks.variants import CLAIMS, HYPOTHESES, VARIANTS
+from ..report.table import Table, columns
+from ..report.words import interval_text
+from ..verdicts.baseline import read_baseline
+from ..verdicts.claim import Budget, Claim, chance_to_pass
+from ..verdicts.plan import binomial_interval
 from .arguments import Commands, add_command
 from .subject import HELP, read_subject
-
-if TYPE_CHECKING:
-    from ..report.table import Table
-    from ..verdicts.claim import Budget, Claim
 
 Json = dict[str, Any]
 
@@ -91,9 +95,6 @@ def _layers(text: str, as_json: bool) -> int:
 
 
 def _variants(_: Path | None) -> tuple[list[Json], Table]:
-    from ..networks.variants import VARIANTS
-    from ..report.table import Table, columns
-
     records: list[Json] = [
         {
             "variant": variant.name,
@@ -121,9 +122,6 @@ def _variants(_: Path | None) -> tuple[list[Json], Table]:
 
 
 def _recipes(_: Path | None) -> tuple[list[Json], Table]:
-    from ..networks.recipes import RECIPES
-    from ..report.table import Table, columns
-
     rows = (
         (
             recipe.name,
@@ -144,11 +142,6 @@ def _recipes(_: Path | None) -> tuple[list[Json], Table]:
 
 
 def _claims(baselines: Path | None) -> tuple[Json, Table]:
-    from ..networks.variants import CLAIMS, HYPOTHESES
-    from ..report.table import Table, columns
-    from ..report.words import interval_text, percent
-    from ..verdicts.claim import Budget
-
     folder = _BASELINES if baselines is None and _BASELINES.is_dir() else baselines
     budget = Budget(HYPOTHESES)
     records = [
@@ -185,10 +178,6 @@ def _claims(baselines: Path | None) -> tuple[Json, Table]:
 
 def _recorded(variant: str, recipe: str, claim: Claim, budget: Budget, folder: Path) -> Json:
     """What was recorded of a claim's row, and its chance to pass at the rate recorded."""
-    from ..verdicts.baseline import read_baseline
-    from ..verdicts.claim import chance_to_pass
-    from ..verdicts.plan import binomial_interval
-
     recorded = read_baseline(folder, variant, recipe)
     if recorded is None:
         raise InputError(

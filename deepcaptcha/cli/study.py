@@ -10,21 +10,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, write_file
+from ..keras import environment
+from ..networks.variants import VARIANTS
+from ..report.page import write_report
+from ..report.table import Table, columns
+from ..report.words import comparison_table, failures_text, interval_text
+from ..trials import dask as cluster
+from ..trials.history import symptom_lines
+from ..trials.ledger import LedgerTrials, read_ledger
+from ..trials.runner import Runner
 from ..trials.seeds import take
+from ..trials.source import Source
+from ..trials.trial import Target, Trial
 from ..trials.worker import cores
+from ..verdicts.baseline import make_baseline, write_baseline
+from ..verdicts.claim import summarise
+from ..verdicts.comparison import compare as compare_ledgers
+from ..verdicts.comparison import environments
 from .arguments import Commands, add_command, names, program, share, whole
 from .progress import trial_progress
 from .subject import HELP, Subject, add_data, add_target, read_subject
-
-if TYPE_CHECKING:
-    from ..report.table import Table
-    from ..trials.ledger import LedgerTrials
-    from ..trials.runner import Runner
-    from ..trials.source import Source
-    from ..trials.trial import Target, Trial
 
 Json = dict[str, Any]
 
@@ -129,8 +137,6 @@ def study(options: Namespace) -> int:
     if rows:
         _publish(rows, ledger, options)
     if options.baselines and not interrupted:
-        from ..verdicts.baseline import make_baseline, write_baseline
-
         for *_, chosen in rows:
             write_baseline(options.baselines, make_baseline(chosen))
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
@@ -138,8 +144,6 @@ def study(options: Namespace) -> int:
 
 
 def _subjects(options: Namespace) -> list[tuple[Subject, Source]]:
-    from ..networks.variants import VARIANTS
-
     texts = options.networks
     if not texts:
         texts = [
@@ -171,9 +175,6 @@ def _with_symptoms(source: Source) -> Source:
 
 def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     """What --executor, --jobs and --time-limit name."""
-    from ..trials import dask as cluster
-    from ..trials.runner import Runner
-
     kind, _, address = options.executor.partition(":")
     if address and options.jobs is not None:
         raise InputError("--jobs is for this machine; a scheduler has workers of its own")
@@ -191,10 +192,6 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
 def _publish(
     rows: Sequence[tuple[Subject, Source, list[Trial]]], ledger: Path, options: Namespace
 ) -> None:
-    from ..keras import environment
-    from ..report.words import summarise
-    from ..trials.history import symptom_lines
-
     # Settings as they are recorded, by recipe.
     settings = {source.recipe: dict(trials[0].settings) for _, source, trials in rows}
     records: list[Json] = [
@@ -220,13 +217,9 @@ def _publish(
         "symptoms": symptoms,
         "rows": records,
     }
-    try:
-        (options.output / "study.json").write_text(json.dumps(record, indent=2) + "\n")
-        (options.output / "study.md").write_text(
-            "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
-        )
-    except OSError as error:
-        raise InputError(f"cannot write the table to {options.output}: {error.strerror}") from None
+    page = "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
+    write_file(options.output / "study.json", json.dumps(record, indent=2) + "\n", "the table")
+    write_file(options.output / "study.md", page, "the table")
     if options.json:
         print(json.dumps(record, indent=2))
         return
@@ -254,9 +247,6 @@ def _facts(subject: Subject) -> Json:
 
 def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
     """Of one recipe, a line a network."""
-    from ..report.table import Table, columns
-    from ..report.words import failures_text, interval_text
-
     title = rows[0]["recipe"]
     if first.known is not None:
         _, recipe = first.known
@@ -296,12 +286,8 @@ def add_compare(commands: Commands) -> None:
 
 def compare(options: Namespace) -> int:
     """Print what changed between two ledgers; 1 if a row trains less reliably."""
-    from ..verdicts.comparison import compare as compare_ledgers
-    from ..verdicts.comparison import comparison_table, environments
-
     before, after = _full_ledger(options.before), _full_ledger(options.after)
     rows = compare_ledgers(before, after, paired=options.paired)
-    worse = any(r.changed and r.after[0] / r.after[1] < r.before[0] / r.before[1] for r in rows)
     told = environments(before, after)
     if options.json:
         records = [{**row.__dict__, "changed": row.changed} for row in rows]
@@ -309,12 +295,10 @@ def compare(options: Namespace) -> int:
     else:
         print(f"Environment: {told}")
         comparison_table(rows).write(sys.stdout)
-    return int(worse)
+    return int(any(row.worse for row in rows))
 
 
 def _full_ledger(path: Path) -> LedgerTrials:
-    from ..trials.ledger import read_ledger
-
     records = read_ledger(path)
     if not records.trials:
         raise InputError(f"the ledger {path} holds no trials; give a study's ledger folder")
@@ -340,8 +324,6 @@ def add_report(commands: Commands) -> None:
 
 def report(options: Namespace) -> int:
     """Write the HTML report on a ledger and say where it is."""
-    from ..report.page import write_report
-
     page, ledger = options.page, options.ledger
     words = [*program().split(), "report", "--ledger", str(ledger), "--page", str(page)]
     rows = write_report(page, ledger, shlex.join(words))

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from ..errors import InputError, error_words
+from ..networks import recipes, variants
+from ..trials.source import ChangeableSource, FunctionSource, Source
+from ..trials.trial import Target
 from .arguments import Parser, number, whole
 
 if TYPE_CHECKING:
     import keras
 
     from ..keras.data import Part
-    from ..networks.recipes import Recipe
-    from ..networks.variants import Variant
-    from ..trials.source import ChangeableSource, Source
 
 HELP = (
     "VARIANT:RECIPE such as same:raw-subset (which same alone means), or package.module:object: a "
@@ -61,7 +61,7 @@ class Subject:
 
     text: str
     data: str | None
-    known: tuple[Variant, Recipe] | None = None
+    known: tuple[variants.Variant, recipes.Recipe] | None = None
     own: object = None
 
     def source(self, options: Namespace) -> Source:
@@ -69,18 +69,15 @@ class Subject:
 
         Raises InputError where it does not fit its data, or brings itself what an option says.
         """
-        from ..trials.source import FunctionSource
-        from ..trials.trial import Target
-
         changes = {
             name: value for name in _CHANGES if (value := getattr(options, name, None)) is not None
         }
         source: Source
         if self.known is not None:
-            from ..networks.recipes import load_examples
-
             variant, recipe = self.known
-            load_examples(recipe)  # data that are missing are known before anything is trained
+            recipes.load_examples(
+                recipe
+            )  # data that are missing are known before anything is trained
             source = recipe.source(variant)
         elif _is_source(self.own):
             source = self.own
@@ -172,8 +169,6 @@ def read_subject(text: str, data: str | None) -> Subject:
 
     Raises InputError for an unknown name, and for an object that is nothing to train.
     """
-    from ..networks import recipes, variants
-
     name, colon, recipe = text.partition(":")
     if not colon or name in variants.VARIANTS or recipe in recipes.RECIPES:
         found = recipes.find_recipe(recipe if colon else _USUAL_RECIPE, data)
