@@ -48,18 +48,19 @@ def find_differences(
     """How `a` and `b` differ, in the order of their settings. Groups of names in `together` move as one,
     as does what BELONG_TOGETHER names; groups with a name in common are one group.
 
-    Raises InputError for sources that differ in more than their settings, have other settings, or do
-    not differ.
+    Raises InputError for sources that differ in more than their settings, or do not differ.
     """
-    if a.base != b.base:
-        raise InputError(
-            f"{a.name} and {b.name} have different factories or data; one factory with other arguments "
-            "is needed"
-        )
+    for part in a.base:
+        ours, theirs = a.base[part], b.base.get(part)
+        if isinstance(ours, frozenset) and isinstance(theirs, frozenset) and ours != theirs:
+            only = ", ".join(sorted(ours ^ theirs))
+            raise InputError(f"{a.name} and {b.name} need the same {part}; not in both: {only}")
+        if ours is not theirs and ours != theirs:
+            raise InputError(
+                f"{a.name} and {b.name} have different {part}; one factory with other arguments and "
+                "settings is needed"
+            )
     names = list(a.settings)
-    if set(names) != set(b.settings):
-        only = ", ".join(sorted(set(names) ^ set(b.settings)))
-        raise InputError(f"{a.name} and {b.name} need the same argument names; not in both: {only}")
     for group in together:
         for name in group:
             if name not in names:

@@ -101,9 +101,15 @@ class KerasSource:
         return self.data(**self.facts) if callable(self.data) else self.data
 
     @property
-    def base(self) -> object:
-        """What no setting says: factory, data or their loader, callbacks, version."""
-        return self.build, self.data, self.callbacks, self.version
+    def base(self) -> Mapping[str, object]:
+        """What no setting says."""
+        return {
+            "factories": self.build,
+            "argument names": frozenset(self.arguments),
+            "data": self.data,
+            "callbacks": self.callbacks,
+            "versions": self.version,
+        }
 
     @property
     def settings(self) -> Mapping[str, object]:

@@ -52,7 +52,7 @@ class ChangeableSource(Source, Protocol):
     """A source made of named settings, of which some can be changed.
 
     - `settings`: the value of each. `recorded`: those that an identity holds under its recipe.
-    - `base`: what is not among them; sources of equal bases differ by their settings alone.
+    - `base`: what is not among them, by name; sources of equal bases differ by their settings alone.
     """
 
     @property
@@ -60,7 +60,7 @@ class ChangeableSource(Source, Protocol):
     @property
     def recorded(self) -> Mapping[str, object]: ...
     @property
-    def base(self) -> object: ...
+    def base(self) -> Mapping[str, object]: ...
 
     def replace(self, name: str, recipe: str | None = None, **changes: object) -> ChangeableSource:
         """The same under other names, with some settings changed; InputError where that cannot be."""

@@ -22,10 +22,7 @@ from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import run_source
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.design import design_plan
-from tests.keras.test_fit import points
-from tests.processes import interrupt, interruptible
-from tests.trials.test_ledger import make_trial
-from tests.trials.test_runner import TINY
+from tests.helpers import TINY, interrupt, interruptible, make_trial, points
 
 RAW = RECIPES["raw-subset"]
 QUICK = {"p_good": 0.9, "p_bad": 0.1, "alpha": 0.2, "beta": 0.2}  # the fewest trials a cell

@@ -328,7 +328,7 @@ def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
     ("arguments", "code"),
     [
         (["same"], 1),
-        (["same", "--recipe", "sound-subset"], 0),
+        (["same:sound-subset"], 0),
         (["same-reshape-first"], 0),
     ],
 )
@@ -342,7 +342,7 @@ def test_the_question_is_told_from_its_repairs(arguments, code, capsys):
     ("arguments", "words"),
     [
         (["check", "sane"], "unknown variant 'sane'"),
-        (["check", "same", "--recipe", "row"], "unknown recipe 'row'"),
+        (["check", "same:row"], "unknown recipe 'row'"),
         (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number from 0 to 4294967295"),
         (["check", "same", "--seed", "4294967296"], "--seed is '4294967296'; a whole number from"),
         (["check", "same", "--data", "missing.npz"], "missing.npz"),

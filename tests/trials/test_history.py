@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from deepcaptcha import run_trial
 from deepcaptcha.trials.history import (
     END,
     dead_layer,
@@ -15,9 +14,7 @@ from deepcaptcha.trials.history import (
     zero_gradient_share,
 )
 from deepcaptcha.trials.trial import Epoch
-from tests.keras.test_fit import points
-from tests.keras.test_frozen import RECIPE, hidden_softmax
-from tests.trials.test_ledger import make_trial
+from tests.helpers import FROZEN, hidden_softmax, make_trial, points, train
 
 
 def missed(*epochs, outcome="stuck"):
@@ -128,7 +125,7 @@ def test_a_trial_that_converged_has_no_symptom():
 
 
 def test_a_real_run_with_a_hidden_saturated_softmax_is_told():
-    trial = run_trial(hidden_softmax, RECIPE, 0, examples=points())
+    trial = train(hidden_softmax, FROZEN, 0, data=points())
     found = diagnose(trial)
     assert found.code == "clipped"
     # half of the points are of class 0, which is what it always says: 16.118 * 0.5 = 8.06
