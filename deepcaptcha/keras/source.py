@@ -347,6 +347,7 @@ def rehearsed_source(
 
     Raises InputError for whatever does not fit together.
     """
+    environment.require_single_thread()  # before the factory builds anything
     data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
