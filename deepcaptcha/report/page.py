@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import __version__
+
 from ..errors import InputError, write_file
 from ..trials.ledger import read_ledger
 from ..verdicts.judge import Evidence
@@ -83,7 +84,7 @@ def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -
         "made_by": made_by,
         "notes": list(notes),
         "seeds": seeds_text(rows),
-        "version": __version__,
+        "version": importlib.metadata.version("pytest-deepcaptcha"),
     }
     page = fill(_TEMPLATE, content, escape=True)
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
