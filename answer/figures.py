@@ -169,10 +169,10 @@ def _pixels(record: Record) -> str:
     (experiment,) = (e for e in EXPERIMENTS if e.name == "pixels")
     measured = record.experiments["pixels"]
     lines: dict[str, list[tuple[float, float, tuple[float, float]]]] = {"same": [], "valid": []}
-    for cell in experiment.cells:
-        outcomes = [result["outcome"] for result in measured.results(cell.label)]
+    for condition in experiment.conditions:
+        outcomes = [result["outcome"] for result in measured.results(condition.label)]
         k, n = outcomes.count("converged"), len(outcomes)
-        lines[cell.variant].append((cell.pixels, k / n, binomial_interval(k, n)))
+        lines[condition.variant].append((condition.pixels, k / n, binomial_interval(k, n)))
 
     def draw(figure: Figure) -> None:
         axes = add_axes(figure, 270, top=66)
