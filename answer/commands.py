@@ -187,7 +187,7 @@ def predict(options: argparse.Namespace) -> int:
     """Score the check's errors against how recorded trials ended."""
     here = environment.describe()
     wanted: dict[Key, tuple[object, ...]] = {}
-    recorded = {}
+    recorded: dict[Key, str] = {}
     for recipe in map(find_recipe, options.recipes):
         for name in options.variants:
             baseline = require_baseline(options.baselines, name, recipe.name)
@@ -198,7 +198,7 @@ def predict(options: argparse.Namespace) -> int:
                 )
             stands_for = fingerprint(recipe.as_dict(), here)
             for place in range(options.seeds):
-                key = name, recipe.name, baseline.first_seed + place, stands_for
+                key: Key = name, recipe.name, baseline.first_seed + place, stands_for
                 wanted[key] = name, recipe, baseline.first_seed + place
                 recorded[key] = baseline.outcomes[place]
     checks: dict[str, list[Mapping[str, Any]]] = {}

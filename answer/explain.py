@@ -240,8 +240,9 @@ def _trials_text(record: Record) -> str:
 def _environment_text(record: Record) -> str:
     """The environments the record was made in, each once, with the dates."""
     found: dict[str, set[str]] = {}
-    for part in (*record.baselines.values(), *record.experiments.values()):
-        made_in = part.environment
+    parts = [(b.environment, b.date) for b in record.baselines.values()]
+    parts += [(m.environment, m.date) for m in record.experiments.values()]
+    for made_in, date in parts:
         versions = ", ".join(
             f"{title} {made_in[title.lower()]}"
             for title in ("TensorFlow", "Keras", "NumPy", "Python")
@@ -250,7 +251,7 @@ def _environment_text(record: Record) -> str:
             f"{versions}, {made_in['processor']} ({', '.join(made_in['instructions'])}), "
             f"{made_in['threads']} thread a trial, oneDNN {'on' if made_in['onednn'] else 'off'}"
         )
-        found.setdefault(words, set()).add(part.date)
+        found.setdefault(words, set()).add(date)
     return "; ".join(
         f"{words}; recorded {', '.join(sorted(dates))}" for words, dates in found.items()
     )
