@@ -177,7 +177,7 @@ def passes_preflight(it: Contracted) -> None:
         found = check(model, *data.first)
     errors = [finding for finding in found if finding.severity == "error"]
     _demand(
-        not errors, " ".join(f"{each.code}: {each.sentence} {each.mend}".strip() for each in errors)
+        not errors, " ".join(f"{each.code}: {each.sentence} {each.fix}".strip() for each in errors)
     )
 
 

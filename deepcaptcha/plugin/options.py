@@ -46,7 +46,7 @@ SETTINGS = (
     Setting(
         "report",
         "",
-        "write an HTML report on the verdicts to this file (needs deepcaptcha[report])",
+        "write an HTML report on the verdicts to this file (needs the extra `report`)",
         "FILE",
     ),
     Setting(

@@ -347,7 +347,7 @@ def test_a_report_without_its_extra_is_refused_before_any_training(project):
     project._monkeypatch.setenv("PYTHONPATH", str(project.path), prepend=":")
     result = run(project, "--convergence-report", "report.html")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "pip install 'deepcaptcha[report]'" in result.stderr.str()
+    assert "pytest-deepcaptcha with its extra `report`" in result.stderr.str()
 
 
 def test_an_installed_plugin_leaves_other_projects_alone(pytester):
