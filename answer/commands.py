@@ -394,7 +394,7 @@ def _train_with_symptoms(options: argparse.Namespace) -> None:
     from deepcaptcha.diagnosis.probes import SYMPTOMS
 
     wanted = [
-        (replace(recipe.source(name), probes=SYMPTOMS, _ready={}), seed)
+        (replace(recipe.source(name), probes=SYMPTOMS), seed)
         for recipe in map(find_recipe, options.recipes)
         for seed in seeds.take("baseline", options.seeds)
         for name in options.variants

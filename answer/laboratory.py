@@ -101,7 +101,7 @@ def _rescue(condition: Condition, seed: int) -> Result:
     assert condition.goes_on_as is not None
     kept: list[list[Array]] = []
     keep = Probe("weights", lambda run: kept.append(run.model.get_weights()), at=("end",))
-    trial = replace(_source(condition), probes=(keep,), _ready={}).run(seed)
+    trial = replace(_source(condition), probes=(keep,)).run(seed)
     after = _source(replace(condition, variant=condition.goes_on_as))
 
     def go_on() -> keras.Model:
@@ -109,7 +109,7 @@ def _rescue(condition: Condition, seed: int) -> Result:
         model.set_weights(kept[-1])
         return model
 
-    return {"before": trial.outcome, **_ending(replace(after, build=go_on, _ready={}).run(seed))}
+    return {"before": trial.outcome, **_ending(replace(after, build=go_on).run(seed))}
 
 
 def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
@@ -144,7 +144,6 @@ def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
         training=replace(source.training, steps_per_execution=BETWEEN_LOOKS),
         probes=(Probe("looks", look, at=("start", "execution")),),
         stop_when_frozen=False,
-        _ready={},
     ).run(seed)
     return [[step, *values] for step, values in trial.probes["looks"]]
 
