@@ -33,7 +33,7 @@ from .fit import (
     require_model,
 )
 from .settings import Training
-from .training import Prepared
+from .training import Prepared, compile_model
 
 PROTOCOL = 1
 """Raised by hand whenever training itself changes, so that no old record passes for a new one."""
@@ -193,6 +193,20 @@ class KerasSource:
             identity=identity if run.stop_reason != "steps" else {**identity, "steps": steps},
             probes=run.measured,
         )
+
+    def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
+        """What a check before training takes: the compiled model as it begins the trial of this seed,
+        training inputs and labels, and such a pair that validates. Of pipelines: the first batch, and
+        nothing that validates."""
+        data = self.examples
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(seed)
+        model = require_model(self.factory)
+        if not model.compiled:
+            compile_model(model, self.training, self.target, data)
+        if isinstance(data, Pipelines):
+            return model, *data.first, None
+        return model, data.x_train, data.y_train, (data.x_validation, data.y_validation)
 
     def _prepared(self, seed: int) -> _Ready:
         """A model at its start, its identity and callbacks, kept until they are trained with."""
