@@ -5,18 +5,18 @@ Keras is imported where something is trained.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import secrets
 import sys
+from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deepcaptcha.cli.arguments import Commands, Parser, add_command, names, share, whole
 from deepcaptcha.cli.progress import shown_progress, trial_progress
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import percent
@@ -44,54 +44,48 @@ from .resumable import Key, fingerprint, measure_all
 _BASELINES = Path("fixtures") / "baselines"
 
 
-def whole(text: str, least: int = 1) -> int:
-    """The value of an option that is a whole number of at least `least`."""
-    if text.isdecimal() and int(text) >= least:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r}; a whole number >= {least} is needed")
+def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """The type of lists of known names separated by commas."""
+
+    def read(text: str) -> list[str]:
+        found = names(text)
+        if unknown := [name for name in found if name not in known]:
+            raise ArgumentTypeError(f"unknown {unknown[0]!r}; known: {', '.join(known)}")
+        return found
+
+    return read
 
 
-def some_of(known: Iterable[str], text: str) -> list[str]:
-    """The value of an option that is a list of known names separated by commas, each once."""
-    found = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not found or (unknown := [name for name in found if name not in known]):
-        wrong = unknown[0] if found else text
-        raise argparse.ArgumentTypeError(f"unknown {wrong!r}; known: {', '.join(known)}")
-    return found
-
-
-def _add_rows(parser: argparse.ArgumentParser, *recipes: str) -> None:
-    """Which networks, under which recipes."""
+def _add_rows(parser: Parser) -> None:
+    """Which recorded rows."""
     for name, known, default in (
         ("variants", VARIANTS, list(VARIANTS)),
-        ("recipes", RECIPES, list(recipes)),
+        ("recipes", RECIPES, ["raw-subset", "sound-subset"]),
     ):
-        told = f"separated by commas; default: {', '.join(default)}"
-        parser.add_argument(f"--{name}", type=partial(some_of, known), default=default, help=told)
+        told = f"default {','.join(default)}"
+        parser.add_argument(f"--{name}", type=_some_of(known), default=default, help=told)
+    _add_baselines(parser)
 
 
-def _add_jobs(parser: argparse.ArgumentParser) -> None:
-    told = "processes at a time; default: one per core"
-    parser.add_argument("--jobs", type=whole, default=cores(), help=told)
+def _add_baselines(parser: Parser) -> None:
+    told = f"folder of what was recorded; default {_BASELINES}"
+    parser.add_argument("--baselines", type=Path, default=_BASELINES, help=told)
 
 
-def _add_folders(parser: argparse.ArgumentParser, output: str) -> None:
-    parser.add_argument("--baselines", type=Path, default=_BASELINES, help=f"default {_BASELINES}")
-    parser.add_argument("--output", type=Path, default=Path(output), help=f"default {output}")
-
-
-def add_experiment(parser: argparse.ArgumentParser) -> None:
-    """Its options."""
+def add_experiment(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Run the interventions that test why `same` gets stuck."
+    parser = add_command(commands, "experiment", experiment, summary)
     known = [each.name for each in EXPERIMENTS]
     told = "such as step,rescue; default: all of them"
-    parser.add_argument("names", nargs="?", type=partial(some_of, known), default=known, help=told)
-    parser.add_argument("--seeds", type=whole, help="fewer than are declared")
+    parser.add_argument("names", nargs="?", type=_some_of(known), default=known, help=told)
+    parser.add_argument("--seeds", type=whole(), help="other than as many as are declared")
     parser.add_argument("--record", type=Path, help="folder to write the results into")
-    _add_folders(parser, "build/experiments")
-    _add_jobs(parser)
+    _add_baselines(parser)
+    share(parser, output=Path("build/experiments"), jobs=None)
 
 
-def experiment(options: argparse.Namespace) -> int:
+def experiment(options: Namespace) -> int:
     """Run the interventions that test why `same` gets stuck."""
     chosen = [each for each in EXPERIMENTS if each.name in options.names]
     here = environment.describe()
@@ -128,7 +122,7 @@ def experiment(options: argparse.Namespace) -> int:
     return 0
 
 
-def _seeds(experiment: Experiment, condition: Condition, options: argparse.Namespace) -> list[int]:
+def _seeds(experiment: Experiment, condition: Condition, options: Namespace) -> list[int]:
     if experiment.measure != "trajectory":
         return list(seeds.take("baseline", options.seeds or experiment.seeds))
     baseline = require_baseline(options.baselines, "same", "raw-subset")
@@ -150,7 +144,7 @@ def _measure_condition(measure: Measure, condition: Condition, seed: int) -> obj
 def _measure(
     measure: Callable[..., Any],
     wanted: Mapping[Key, tuple[object, ...]],
-    options: argparse.Namespace,
+    options: Namespace,
     fresh: bool = False,
 ) -> Mapping[Key, Any]:
     path = options.output / "measured.jsonl"
@@ -174,16 +168,17 @@ def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> st
     return ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common())
 
 
-def add_predict(parser: argparse.ArgumentParser) -> None:
-    """Its options."""
-    _add_rows(parser, "raw-subset", "sound-subset")
-    parser.add_argument("--seeds", type=whole, default=30, help="of each row; default 30")
+def add_predict(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Score the check's errors against how recorded trials ended."
+    parser = add_command(commands, "predict", predict, summary)
+    _add_rows(parser)
+    parser.add_argument("--seeds", type=whole(), default=30, help="of each row; default 30")
     parser.add_argument("--fresh", action="store_true", help="check again what is held")
-    _add_folders(parser, "build/predict")
-    _add_jobs(parser)
+    share(parser, output=Path("build/predict"), jobs=None)
 
 
-def predict(options: argparse.Namespace) -> int:
+def predict(options: Namespace) -> int:
     """Score the check's errors against how recorded trials ended."""
     here = environment.describe()
     wanted: dict[Key, tuple[object, ...]] = {}
@@ -242,18 +237,18 @@ def _prediction_table(recipe: str, scored: Scored) -> Table:
     )
 
 
-def add_retrain(parser: argparse.ArgumentParser) -> None:
-    """Its options."""
-    parser.add_argument("--trials", type=whole, default=10, help="how many; default 10")
-    told = "number of the drawing, to repeat one; default: by chance"
-    parser.add_argument("--draw", type=partial(whole, least=0), help=told)
-    _add_rows(parser, "raw-subset", "sound-subset")
+def add_retrain(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Train recorded trials, drawn at random, again."
+    parser = add_command(commands, "retrain", retrain, summary)
+    _add_rows(parser)
+    parser.add_argument("--trials", type=whole(), default=10, help="how many; default 10")
+    parser.add_argument("--draw", type=whole(0), help="number of a drawing, to repeat it")
     parser.add_argument("--data", help="an mnist.npz, or 'keras', in place of the recorded name")
-    _add_folders(parser, "build/retrain")
-    _add_jobs(parser)
+    share(parser, output=Path("build/retrain"), jobs=None)
 
 
-def retrain(options: argparse.Namespace) -> int:
+def retrain(options: Namespace) -> int:
     """Train recorded trials, drawn at random, again and say which agree; 1 if one does not although the
     environment is the recording one."""
     rows = [(name, recipe) for recipe in options.recipes for name in options.variants]
@@ -265,9 +260,10 @@ def retrain(options: argparse.Namespace) -> int:
     drawing = secrets.randbelow(10**6) if options.draw is None else options.draw
     drawn = random.Random(drawing).sample(every, count)
     wanted = [(_recorded_source(b, options.data), b.first_seed + place) for b, place in drawn]
+    jobs = options.jobs or cores()
     with (
         trial_progress(count, options.json) as advance,
-        Runner(options.output, reuse=False, jobs=options.jobs, on_trial=advance) as runner,
+        Runner(options.output, reuse=False, jobs=jobs, on_trial=advance) as runner,
     ):
         trials = runner.run_all(wanted)
     again = [(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
@@ -333,29 +329,24 @@ def _retrained_table(again: Sequence[tuple[Baseline, int, Trial]], same: Sequenc
     )
 
 
-def add_symptoms(parser: argparse.ArgumentParser) -> None:
-    """Its options."""
-    ledger = Path("build") / "symptoms"
-    parser.add_argument("--ledger", type=Path, default=ledger, help=f"default {ledger}")
-    told = "first train, into the ledger, what it lacks: the trials of these rows"
-    parser.add_argument("--train", action="store_true", help=told)
-    _add_rows(parser, "raw-subset")
-    told = "of each row, from the first of the baseline stream; default 100"
-    parser.add_argument("--seeds", type=whole, default=100, help=told)
-    _add_jobs(parser)
+def add_symptoms(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Say which symptoms foretold the stuck trials of `study --symptoms`."
+    parser = add_command(commands, "symptoms", symptoms, summary)
+    share(parser, ledger=Path("build/study/symptoms"))
 
 
-def symptoms(options: argparse.Namespace) -> int:
+def symptoms(options: Namespace) -> int:
     """Say which symptoms, declared beforehand, foretold the stuck trials of a ledger, and how its trials
     failed."""
-    if options.train:
-        _train_with_symptoms(options)
     records = read_ledger(options.ledger)
     trials = records.trials
     for problem in records.problems:
         print(f"answer: {problem}", file=sys.stderr)
     if not any(PREDICTORS in trial.probes for trial in trials):
-        raise InputError(f"{options.ledger} holds no trials with symptoms; add --train")
+        raise InputError(
+            f"{options.ledger} holds no trials with symptoms; run `study --symptoms` first"
+        )
     found = associate(trials)
     for association in found:
         if not association.stuck[1] + association.converged[1]:
@@ -388,22 +379,6 @@ def symptoms(options: argparse.Namespace) -> int:
         ),
     ).write(sys.stdout)
     return 0
-
-
-def _train_with_symptoms(options: argparse.Namespace) -> None:
-    from deepcaptcha.diagnosis.probes import SYMPTOMS
-
-    wanted = [
-        (replace(recipe.source(name), probes=SYMPTOMS), seed)
-        for recipe in map(find_recipe, options.recipes)
-        for seed in seeds.take("baseline", options.seeds)
-        for name in options.variants
-    ]
-    with (
-        trial_progress(len(wanted), options.json) as advance,
-        Runner(options.ledger, jobs=options.jobs, on_trial=advance) as runner,
-    ):
-        runner.run_all(wanted)
 
 
 def _predictors_table(found: Sequence[Association]) -> Table:

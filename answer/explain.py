@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import Namespace
 from collections import Counter
 from math import prod
 from pathlib import Path
 
-from deepcaptcha.errors import InputError
+from deepcaptcha.cli.arguments import Commands, add_command
+from deepcaptcha.errors import write_file
 from deepcaptcha.finding import percent
 from deepcaptcha.networks.architecture import Architecture
 from deepcaptcha.networks.variants import VARIANTS
@@ -35,13 +36,14 @@ _CURES = (
 )
 
 
-def add_explain(parser: argparse.ArgumentParser) -> None:
-    """Its options."""
-    parser.add_argument("--record", type=Path, default=Path("fixtures"))
+def add_explain(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(commands, "explain", explain, "Write ANSWER.md from the record.")
+    parser.add_argument("--record", type=Path, default=Path("fixtures"), help="default fixtures")
     parser.add_argument("--output", type=Path, default=Path(), help="where ANSWER.md goes")
 
 
-def explain(options: argparse.Namespace) -> int:
+def explain(options: Namespace) -> int:
     """Write ANSWER.md and its figures from the committed record."""
     require_extra()
     record = read_record(options.record)
@@ -49,11 +51,7 @@ def explain(options: argparse.Namespace) -> int:
     files = {answer: fill(TEMPLATE, answer_content(record), escape=False)}
     files |= {options.output / FIGURES / name: svg for name, svg in figures(record).items()}
     for path, text in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
+        write_file(path, text, "the answer")
     if options.json:
         print(json.dumps({"written": [str(path) for path in files]}))
     else:

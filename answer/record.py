@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from deepcaptcha.errors import InputError
+from deepcaptcha.errors import InputError, write_file
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.verdicts.baseline import Baseline, read_baseline
 
@@ -108,27 +108,16 @@ def _read(path: Path) -> Json:
 
 def write_measured(folder: Path, name: str, cells: Results, environment: Json) -> None:
     """Write one experiment's results, a line a seed, replacing older ones."""
-    path = folder / f"{name}.json"
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    parts = [
-        f"    {json.dumps(label)}: {{\n"
-        + ",\n".join(f'      "{seed}": {json.dumps(result)}' for seed, result in results.items())
-        + "\n    }"
-        for label, results in cells.items()
-    ]
-    text = (
-        f'{{\n  "name": {json.dumps(name)},\n  "date": "{date}",\n'
-        f'  "environment": {json.dumps(environment)},\n  "cells": {{\n'
-        + ",\n".join(parts)
-        + "\n  }\n}\n"
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the experiment {path}: {error.strerror}") from None
+    head = {"name": name, "date": date, "environment": environment}
+    lines = [f'  "{key}": {json.dumps(value)}' for key, value in head.items()]
+    parts = []
+    for label, results in cells.items():
+        seeds = [f'      "{seed}": {json.dumps(result)}' for seed, result in results.items()]
+        parts.append(f"    {json.dumps(label)}: {{\n" + ",\n".join(seeds) + "\n    }")
+    lines.append('  "cells": {\n' + ",\n".join(parts) + "\n  }")
+    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    write_file(folder / f"{name}.json", text, "the experiment")
 
 
 def read_measured(folder: Path, name: str) -> ExperimentRecord:
