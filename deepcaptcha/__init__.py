@@ -24,7 +24,7 @@ _HOME = {
     "working_DeepCAPCHA": "networks.build",
     "digit_strips": "networks.digits",
     "load_mnist": "networks.digits",
-    "Contracted": "plugin.contracted",
+    "Contracted": "plugin.contracts",
     "parametrize_with_contracts": "plugin.contracts",
     "Examples": "keras.examples",
     "RECIPES": "networks.recipes",
