@@ -1,6 +1,8 @@
-"""The one error a user of this package is meant to read."""
+"""The one error a user of this package is meant to read, and what most often raises it."""
 
+import os
 import re
+from pathlib import Path
 
 _MOST_WORDS = 400  # characters of Keras' own message; it may print whole tensors
 _BOLD = re.compile("\x1b\\[[0-9;]*m")
@@ -24,3 +26,41 @@ def error_words(error: Exception) -> str:
         lines = lines[max(places, default=0) + 2 :]
     text = " ".join(line for line in lines if line and not line.startswith(_PLACES))
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."
+
+
+def require_whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """`value`; InputError unless it is a whole number of at least `least` and at most `most`."""
+    if type(value) is int and least <= value and (most is None or value <= most):
+        return value
+    needed = f">= {least}" if most is None else f"from {least} to {most}"
+    raise InputError(f"{name} is {value!r}; a whole number {needed} is needed")
+
+
+def require_rate(name: str, value: object) -> float:
+    """`value`; InputError unless it is a number above 0 and below 1."""
+    if isinstance(value, int | float) and 0 < value < 1:
+        return value
+    raise InputError(f"{name} is {value!r}; between 0 and 1 is needed")
+
+
+def write_file(path: Path, text: str, what: str = "the file") -> None:
+    """Write a text file whole or not at all, in a folder that is made where it is missing.
+
+    Raises InputError, which calls it `what`, where that cannot be.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a pipe or a terminal is never replaced
+            path.write_text(text, encoding="utf-8")
+            return
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {what} {path}: {error.strerror}") from None

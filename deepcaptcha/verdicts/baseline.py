@@ -5,20 +5,22 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..keras import environment
+from ..errors import InputError, write_file
 from ..trials.trial import Trial
-from .claim import Budget, TrialAt, Verdict, judge_plan
+from .claim import Budget, Json, TrialAt, Verdict, judge_plan
 from .design import design_plan
-from .plan import Plan, PlanError, binomial_interval, operating_characteristic
+from .plan import Plan, binomial_interval, operating_characteristic
 
-FORMAT = 1
+FORMAT = 2
+"""Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
+later ones are refused."""
+
 DROP = 0.4
 """The fall of P(converged) below the baseline's lower bound that a comparison looks for."""
 
@@ -28,31 +30,46 @@ HASH_LENGTH = 12
 TRIALS = 30
 """Trials of a baseline, declared before the first is run."""
 
+TASK = ("shapes", "recipe", "data", "protocol")
+"""What of their identities must agree, or trials of one name cannot be compared."""
+
 _POWER = 0.9
 _LEAST_BAD = 0.05  # a comparison that could only see a fall to below this is useless
+
+_OPTIONAL = ("history", "losses", "backend", "device", "digests", "digest")  # what format 1 lacks
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Outcomes in seed order, and what they were recorded from.
+    """Outcomes in seed order, and what they were recorded from; `identity` fields as in a trial.
 
-    `shapes` are the model's weights' shapes; `epochs_to_target` has None for a trial that did not
-    converge; `weights` begin the SHA-256 of each trial's last weights, by which a later training in the
-    same environment is known to be the same; `identity` fields as in a trial.
+    - `shapes`: of the model's weights; none where the source has no model.
+    - `epochs_to_target`: None for a trial that did not converge.
+    - `weights`: begin the SHA-256 of each trial's last weights, by which a later training in the same
+      environment is known to be the same.
+    - `history`: each trial's logged values by epoch; `losses`: its series of training losses by epoch,
+      in the loss' own unit. Empty where they were not recorded.
+    - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name.
+      `digest`: of the file itself. Empty where not recorded.
     """
 
     name: str
-    recipe: Mapping[str, Any]
+    recipe: Json
     shapes: tuple[tuple[int, ...], ...]
     data: str
     protocol: int
     first_seed: int
     outcomes: tuple[str, ...]
     epochs_to_target: tuple[int | None, ...]
-    environment: Mapping[str, Any]
+    environment: Json
     date: str
     weights: tuple[str, ...] = ()
-    format: int = FORMAT
+    history: tuple[tuple[Mapping[str, float | None], ...], ...] = ()
+    losses: tuple[tuple[tuple[float | None, ...], ...], ...] = ()
+    backend: str = ""
+    device: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def converged(self) -> int:
@@ -63,6 +80,20 @@ class Baseline:
     def interval(self) -> tuple[float, float]:
         """Clopper and Pearson's exact 95 % interval for P(converged)."""
         return binomial_interval(self.converged, len(self.outcomes))
+
+    def as_dict(self) -> Json:
+        """JSON-ready; what was not recorded is left out."""
+        return {k: v for k, v in asdict(self).items() if v or k not in _OPTIONAL}
+
+    @classmethod
+    def from_dict(cls, fields: Json) -> Baseline:
+        """The inverse of `as_dict`, also after JSON; TypeError for other fields."""
+        return cls(**{name: _frozen(value) for name, value in fields.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, to the bottom of what is no mapping."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def make_baseline(trials: Sequence[Trial]) -> Baseline:
@@ -76,15 +107,15 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
             raise InputError(
                 f"the baseline of {first.name} lacks seed {first.seed + place}; finish its trials"
             )
-        for key in ("recipe", "data", "protocol", "shapes", "environment"):
+        for key in (*TASK, "environment"):
             if trial.identity[key] != first.identity[key]:
                 raise InputError(
                     f"the trials of {first.name} differ in their {key}; record them anew"
                 )
     return Baseline(
         name=first.name,
-        recipe=first.identity["recipe"],
-        shapes=tuple(tuple(shape) for shape in first.identity["shapes"]),
+        recipe=first.settings,
+        shapes=_shapes(first),
         data=first.identity["data"],
         protocol=first.identity["protocol"],
         first_seed=first.seed,
@@ -104,14 +135,9 @@ def baseline_path(folder: Path, name: str, recipe: str) -> Path:
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Write it, one line a field, replacing an older one; returns the path."""
     path = baseline_path(folder, baseline.name, baseline.recipe["name"])
-    fields = [f'  "{key}": {json.dumps(value)}' for key, value in asdict(baseline).items()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text("{\n" + ",\n".join(fields) + "\n}\n")
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the baseline {path}: {error.strerror}") from None
+    record = {**baseline.as_dict(), "format": FORMAT}
+    lines = [f'  "{key}": {json.dumps(value)}' for key, value in record.items()]
+    write_file(path, "{\n" + ",\n".join(lines) + "\n}\n", "the baseline")
     return path
 
 
@@ -119,18 +145,15 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
     """The baseline, None where there is none; InputError for a damaged or later one."""
     path = baseline_path(folder, name, recipe)
     try:
-        fields = json.loads(path.read_text())
-        if fields["format"] != FORMAT:
-            raise InputError(f"{path} has format {fields['format']}; this version reads {FORMAT}")
-        fields["shapes"] = tuple(tuple(shape) for shape in fields["shapes"])
-        for key in ("outcomes", "epochs_to_target", "weights"):
-            fields[key] = tuple(fields.get(key, ()))
-        return Baseline(**fields)
+        record = json.loads(path.read_text())
+        if (version := record.pop("format")) not in range(1, FORMAT + 1):
+            raise InputError(f"{path} has format {version}; this version reads 1 to {FORMAT}")
+        return Baseline.from_dict(record)
     except FileNotFoundError:
         return None
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the baseline {path} cannot be read ({error}); restore it or record it anew"
         ) from None
@@ -138,32 +161,36 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 def require_comparable(baseline: Baseline, trial: Trial) -> None:
     """InputError where model shapes, recipe, data or protocol differ: then nothing can be compared."""
-    shapes = tuple(tuple(shape) for shape in trial.identity["shapes"])
-    if shapes != baseline.shapes:
+    if (shapes := _shapes(trial)) != baseline.shapes:
         raise InputError(
             f"the baseline of {baseline.name} is of another architecture: weights of shapes "
             f"{_first_difference(baseline.shapes, shapes)}; record it anew"
         )
-    for key in ("recipe", "data", "protocol"):
+    for key in TASK[1:]:
         was, now = getattr(baseline, key), trial.identity[key]
         if was != now:
-            what = _differences(was, now) if isinstance(was, Mapping) else f"{was} then, {now} now"
+            what = differences(was, now) if isinstance(was, Mapping) else f"{was} then, {now} now"
             raise InputError(
                 f"the baseline of {baseline.name} is of another {key} ({what}); record it anew"
             )
 
 
-def environment_differences(baseline: Baseline) -> str:
-    """How this environment differs from the recording one: `tensorflow 2.19.1 -> 2.21.0, ...`."""
-    return _differences(baseline.environment, environment.describe())
+def environment_differences(baseline: Baseline, trial: Trial) -> str:
+    """How a trial's environment differs from the recording one, as `differences` tells."""
+    return differences(baseline.environment, trial.identity["environment"])
 
 
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def differences(was: Json, now: Json) -> str:
+    """What differs, such as `tensorflow 2.19.1 -> 2.21.0, ...`; empty where nothing does."""
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return ", ".join(f"{key} {was.get(key)} -> {now.get(key)}" for key in keys)
 
 
-def _first_difference(was: Sequence[Any], now: Sequence[Any]) -> str:
+def _shapes(trial: Trial) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(shape) for shape in trial.identity["shapes"])
+
+
+def _first_difference(was: Sequence[object], now: Sequence[object]) -> str:
     for a, b in zip(was, now, strict=False):
         if a != b:
             return f"{a} then, {b} now"
@@ -191,7 +218,7 @@ def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> 
     rate = baseline.converged / len(baseline.outcomes)
     try:
         plan = regression_plan(baseline, budget)
-    except PlanError as error:
+    except InputError as error:
         plan, why = None, str(error)
     else:
         why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} % to detect"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any, Literal, get_args
 
-from ..errors import InputError
-from ..trials.trial import Trial
+from ..errors import InputError, require_rate
+from ..trials.trial import OUTCOMES, Trial
 from .design import design_plan
 from .plan import (
     Plan,
@@ -20,6 +22,7 @@ from .plan import (
 
 Kind = Literal["trains", "stuck", "mixed"]
 Colour = Literal["green", "red", "cannot tell"]
+Json = Mapping[str, Any]  # plain dicts, lists, texts and numbers
 
 TrialAt = Callable[[int], Trial]
 """Answers with the trial of the n-th seed of the judged stream, training it if need be."""
@@ -68,10 +71,8 @@ class Budget:
     def __post_init__(self) -> None:
         if type(self.hypotheses) is not int or self.hypotheses < 1:
             raise InputError(f"{self.hypotheses!r} hypotheses; a whole number >= 1 is needed")
-        for name in ("alpha", "beta"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise InputError(f"the suite's {name} is {value!r}; between 0 and 1 is needed")
+        require_rate("the suite's alpha", self.alpha)
+        require_rate("the suite's beta", self.beta)
 
     @property
     def share(self) -> tuple[float, float]:
@@ -86,11 +87,13 @@ def _part(whole: float, count: int) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the trials say of one hypothesis; a plan's figures are None where nothing is judged.
+    """What the trials say of one hypothesis.
 
-    `interval` is the exact 95 % interval for the rate of `successes`, valid under the plan's
-    stopping rule. `alpha` and `beta` are the rates the plan achieves, at `p_good` and `p_bad`; a fall of
-    the rate to `detects` turns it red with 90 % probability.
+    - `interval`: the exact 95 % interval for the rate of `successes`, valid under the stopping rule.
+    - `plan`: read the trials; None where their number was fixed, or where nothing is judged.
+    - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its `p_good` and
+      `p_bad`; None where nothing is judged.
+    - `detects`: a fall of the rate to it turns the verdict red with 90 % probability.
     """
 
     hypothesis: str
@@ -98,16 +101,77 @@ class Verdict:
     successes: int
     trials: int
     interval: tuple[float, float]
-    p_good: float | None = None
-    p_bad: float | None = None
+    plan: Plan | None = None
     alpha: float | None = None
     beta: float | None = None
     detects: float | None = None
     note: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {**self.__dict__, "interval": list(self.interval)}
+    @property
+    def p_good(self) -> float | None:
+        """The plan's."""
+        return None if self.plan is None else self.plan.p_good
+
+    @property
+    def p_bad(self) -> float | None:
+        """The plan's."""
+        return None if self.plan is None else self.plan.p_bad
+
+    def as_dict(self) -> Json:
+        """JSON-ready, with the rates of its plan."""
+        return {**asdict(self), "p_good": self.p_good, "p_bad": self.p_bad}
+
+    @classmethod
+    def from_dict(cls, fields: Json) -> Verdict:
+        """The inverse of `as_dict`, also after JSON."""
+        own = {name: fields[name] for name in cls.__dataclass_fields__}
+        if plan := own["plan"]:
+            bounds = {name: tuple(plan[name]) for name in ("accept", "reject")}
+            own["plan"] = Plan(**{**plan, **bounds})
+        return cls(**{**own, "interval": tuple(own["interval"])})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What trials of one factory and recipe show: how many there are and how many converged.
+
+    - `median_epochs`: of the converged trials; None without any.
+    - `outcomes`: how many trials ended with each.
+    - `epochs`: trained, of `epochs_planned`. `seconds`: of all trials.
+    """
+
+    trials: int
+    converged: int
+    median_epochs: float | None
+    outcomes: Mapping[str, int]
+    epochs: int
+    epochs_planned: int
+    seconds: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper and Pearson's exact 95 % interval for P(converged); of a fixed number of trials."""
+        return binomial_interval(self.converged, self.trials)
+
+    def as_dict(self) -> Json:
+        """JSON-ready, with the interval; seconds to a tenth."""
+        seconds = round(self.seconds, 1)
+        return {**asdict(self), "interval": list(self.interval), "seconds": seconds}
+
+
+def summarise(trials: Sequence[Trial]) -> Summary:
+    """The summary of trials of one factory and recipe; at least one."""
+    counts = Counter(trial.outcome for trial in trials)
+    reached = [trial.epochs_to_target for trial in trials if trial.epochs_to_target is not None]
+    return Summary(
+        trials=len(trials),
+        converged=counts["converged"],
+        median_epochs=statistics.median(reached) if reached else None,
+        outcomes={outcome: counts[outcome] for outcome in OUTCOMES},
+        epochs=sum(len(trial.epochs) for trial in trials),
+        epochs_planned=sum(trial.settings["epochs"] for trial in trials),
+        seconds=round(sum(trial.seconds for trial in trials), 3),
+    )
 
 
 def claim_plan(claim: Claim, budget: Budget) -> Plan:
@@ -142,8 +206,7 @@ def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -
         successes,
         trials,
         confidence_interval(plan, successes, trials),
-        plan.p_good,
-        plan.p_bad,
+        plan,
         float(alpha),
         float(beta),
     )

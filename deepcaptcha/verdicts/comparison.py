@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ..errors import InputError
-from ..report.table import Table, columns
-from ..report.words import percent, summarise
-from ..trials.ledger import Records
+from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
+from .baseline import TASK, differences
+from .claim import Json, summarise
 from .exact import fisher, holm, mcnemar
 
 ALPHA = 0.05
@@ -18,12 +17,13 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """One factory and recipe in both ledgers.
 
-    `p` is two-sided and adjusted over all rows: Fisher's exact test of P(converged), or McNemar's
-    exact test where `paired`. `same_bits` counts seeds of both that ended with the very same weights,
-    of `common`.
+    - `before`, `after`: (converged, trials). `median_epochs`: of the converged ones, in both.
+    - `p`: two-sided and adjusted over all rows, of Fisher's exact test of P(converged), or of McNemar's
+      exact test where `paired`.
+    - `same_bits`: seeds of both that ended with the very same weights, of `common`.
     """
 
     name: str
@@ -41,8 +41,15 @@ class Row:
         """Whether P(converged) differs at the level of the whole table."""
         return self.p <= ALPHA
 
+    @property
+    def worse(self) -> bool:
+        """Whether it changed to a lower P(converged)."""
+        return self.changed and self.after[0] / self.after[1] < self.before[0] / self.before[1]
 
-def compare(before: Records, after: Records, *, paired: bool = False) -> tuple[Row, ...]:
+
+def compare(
+    before: LedgerTrials, after: LedgerTrials, *, paired: bool = False
+) -> tuple[ComparedRow, ...]:
     """A row for every factory and recipe that both ledgers hold, in order of recipe and name.
 
     With `paired`, trials of equal seeds are paired where every pair started from the very same
@@ -51,107 +58,57 @@ def compare(before: Records, after: Records, *, paired: bool = False) -> tuple[R
     keys = sorted(_keys(before) & _keys(after), key=lambda key: (key[1], key[0]))
     if not keys:
         raise InputError("the two ledgers have no factory and recipe in common")
-    raw = []
-    for name, recipe in keys:
-        old, new = before.of(name, recipe), after.of(name, recipe)
-        _require_same_task([*old.values(), *new.values()])
-        seeds = sorted(set(old) & set(new))
-        pairs = [(old[seed], new[seed]) for seed in seeds]
-        pairable = paired and bool(pairs) and all(_same_start(a, b) for a, b in pairs)
-        p = (
-            mcnemar((a.outcome == "converged", b.outcome == "converged") for a, b in pairs)
-            if pairable
-            else fisher(_count(old.values()), _count(new.values()))
-        )
-        raw.append((name, recipe, old, new, pairs, pairable, p))
-    adjusted = holm([row[-1] for row in raw])
-    return tuple(
-        Row(
-            name=name,
-            recipe=recipe,
-            before=_count(old.values()),
-            after=_count(new.values()),
-            median_epochs=(
-                summarise(list(old.values())).median_epochs,
-                summarise(list(new.values())).median_epochs,
-            ),
-            paired=pairable,
-            common=len(pairs),
-            same_bits=sum(a.weights_sha256 == b.weights_sha256 for a, b in pairs),
-            p=p,
-        )
-        for (name, recipe, old, new, pairs, pairable, _), p in zip(raw, adjusted, strict=True)
+    rows = [_compare(before.of(*key), after.of(*key), paired) for key in keys]
+    adjusted = holm([row.p for row in rows])
+    return tuple(replace(row, p=p) for row, p in zip(rows, adjusted, strict=True))
+
+
+def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -> ComparedRow:
+    """The row, with a `p` that is not adjusted."""
+    sides = [list(old.values()), list(new.values())]
+    _require_same_task([*sides[0], *sides[1]])
+    pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
+    paired = paired and bool(pairs) and all(_same_start(a, b) for a, b in pairs)
+    before, after = (summarise(trials) for trials in sides)
+    first, second = ((summary.converged, summary.trials) for summary in (before, after))
+    return ComparedRow(
+        name=sides[0][0].name,
+        recipe=sides[0][0].recipe,
+        before=first,
+        after=second,
+        median_epochs=(before.median_epochs, after.median_epochs),
+        paired=paired,
+        common=len(pairs),
+        same_bits=sum(a.weights_sha256 == b.weights_sha256 for a, b in pairs),
+        p=mcnemar((a.outcome == "converged", b.outcome == "converged") for a, b in pairs)
+        if paired
+        else fisher(first, second),
     )
 
 
-def environments(before: Records, after: Records) -> str:
+def environments(before: LedgerTrials, after: LedgerTrials) -> str:
     """What differs between the two environments: `tensorflow 2.19.1 -> 2.21.0, ...`."""
-    old, new = (_one_environment(records) for records in (before, after))
-    parts = [
-        f"{key} {old.get(key)} -> {new.get(key)}" for key in new if old.get(key) != new.get(key)
-    ]
-    return ", ".join(parts) or "the same in both"
+    old, new = _one_environment(before), _one_environment(after)
+    return differences(old, new) or "the same in both"
 
 
-def _one_environment(records: Records) -> Mapping[str, Any]:
-    first = records.trials[0].identity["environment"]
-    if any(trial.identity["environment"] != first for trial in records.trials):
+def _one_environment(ledger: LedgerTrials) -> Json:
+    first: Json = ledger.trials[0].identity["environment"]
+    if any(trial.identity["environment"] != first for trial in ledger.trials):
         raise InputError(
             "a ledger holds trials of several environments; give one of one environment"
         )
-    return dict(first)
+    return first
 
 
-def comparison_table(rows: Sequence[Row]) -> Table:
-    """One line a row, with what changed in words."""
-    return Table(
-        "What changed",
-        columns(
-            "<factory", "<recipe", "before", "after", "epochs", "same bits", "p (Holm)", "<verdict"
-        ),
-        tuple(
-            (
-                row.name,
-                row.recipe,
-                _share(row.before),
-                _share(row.after),
-                " -> ".join("-" if m is None else f"{m:g}" for m in row.median_epochs),
-                f"{row.same_bits}/{row.common}",
-                f"{row.p:.2g}",
-                _words(row),
-            )
-            for row in rows
-        ),
-    )
-
-
-def _words(row: Row) -> str:
-    if row.common and row.same_bits == row.common:
-        return "identical"
-    if not row.changed:
-        return "no change seen"
-    before, after = (k / n for k, n in (row.before, row.after))
-    return "trains less reliably" if after < before else "trains more reliably"
-
-
-def _share(counts: tuple[int, int]) -> str:
-    k, n = counts
-    return f"{k}/{n} ({percent(k / n)})"
-
-
-def _keys(records: Records) -> set[tuple[str, str]]:
-    return {(trial.name, trial.recipe) for trial in records.trials}
-
-
-def _count(trials: Any) -> tuple[int, int]:
-    outcomes = [trial.outcome for trial in trials]
-    return outcomes.count("converged"), len(outcomes)
+def _keys(ledger: LedgerTrials) -> set[tuple[str, str]]:
+    return {(trial.name, trial.recipe) for trial in ledger.trials}
 
 
 def _require_same_task(trials: Sequence[Trial]) -> None:
     first = trials[0]
     for trial in trials[1:]:
-        for key in ("shapes", "data", "protocol", "recipe"):
+        for key in TASK:
             was, now = first.identity[key], trial.identity[key]
             if was != now:
                 detail = ""
@@ -165,4 +122,6 @@ def _require_same_task(trials: Sequence[Trial]) -> None:
 
 
 def _same_start(a: Trial, b: Trial) -> bool:
-    return bool(a.identity["initial_weights"] == b.identity["initial_weights"])
+    """Whether both are known to start from the same weights; a trial without weights never is."""
+    start = a.identity.get("initial_weights")
+    return start is not None and bool(start == b.identity.get("initial_weights"))

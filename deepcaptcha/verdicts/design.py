@@ -14,8 +14,8 @@ from .plan import (
     PlanError,
     follow,
     keeps_rates,
+    require_count,
     require_rates,
-    require_whole,
 )
 
 Problem = tuple[float, float, float, float, int]  # p_good, p_bad, alpha, beta, max_trials
@@ -142,7 +142,7 @@ def design_plan(
     size, _ = fixed_plan(*rates)
     default = min(math.ceil(1.25 * size), MOST_TRIALS)
     most = (
-        default if max_trials is None else require_whole("max_trials", max_trials, 1, MOST_TRIALS)
+        default if max_trials is None else require_count("max_trials", max_trials, 1, MOST_TRIALS)
     )
     plan = _search((*rates, most))[1]
     if plan is None:

@@ -29,7 +29,7 @@ class PlanError(InputError):
     """Bad input. The message is one line: what is wrong, the value, what would be right."""
 
 
-def require_whole(name: str, value: int, least: int, most: int) -> int:
+def require_count(name: str, value: int, least: int, most: int) -> int:
     """`value` as an int; PlanError unless it is whole and from `least` to `most`."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
@@ -64,7 +64,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         require_rates(p_good=self.p_good, p_bad=self.p_bad, alpha=self.alpha, beta=self.beta)
-        last = require_whole("max_trials", self.max_trials, 1, MOST_TRIALS)
+        last = require_count("max_trials", self.max_trials, 1, MOST_TRIALS)
         rows = itertools.zip_longest(range(last + 1), self.reject, self.accept, fillvalue=-2)
         sound = all(-1 <= low < high <= n + 1 for n, low, high in rows)
         if not sound or self.accept[last] != self.reject[last] + 1:
@@ -73,8 +73,8 @@ class Plan:
 
     def decide(self, successes: int, trials: int) -> Decision:
         """What to do at `successes`, 0..trials, out of `trials`, 0..max_trials."""
-        trials = require_whole("trials", trials, 0, self.max_trials)
-        successes = require_whole("successes", successes, 0, trials)
+        trials = require_count("trials", trials, 0, self.max_trials)
+        successes = require_count("successes", successes, 0, trials)
         if successes >= self.accept[trials]:
             return "accept"
         return "reject" if successes <= self.reject[trials] else "continue"
@@ -131,6 +131,7 @@ def operating_characteristic(plan: Plan, probability: float) -> OperatingCharact
     return OperatingCharacteristic(float(probability), float(accept[0]), float(expected[0]))
 
 
+@functools.lru_cache(maxsize=256)
 def worst_expected_trials(plan: Plan) -> Pair:
     """(p, trials): the P(success) in [0, 1] with the most expected trials, and their number."""
     low, high = 0.0, 1.0
@@ -206,8 +207,8 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     at least 1, that was fixed beforehand. `confidence` is in (0, 1)."""
     from scipy.special import betaincinv
 
-    trials = require_whole("trials", trials, 1, 10**9)
-    successes = require_whole("successes", successes, 0, trials)
+    trials = require_count("trials", trials, 1, 10**9)
+    successes = require_count("successes", successes, 0, trials)
     tail = (1 - require_rates(confidence=confidence)[0]) / 2
     low = betaincinv(successes, trials - successes + 1, tail) if successes else 0
     high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1
