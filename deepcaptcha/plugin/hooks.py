@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, Summary, header
+from .summary import EVIDENCE, Node, Summary, header
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -67,6 +67,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "on training, and what its factory is claimed to reach",
     )
     try:
+        # A worker of xdist, which reads the command line anew, takes what its controller drew.
+        if (drawn := getattr(config, "workerinput", {}).get("convergence_seed")) is not None:
+            config.option.convergence_seed = drawn
         options = config.stash[_OPTIONS] = read_options(config)
         if options.report is not None:
             from ..report.page import require_extra
@@ -74,8 +77,12 @@ def pytest_configure(config: pytest.Config) -> None:
             require_extra()
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
-    config.option.convergence_seed = options.seed  # workers of xdist take what was drawn here
     config.pluginmanager.register(Summary(config, options), "convergence-summary")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Node) -> None:
+    node.workerinput["convergence_seed"] = node.config.stash[_OPTIONS].seed
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -169,7 +169,7 @@ class Convergence:
         if self.declared.claim is None:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         if self.declared.target is None:
-            raise nothing_says("epochs", "target")
+            raise nothing_says("target", "epochs")
         return self.declared.target
 
     def _judge(self, source: Source, claim: Claim | None, baselines: Path | None) -> None:

@@ -24,10 +24,11 @@ EVIDENCE = pytest.StashKey[list[Json]]()
 """What a test's verdicts rest on, as plain data."""
 
 
-class _Node(Protocol):
+class Node(Protocol):
     """A worker, as xdist hands it over."""
 
-    workerinput: Mapping[str, int]
+    config: pytest.Config
+    workerinput: dict[str, int]
 
 
 def header(config: pytest.Config, options: Options, count: int | None = None) -> str:
@@ -58,7 +59,7 @@ class Summary:
         self._collected = 0
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: _Node, ids: Sequence[str]) -> None:
+    def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
         """The header, once, of a controller, which collects nothing itself."""
         self._collected += 1
         last = self._collected == node.workerinput["workercount"]

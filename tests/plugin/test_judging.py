@@ -1,6 +1,7 @@
 """The fixture's object by itself: functions judged in whatever framework, here none."""
 
 import itertools
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
-from deepcaptcha.verdicts.claim import Budget, Claim
+from deepcaptcha.verdicts.claim import Budget
 
 MARKER = {"target": 0.9, "epochs": 5, "p_good": 0.9, "p_bad": 0.1}
 
@@ -42,8 +43,6 @@ def ask(tmp_path):
         return Convergence(
             Budget(1), 7, runner, reported.append, f"pytest {test}", declared, record, test
         )
-
-    from contextlib import ExitStack
 
     with ExitStack() as runners:
         make.reported = reported
@@ -109,7 +108,7 @@ def test_a_mapping_of_the_whole_training_is_enough(ask):
         (lambda seed: iter([0.5]), {}, "<lambda> yields 0.5; a mapping of metrics, such as"),
         (lambda seed: 0.5, {}, "train returned 0.5; a mapping of metrics, or a generator of them"),
         (lambda seed: iter([]), {}, "<lambda> yields no metrics; a mapping after each epoch"),
-        (lambda: {}, {}, "<lambda> cannot be called with a seed alone"),
+        (lambda x, y: {}, {}, "<lambda> cannot be called with a seed alone"),
         (None, {}, "train is None; a function of a seed is needed"),
         (learns, {"batch": 16}, "a function has its own batches; leave batch out of the marker"),
     ],
@@ -124,13 +123,13 @@ def test_a_mistake_is_one_line_that_names_the_test(ask, train, marker, words):
 
 def test_a_marker_without_claim_or_target_is_told(ask):
     bare = Convergence(Budget(1), 7, ask().runner, ask.reported.append, "pytest")
-    with pytest.raises(pytest.fail.Exception, match="^the marker claims nothing; write pytest"):
+    with pytest.raises(pytest.fail.Exception, match=r"^the marker claims nothing; write pytest"):
         bare.check_training(learns)
-    with pytest.raises(pytest.fail.Exception, match="^the marker claims nothing; write pytest"):
+    with pytest.raises(pytest.fail.Exception, match=r"^the marker claims nothing; write pytest"):
         bare.judge(FunctionSource(learns, Target()))
     claims = read_marker((), {"p_good": 0.9, "p_bad": 0.1})
     without = Convergence(Budget(1), 7, ask().runner, ask.reported.append, "pytest", claims)
-    with pytest.raises(pytest.fail.Exception, match="^nothing says target and epochs; write"):
+    with pytest.raises(pytest.fail.Exception, match=r"^nothing says target and epochs; write"):
         without.check_training(learns)
     without.judge(FunctionSource(learns, Target(0.9, 5)))  # the source has its own
     assert ask.reported[0].verdicts[0].colour == "green"
@@ -168,26 +167,21 @@ def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
     assert len(ask.reported) == 2
 
 
-@pytest.mark.parametrize("build", [learns, guesses])
-def test_workers_give_the_same_evidence(ask, build):
-    """Trials that were begun ahead and not needed are no evidence."""
-    for jobs in (None, 3):
-        try:
-            ask(jobs).check_training(build, version=str(jobs))
-        except pytest.fail.Exception:
-            assert build is guesses
-    here, there = ask.reported
-    assert here.verdicts == there.verdicts
-    assert len(here.trials) == len(there.trials) == 2
-    trials = read_ledger(ask.ledger).trials
-    assert len([trial for trial in trials if trial.identity["version"] == "3"]) >= 3
-
-
-def test_what_a_worker_leaves_behind_meets_no_later_verdict(ask):
-    """A mistake ends a verdict while other trials of it run; the next one has its own trials."""
-    convergence = ask(3, hypotheses=2)
+def test_workers_give_the_same_evidence(ask):
+    """Trials that were begun ahead and not needed are no evidence, and what a mistake left running
+    meets no later verdict."""
+    here, there = ask(hypotheses=2), ask(2, hypotheses=3)
     with pytest.raises(pytest.fail.Exception, match="which loses_only does not yield"):
-        convergence.check_training(loses_only)
-    convergence.judge(FunctionSource(learns, Target(0.9, 5)), Claim("trains", 0.9, 0.1))
-    assert {trial.name for trial in read_ledger(ask.ledger).trials} == {"learns"}
-    assert ask.reported[0].summary.trials == 2
+        there.check_training(loses_only)
+    for convergence, version in (here, "here"), (there, "there"):
+        convergence.check_training(learns, version=version)
+        with pytest.raises(
+            pytest.fail.Exception, match="^guesses under its own training is claimed"
+        ):
+            convergence.check_training(guesses, version=version)
+    verdicts = [evidence.verdicts for evidence in ask.reported]
+    assert verdicts[:2] == verdicts[2:]
+    assert [len(evidence.trials) for evidence in ask.reported] == [2, 2, 2, 2]
+    trials = read_ledger(ask.ledger).trials
+    assert {trial.name for trial in trials} == {"learns", "guesses"}
+    assert len([trial for trial in trials if trial.identity["version"] == "there"]) > 4
