@@ -176,7 +176,7 @@ def test_workers_give_the_same_evidence(ask):
     for convergence, version in (here, "here"), (there, "there"):
         convergence.check_training(learns, version=version)
         with pytest.raises(
-            pytest.fail.Exception, match="^guesses under its own training is claimed"
+            pytest.fail.Exception, match=r"^guesses under its own training is claimed"
         ):
             convergence.check_training(guesses, version=version)
     verdicts = [evidence.verdicts for evidence in ask.reported]
