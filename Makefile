@@ -60,7 +60,7 @@ compare: $(READY)
 	for side in old new; do \
 	  package="$(OLD)"; test $$side = old || package="$(NEW)"; \
 	  $(PYTHON) -m venv build/compare/$$side/venv && \
-	  build/compare/$$side/venv/bin/python -m pip install --quiet "$$package" --editable . && \
+	  build/compare/$$side/venv/bin/python -m pip install --quiet "$$package" --editable '.[keras]' && \
 	  build/compare/$$side/venv/bin/python -m deepcaptcha study $(ROWS) \
 	    --output build/compare/$$side || exit 1; \
 	done
@@ -79,6 +79,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deepcaptcha.diagnosis.probes import PREDICTORS
+from deepcaptcha.trials.history import PREDICTORS
 from deepcaptcha.trials.trial import Trial
 from deepcaptcha.verdicts.exact import holm, stratified
 

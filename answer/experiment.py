@@ -15,9 +15,9 @@ from typing import Any
 from deepcaptcha.cli.options import names, whole
 from deepcaptcha.cli.progress import shown_progress
 from deepcaptcha.errors import InputError
+from deepcaptcha.finding import percent
 from deepcaptcha.keras import environment
 from deepcaptcha.report.table import Table, columns
-from deepcaptcha.report.words import percent
 from deepcaptcha.trials import seeds
 from deepcaptcha.trials.runner import cores
 from deepcaptcha.verdicts.baseline import read_baseline

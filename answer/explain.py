@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from deepcaptcha.errors import InputError
+from deepcaptcha.finding import percent
 from deepcaptcha.networks.architecture import LayerRow
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.report.page import fill, require_extra
 from deepcaptcha.report.table import Table
-from deepcaptcha.report.words import percent
 from deepcaptcha.verdicts.plan import binomial_interval
 
 from .answer import (

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcaptcha.diagnosis.observe import Observed, Observer
-from deepcaptcha.diagnosis.throwaway import ThrowawaySteps
+from deepcaptcha.diagnosis.steps import ThrowawaySteps
 from deepcaptcha.errors import InputError
-from deepcaptcha.keras import environment, frozen
+from deepcaptcha.finding import EPSILON
+from deepcaptcha.keras import environment
 from deepcaptcha.keras.examples import Examples
 from deepcaptcha.keras.models import new_model
 from deepcaptcha.keras.training import compile_model
@@ -159,10 +160,10 @@ def _factory(cell: Cell) -> Callable[[], keras.Model]:
 
 def _clipped_crossentropy(epsilon: float) -> Callable[[Any, Any], Any]:
     """Cross-entropy of probabilities as Keras' TensorFlow backend takes it, clipped at `epsilon`
-    instead of `frozen.EPSILON`."""
+    instead of `finding.EPSILON`."""
     tf = environment.load_tensorflow()
-    if not 0 < epsilon <= frozen.EPSILON:
-        raise InputError(f"clip is {epsilon!r}; above 0 and at most {frozen.EPSILON:g} is needed")
+    if not 0 < epsilon <= EPSILON:
+        raise InputError(f"clip is {epsilon!r}; above 0 and at most {EPSILON:g} is needed")
 
     def clipped_crossentropy(y_true: Any, y_pred: Any) -> Any:
         y_pred = y_pred / tf.reduce_sum(y_pred, axis=-1, keepdims=True)

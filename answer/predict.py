@@ -14,11 +14,11 @@ from deepcaptcha.cli.check import check_network
 from deepcaptcha.cli.options import names, whole
 from deepcaptcha.cli.progress import shown_progress
 from deepcaptcha.errors import InputError
+from deepcaptcha.finding import percent
 from deepcaptcha.keras import environment
 from deepcaptcha.networks.recipes import Recipe, find_recipe
 from deepcaptcha.networks.variants import VARIANTS, find_variant
 from deepcaptcha.report.table import Table, columns
-from deepcaptcha.report.words import percent
 from deepcaptcha.trials.runner import cores
 from deepcaptcha.verdicts.baseline import Baseline, read_baseline
 

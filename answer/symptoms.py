@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from deepcaptcha.diagnosis.probes import PREDICTORS
 from deepcaptcha.errors import InputError
+from deepcaptcha.finding import percent
 from deepcaptcha.report.table import Table, columns
-from deepcaptcha.report.words import interval_text, percent
-from deepcaptcha.trials.history import symptom_counts
+from deepcaptcha.report.words import interval_text
+from deepcaptcha.trials.history import PREDICTORS, symptom_counts
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.verdicts.plan import binomial_interval
 

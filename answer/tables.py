@@ -6,9 +6,10 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
+from deepcaptcha.finding import percent
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.report.table import Table, columns
-from deepcaptcha.report.words import failures_text, interval_text, percent
+from deepcaptcha.report.words import failures_text, interval_text
 from deepcaptcha.verdicts.plan import binomial_interval
 
 from .answer import Scored, judged_pairs, movement, outcomes_of

@@ -5,10 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import deepcaptcha
+from deepcaptcha.cli.main import main
 from deepcaptcha.keras.environment import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -16,10 +19,13 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "ANSWER.md",
+    ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
+
+API = (ROOT / "docs" / "api.md").read_text()
 
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
@@ -31,6 +37,7 @@ SMALLER = {
 }
 # Commands that end in something else than 0, which is what they are there to show.
 ENDS = {"check same": 1, "judge same": 1}
+COMMANDS = {"list", "check", "judge", "study", "bisect", "compare", "report", "plan"}
 # They work on what an earlier command of the page left, here a study of one row.
 LEFT = {"compare": "{0} {0}", "report": "--ledger {0} --output {1}", "symptoms": "--ledger {0}"}
 
@@ -61,17 +68,23 @@ def blocks(page, language):
     ]
 
 
-# Minutes of drawing and training: `tests/test_captcha.py` does it.
+# Minutes of drawing and training: `tests/networks/test_captcha_training.py` does it.
 LONG = ("study --recipes captcha",)
 
 
+def files(page):
+    """Name -> text of the blocks that say which file they are."""
+    return {name.group(1): text for text in blocks(page, "python") if (name := FILE.match(text))}
+
+
 def commands():
+    """Command -> the first page that has it."""
     found = {}
     for page in PAGES:
         for block in blocks(page, "console"):
             for line in block.splitlines():
                 if line.startswith("$ "):
-                    found.setdefault(line[2:].split("#")[0].strip(), page.name)
+                    found.setdefault(line[2:].split(" #")[0].strip(), page)
     return found
 
 
@@ -82,10 +95,39 @@ def environment(*folders):
 
 
 def test_no_command_is_of_a_kind_that_no_test_runs():
-    kinds = ("make ", "python -m answer ", "python -m deepcaptcha ", "pytest ")
-    others = [command for command in commands() if not command.startswith(kinds)]
-    # `tests/test_wheel.py` installs what it can without an index.
-    assert all(command.startswith("pip install deepcaptcha pytest") for command in others)
+    kinds = ("make ", "python -m answer ", "python -m deepcaptcha ", "pytest ", "pip install ")
+    assert not [command for command in commands() if not command.startswith(kinds)]
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("pip ")])
+def test_what_is_installed_is_ours(command):
+    """`tests/test_wheel.py` installs what it can without an index."""
+    (what,) = shlex.split(command)[2:]
+    place, extra = re.fullmatch(r"(.+)\[(\w+)\]", what).groups()
+    assert place in (".", f"pytest_deepcaptcha-{deepcaptcha.__version__}-py3-none-any.whl")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert extra in project["optional-dependencies"]
+
+
+def test_no_hint_has_anybody_install_the_other_project():
+    folders = [ROOT / name for name in ("deepcaptcha", "answer", "benchmarks", "docs")]
+    texts = {path: path.read_text() for folder in folders for path in folder.rglob("*.py")}
+    texts |= {page: "".join(blocks(page, "console")) for page in PAGES}
+    other = re.compile(r"(?<!pytest-)deepcaptcha\[|pip install '?deepcaptcha")
+    assert not [path for path, text in texts.items() if other.search(text)]
+
+
+def test_the_readme_shows_every_command(capsys):
+    found = re.findall(r"^\$ python -m deepcaptcha (\w+)", PAGES[0].read_text(), re.MULTILINE)
+    assert set(found) == COMMANDS
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)) == COMMANDS
+
+
+def test_the_reference_has_every_public_name():
+    found = re.findall(r"^\.\. auto\w+:: deepcaptcha\.(\w+)$", API, re.MULTILINE)
+    assert sorted(found) == sorted(deepcaptcha.__all__)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make ")])
@@ -111,6 +153,8 @@ def ledger(tmp_path_factory):
 )
 def test_every_command_runs(command, tmp_path, request):
     module, *words = shlex.split(command)[2:]
+    for name, text in files(commands()[command]).items():
+        (tmp_path / name).write_text(text)
     if " ".join(words).startswith(LONG):
         assert "usage" in _run([*words, "--help"], tmp_path, module).stdout
         return
@@ -134,7 +178,7 @@ def _run(words, folder, module="deepcaptcha"):
     return subprocess.run(
         [sys.executable, "-m", module, *words],
         cwd=ROOT,
-        env=environment(),
+        env=environment(folder),
         capture_output=True,
         text=True,
     )
@@ -150,16 +194,16 @@ def test_every_python_example_runs(page, tmp_path):
     parts = blocks(page, "python")
     marked = [text for text in parts if text.startswith("@pytest.mark")]
     parts = [text for text in parts if text not in marked]
-    files = {name.group(1): text for text in parts if (name := FILE.match(text))}
+    written = files(page)
     if marked:
-        files["test_own.py"] = OWN + "".join(marked)
-    for name, text in files.items():
+        written["test_own.py"] = OWN + "".join(marked)
+    for name, text in written.items():
         (tmp_path / name).write_text(text)
     script = "\n".join(text for text in parts if not FILE.match(text))
     run = {"cwd": tmp_path, "env": environment(tmp_path), "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", script], **run)
     assert done.returncode == 0, done.stderr
-    if any(name.startswith("test_") for name in files):
+    if any(name.startswith("test_") for name in written):
         lines = re.findall(r"^\$ (pytest.*)$", "".join(blocks(page, "console")), re.MULTILINE)
         for line in lines or ["pytest"]:
             done = subprocess.run([sys.executable, "-m", *shlex.split(line)], **run)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from answer.association import Predictor, associate
-from deepcaptcha.diagnosis.probes import PREDICTORS
+from deepcaptcha.trials.history import PREDICTORS
 from tests.trials.test_ledger import make_trial
 
 

@@ -1,27 +1,27 @@
 """Which change makes a stuck model train, and which makes a sound one fail: found by intervention.
 
-Between two configurations, A, which fails, and B, which trains, lie the cells: A with some of its
-differences set to B's values. Each is trained and judged by a sequential plan. Nothing is assumed of
-how the differences act together.
+Between two sources, A, which fails, and B, which trains, lie the cells: A with some of its differences
+set to B's values. Each is trained and judged by a sequential plan. Nothing is assumed of how the
+differences act together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..keras.data import Data
-from ..trials.pool import Run, TrialPool
-from ..trials.runner import run_task
-from ..trials.trial import Trial
+from ..errors import InputError, error_words
+from ..trials.runner import Run, Runner, run_source
+from ..trials.source import ChangeableSource
+from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Budget
 from ..verdicts.design import design_plan
-from ..verdicts.plan import Plan
-from .cells import Cell, Reading, answer_chances, judge_cells
-from .configuration import Configuration, Difference, find_differences, mix
+from ..verdicts.plan import Plan, confidence_interval
+from .differences import Difference, find_differences, mix
 from .search import (
     FACTORIAL,
     Answer,
@@ -32,6 +32,140 @@ from .search import (
     explore,
     repairing_sets,
 )
+
+CONFIDENCE = 0.8
+"""Of the interval that an answer must agree with. Where P(converge) is at least p_good or at most
+p_bad, one side of it, 10 %, is all that `undecided` and a wrong answer can take."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A with the differences `taken` from B: its answer and what it rests on.
+
+    `converged` of `trials` were read, in seed order from `first_seed`; `interval` is the exact 95 %
+    interval for P(converge) under the plan's stopping rule, None for an impossible cell, of which
+    `note` says why it cannot be.
+    """
+
+    taken: tuple[str, ...]
+    answer: Answer
+    first_seed: int
+    converged: int = 0
+    trials: int = 0
+    interval: tuple[float, float] | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "taken": list(self.taken)}
+
+
+def judged_answer(plan: Plan, accepted: bool, successes: int, trials: int) -> Answer:
+    """`trains` where the plan accepts and the interval at CONFIDENCE reaches p_good or above, `fails`
+    where it rejects and the interval reaches p_bad or below, else `undecided`."""
+    low, high = confidence_interval(plan, successes, trials, CONFIDENCE)
+    if accepted:
+        return "trains" if high >= plan.p_good else "undecided"
+    return "fails" if low <= plan.p_bad else "undecided"
+
+
+def answer_chances(plan: Plan, probability: float) -> dict[Answer, float]:
+    """The chance of each answer for a cell with P(converge) = `probability`, in [0, 1], by exact
+    recursion over (trials, successes). That of `trains` rises with it, that of `fails` falls."""
+    chances: dict[Answer, float] = {"trains": 0.0, "fails": 0.0, "undecided": 0.0}
+    reach = {0: 1.0}
+    for trials in range(plan.max_trials + 1):
+        reached, reach = reach, dict.fromkeys(range(trials + 2), 0.0)
+        for successes, chance in reached.items():
+            decision = plan.decide(successes, trials)
+            if decision == "continue":
+                reach[successes] += chance * (1 - probability)
+                reach[successes + 1] += chance * probability
+            elif chance:
+                answer = judged_answer(plan, decision == "accept", successes, trials)
+                chances[answer] += chance
+    return chances
+
+
+class CellTrials:
+    """A cell while its trials are started, finish in any order and are read in seed order.
+
+    `source` may be the reason why there is none, which makes the cell impossible.
+    """
+
+    def __init__(
+        self, taken: Sequence[str], source: ChangeableSource | InputError, first_seed: int
+    ) -> None:
+        self.taken = tuple(taken)
+        self.first_seed = first_seed
+        self.started = 0
+        self.finished: dict[int, Future[Trial]] = {}
+        self._source = source
+        if isinstance(source, InputError):
+            self.finished[0] = Future()
+            self.finished[0].set_exception(source)
+
+    @property
+    def pending(self) -> int:
+        """Trials started and not finished."""
+        return self.started - len(self.finished)
+
+    def start(self, runner: Runner) -> None:
+        """Start the trial of the next seed."""
+        assert not isinstance(self._source, InputError)  # such a cell is judged already
+        runner.start((self, self.started), self._source, self.first_seed + self.started)
+        self.started += 1
+
+    def judge(self, plan: Plan) -> Cell | None:
+        """What the trials say, None while the plan reads on.
+
+        A factory or Keras that refuses makes the cell impossible; any other error is raised.
+        """
+        read = list(self._read())
+        decision, trials, successes = plan.judge(trial.outcome == "converged" for trial in read)
+        if decision == "continue":
+            refused = self.finished.get(len(read))
+            if refused is None:
+                return None
+            error = refused.exception()
+            if not isinstance(error, ValueError):  # InputError is one
+                refused.result()
+            assert isinstance(error, ValueError)
+            note = error_words(error) or type(error).__name__
+            return Cell(self.taken, "impossible", self.first_seed, note=note)
+        outcomes = Counter(trial.outcome for trial in read[:trials])
+        return Cell(
+            taken=self.taken,
+            answer=judged_answer(plan, decision == "accept", successes, trials),
+            first_seed=self.first_seed,
+            converged=successes,
+            trials=trials,
+            interval=confidence_interval(plan, successes, trials),
+            outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
+        )
+
+    def _read(self) -> Iterator[Trial]:
+        index = 0
+        while index in self.finished and self.finished[index].exception() is None:
+            yield self.finished[index].result()
+            index += 1
+
+
+def judge_cells(cells: Sequence[CellTrials], plan: Plan, runner: Runner) -> list[Cell]:
+    """Run trials until every cell is judged. A cell waits for its own trials only where another
+    wants the room; else its next seeds are started too, and not counted if the plan stops before."""
+    while waiting := [cell for cell in cells if cell.judge(plan) is None]:
+        while runner.room > 0:
+            wanting = [cell for cell in waiting if cell.started < plan.max_trials]
+            if not wanting:
+                break
+            min(wanting, key=lambda cell: cell.pending).start(runner)
+        for key, future in runner.finished():
+            assert isinstance(key, tuple)
+            cell, index = key
+            cell.finished[index] = future
+    return [judged for cell in cells if (judged := cell.judge(plan)) is not None]
 
 
 @dataclass(frozen=True)
@@ -112,8 +246,8 @@ class Bisection:
 
 
 def bisect(
-    a: Configuration,
-    b: Configuration,
+    a: ChangeableSource,
+    b: ChangeableSource,
     *,
     together: Sequence[Sequence[str]] = (),
     p_good: float = 0.75,
@@ -122,15 +256,13 @@ def bisect(
     beta: float = 0.05,
     max_cells: int | None = None,
     first_seed: int = 0,
-    reuse_model: bool = False,
-    examples: Data | None = None,
     folder: Path | None = None,
     reuse: bool = True,
     jobs: int | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
-    run: Run = run_task,
+    run: Run = run_source,
 ) -> Bisection:
-    """Find the smallest changes that make the failing of two configurations train, and the training
+    """Find the smallest changes that make the failing of two sources train, and the training
     one fail; they may be given in either order.
 
     Up to FACTORIAL differences every cell is judged, all on the same seeds. Beyond, a search judges
@@ -143,12 +275,10 @@ def bisect(
     each such cell gets its right answer with at least 1 - (1 - CONFIDENCE) / 2, else `undecided`. For
     a rate between the two nothing is promised; `undecided` is common there (`answer_chances`).
 
-    `together` names what moves as one. `examples` are trained on in place of what the recipes' `data`
-    names. Trials are of tasks whose model `reuse_model` allows to keep,
-    run by `run`, in `jobs` processes or (None) here, recorded in `folder` and, with `reuse`, taken
-    from there.
+    `together` names what moves as one. Trials are run by a `Runner` of these `folder`, `reuse`, `jobs`,
+    `on_trial` and `run`.
 
-    Raises InputError for configurations that cannot be compared, do not differ or cannot be trained,
+    Raises InputError for sources that cannot be compared, do not differ or cannot be trained,
     and for numbers out of range.
     """
     differences = find_differences(a, b, together)
@@ -162,16 +292,13 @@ def bisect(
         trained.append(trial)
         on_trial(trial)
 
-    with TrialPool(folder, reuse=reuse, jobs=jobs, on_trial=keep, run=run) as pool:
+    with Runner(folder, reuse=reuse, jobs=jobs, on_trial=keep, run=run) as runner:
         taken = [difference.name for difference in differences]
-        ends = [
-            Reading((), a, first_seed, reuse_model, examples),
-            Reading(taken, b, first_seed, reuse_model, examples),
-        ]
-        first, last = judge_cells(ends, plan, pool)
-        for end, configuration in ((first, a), (last, b)):
+        ends = [CellTrials((), a, first_seed), CellTrials(taken, b, first_seed)]
+        first, last = judge_cells(ends, plan, runner)
+        for end, source in ((first, a), (last, b)):
             if end.answer == "impossible":
-                raise InputError(f"{configuration.name} cannot be trained: {end.note}")
+                raise InputError(f"{source.name} cannot be trained: {end.note}")
         swapped = (first.answer, last.answer) == ("trains", "fails")
         if swapped:
             a, b = b, a
@@ -184,12 +311,11 @@ def bisect(
             # The ends were judged whatever the trials would show; they share the first seeds.
             step = 0 if factorial else len(cells) - 1
             seed = first_seed + step * plan.max_trials
-            readings = []
+            asked = []
             for chosen in wanted:
                 moved = [d for d in differences if d.name in chosen]
-                names, mixed = [d.name for d in moved], _try_mix(a, b, moved)
-                readings.append(Reading(names, mixed, seed, reuse_model, examples))
-            for chosen, cell in zip(wanted, judge_cells(readings, plan, pool), strict=True):
+                asked.append(CellTrials([d.name for d in moved], _try_mix(a, b, moved), seed))
+            for chosen, cell in zip(wanted, judge_cells(asked, plan, runner), strict=True):
                 cells[chosen] = cell
             return [cells[chosen].answer for chosen in wanted]
 
@@ -228,8 +354,8 @@ def _declared(differences: int, max_cells: int | None) -> int:
 
 
 def _try_mix(
-    a: Configuration, b: Configuration, taken: Sequence[Difference]
-) -> Configuration | InputError:
+    a: ChangeableSource, b: ChangeableSource, taken: Sequence[Difference]
+) -> ChangeableSource | InputError:
     name = f"{a.name} + {', '.join(difference.name for difference in taken)}"
     try:
         return mix(a, b, taken, name)

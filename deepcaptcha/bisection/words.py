@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..finding import percent
 from ..report.table import Table, columns
-from ..report.words import failures_text, interval_text, percent
-from .bisect import Bisection
-from .cells import Cell, answer_chances
-from .configuration import Difference
+from ..report.words import failures_text, interval_text
+from .bisect import Bisection, Cell, answer_chances
+from .differences import Difference
 from .search import MinimalSet
 
 _ANSWERS = {"trains": "trains", "fails": "does not train", "undecided": "is undecided"}

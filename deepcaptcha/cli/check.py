@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..diagnosis.data import Finding
+from ..finding import Finding
 from ..keras import environment
 from ..networks.build import build, fit_to
 from ..networks.recipes import Recipe, find_recipe, load_examples
@@ -30,7 +30,7 @@ def check_variant(options: argparse.Namespace) -> int:
         return int(failed)
     for finding in found:
         print(
-            f"{finding.severity}: {finding.code}: {finding.sentence}.\n  To mend it: {finding.mend}."
+            f"{finding.severity}: {finding.code}: {finding.sentence}.\n  To fix it: {finding.fix}."
         )
     errors = sum(finding.severity == "error" for finding in found)
     print(

@@ -12,11 +12,12 @@ from statistics import fmean
 from typing import Any
 
 from ..errors import InputError
+from ..finding import percent
 from ..networks.build import build, fit_to
 from ..networks.recipes import find_recipe
 from ..networks.variants import CLAIMS, HYPOTHESES, find_variant
 from ..report.table import Table, columns
-from ..report.words import interval_text, percent
+from ..report.words import interval_text
 from ..trials import seeds
 from ..trials.history import symptom_lines
 from ..trials.ledger import Records, read_ledger

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         default="process",
         help="process (default), dask (workers of its own on this machine, --jobs of them) or "
         "dask:ADDRESS of a scheduler such as dask:tcp://10.0.0.1:8786, its workers started with "
-        "--nthreads 1 (needs deepcaptcha[dask])",
+        "--nthreads 1 (needs the extra `dask`)",
     )
     study.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
     study.add_argument("--symptoms", action="store_true", help="measure symptoms too (own ledger)")

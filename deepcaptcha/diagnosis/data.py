@@ -1,18 +1,17 @@
-"""What the pre-flight check says: findings, and the ones that follow from the data alone."""
+"""Findings that follow from the data alone."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..report.words import percent
+from ..finding import Finding, advise, percent
 
-Severity = Literal["error", "warning", "information"]
+Array = NDArray[Any]
 
 OFFSET = 2.0
 """Means of so many standard deviations are an offset worth a warning. Initializers assume inputs about
@@ -37,38 +36,25 @@ _NEIGHBOURS = 500
 _COLUMNS = 4096
 
 
-@dataclass(frozen=True)
-class Finding:
-    """`code`: what it is about, in a word or two; `value`: the number found; one sentence, and the
-    change that mends it."""
-
-    code: str
-    severity: Severity
-    value: float
-    sentence: str
-    mend: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: a value that is not finite is None."""
-        return {**asdict(self), "value": self.value if math.isfinite(self.value) else None}
-
-
 def data_findings(
-    x: list[NDArray[Any]],
-    y: list[NDArray[Any]],
+    x: list[Array],
+    y: list[Array],
     *,
     classes: int | None,
     labels: NDArray[np.int64] | None = None,
     prepared_inside: bool,
     looked_up: bool = False,
-    x_validation: list[NDArray[Any]] | None,
+    x_validation: list[Array] | None,
 ) -> list[Finding]:
     """Findings on arrays whose first axis counts examples.
 
-    `classes`: how many the model tells apart, None if it does not classify. `labels`: the class numbers
-    in the targets, where there may be several an example; without, those `class_numbers` finds.
-    `prepared_inside`: the model scales, normalizes or embeds its inputs itself; `looked_up`: integers
-    among them are numbers of words or categories.
+    - `x`, `y`: one array for each input and each target.
+    - `classes`: how many the model tells apart, None if it does not classify.
+    - `labels`: the class numbers in the targets, where there may be several an example; without, those
+      that `class_numbers` finds.
+    - `prepared_inside`: the model scales, normalizes or embeds its inputs itself.
+    - `looked_up`: integers among the inputs are numbers of words or categories.
+    - `x_validation`: an array for each input, or None.
     """
     found = _not_finite(x, y)
     if found:
@@ -84,7 +70,7 @@ def data_findings(
     return found
 
 
-def class_numbers(y: NDArray[Any], classes: int) -> NDArray[np.int64] | None:
+def class_numbers(y: Array, classes: int) -> NDArray[np.int64] | None:
     """The one class of each example (n,), from one-hot rows or class numbers; None for anything else."""
     flat = y.reshape(len(y), -1)
     if (
@@ -98,7 +84,7 @@ def class_numbers(y: NDArray[Any], classes: int) -> NDArray[np.int64] | None:
     return None
 
 
-def _not_finite(x: list[NDArray[Any]], y: list[NDArray[Any]]) -> list[Finding]:
+def _not_finite(x: list[Array], y: list[Array]) -> list[Finding]:
     found = []
     for what, arrays in (("inputs", x), ("targets", y)):
         bad = sum(
@@ -107,20 +93,15 @@ def _not_finite(x: list[NDArray[Any]], y: list[NDArray[Any]]) -> list[Finding]:
             if np.issubdtype(a.dtype, np.floating)
         )
         if bad:
-            found.append(
-                Finding(
-                    "not finite",
-                    "error",
-                    bad,
-                    f"{bad} of {len(arrays[0])} examples have NaN or infinity in their {what}; one such "
-                    "batch makes every weight NaN",
-                    "remove or replace these values before training",
-                )
+            sentence = (
+                f"{bad} of {len(arrays[0])} examples have NaN or infinity in their {what}; one such "
+                "batch makes every weight NaN"
             )
+            found.append(advise("not finite", "error", bad, sentence, "not finite in the data"))
     return found
 
 
-def _offset_and_scale(x: list[NDArray[Any]], looked_up: bool) -> list[Finding]:
+def _offset_and_scale(x: list[Array], looked_up: bool) -> list[Finding]:
     found = []
     for array in x:
         if not np.issubdtype(array.dtype, np.floating if looked_up else np.number):
@@ -128,28 +109,18 @@ def _offset_and_scale(x: list[NDArray[Any]], looked_up: bool) -> list[Finding]:
         mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
         size = float(np.hypot(mean, deviation))
         if abs(mean) > OFFSET * deviation:
-            ratio = abs(mean) / deviation if deviation else float("inf")
-            found.append(
-                Finding(
-                    "offset",
-                    "warning",
-                    ratio,
-                    f"the inputs' mean {mean:.3g} is {ratio:.1f} standard deviations from zero, so all "
-                    "examples look alike to the first layer",
-                    "subtract the mean, or let what matters be high and the background 0",
-                )
+            ratio = abs(mean) / deviation if deviation else math.inf
+            sentence = (
+                f"the inputs' mean {mean:.3g} is {ratio:.1f} standard deviations from zero, so all "
+                "examples look alike to the first layer"
             )
+            found.append(advise("offset", "warning", ratio, sentence))
         if size > SCALE:
-            found.append(
-                Finding(
-                    "scale",
-                    "warning",
-                    size,
-                    f"the inputs' root mean square is {size:.3g}; initializers and learning rates "
-                    "assume about 1",
-                    "divide the inputs by it (pixels by 255), or normalize them",
-                )
+            sentence = (
+                f"the inputs' root mean square is {size:.3g}; initializers and learning rates assume "
+                "about 1"
             )
+            found.append(advise("scale", "warning", size, sentence))
     return found
 
 
@@ -159,31 +130,19 @@ def _labels(labels: NDArray[np.int64] | None, classes: int) -> list[Finding]:
     last = classes - 1
     outside = int(((labels < 0) | (labels > last)).sum())
     if outside:
-        return [
-            Finding(
-                "labels",
-                "error",
-                outside,
-                f"{outside} of {len(labels)} labels lie outside 0..{last}, from {labels.min()} to "
-                f"{labels.max()}",
-                f"number the classes from 0, or give the model {labels.max() + 1} outputs",
-            )
-        ]
-    most = float(np.bincount(labels).max() / len(labels))
-    if most < DOMINANT:
-        return []
-    return [
-        Finding(
-            "balance",
-            "warning",
-            most,
-            f"{percent(most)} of the examples are of one class; always saying it is as accurate",
-            "weigh or sample the classes, and watch another metric than accuracy",
+        least, most = int(labels.min()), int(labels.max())
+        sentence = (
+            f"{outside} of {len(labels)} labels lie outside 0..{last}, from {least} to {most}"
         )
-    ]
+        return [advise("labels", "error", outside, sentence, outputs=most + 1)]
+    share = float(np.bincount(labels).max() / len(labels))
+    if share < DOMINANT:
+        return []
+    sentence = f"{percent(share)} of the examples are of one class; always saying it is as accurate"
+    return [advise("balance", "warning", share, sentence)]
 
 
-def _unrelated(x: NDArray[Any], y: NDArray[Any], classes: int | None) -> list[Finding]:
+def _unrelated(x: Array, y: Array, classes: int | None) -> list[Finding]:
     """Does an example's nearest neighbour tell anything about its target? Class labels: exact binomial
     test of agreement against chance (sum of squared class shares); numbers: Spearman's correlation
     of the two targets."""
@@ -214,25 +173,18 @@ def _unrelated(x: NDArray[Any], y: NDArray[Any], classes: int | None) -> list[Fi
         told = f"the targets of nearest neighbours have rank correlation {value:.2f}"
     if related:
         return []
-    return [
-        Finding(
-            "unrelated labels",
-            "warning",
-            value,
-            f"inputs and targets look unrelated: {told}, of {count} examples",
-            "check that inputs and targets are in the same order",
-        )
-    ]
+    sentence = f"inputs and targets look unrelated: {told}, of {count} examples"
+    return [advise("unrelated labels", "warning", value, sentence)]
 
 
-def nearest(x: NDArray[Any]) -> NDArray[np.int64]:
+def nearest(x: Array) -> NDArray[np.int64]:
     """(n,): each example's nearest other one. Distances are taken from scalar products, which a matrix
     product gives in a second where the examples are large photographs."""
     rows = x.reshape(len(x), -1)
     kind: Any = np.float64 if rows.shape[1] <= _COLUMNS else np.float32
     products = np.zeros((len(rows), len(rows)))
     for start in range(0, rows.shape[1], _COLUMNS):
-        part: NDArray[Any] = rows[:, start : start + _COLUMNS].astype(kind)
+        part: Array = rows[:, start : start + _COLUMNS].astype(kind)
         part = part - part.mean(axis=0)  # or an offset would take the digits
         products += np.dot(part, part.T)
     distances = products.diagonal() - 2 * products  # squared, less what a row has in common
@@ -240,11 +192,11 @@ def nearest(x: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(distances.argmin(axis=1))
 
 
-def _numeric(array: NDArray[Any]) -> bool:
+def _numeric(array: Array) -> bool:
     return bool(np.issubdtype(array.dtype, np.number)) or array.dtype == np.bool_
 
 
-def _leak(x: list[NDArray[Any]], validation: list[NDArray[Any]]) -> list[Finding]:
+def _leak(x: list[Array], validation: list[Array]) -> list[Finding]:
     from scipy.stats import binomtest
 
     train = _rows(x)
@@ -261,19 +213,14 @@ def _leak(x: list[NDArray[Any]], validation: list[NDArray[Any]]) -> list[Finding
     proven = binomtest(copies, len(held), chance, alternative="greater").pvalue < LEAK_LEVEL
     if share <= 0 or (repeats and not proven):
         return []
-    return [
-        Finding(
-            "leak",
-            "error" if proven and share >= LEAK else "warning",
-            share,
-            f"{copies} of {len(held)} validation examples are copies of training examples; the "
-            "validation metric rewards memory",
-            "split before shuffling, and keep copies of an example on one side",
-        )
-    ]
+    sentence = (
+        f"{copies} of {len(held)} validation examples are copies of training examples; the validation "
+        "metric rewards memory"
+    )
+    return [advise("leak", "error" if proven and share >= LEAK else "warning", share, sentence)]
 
 
-def _rows(arrays: list[NDArray[Any]]) -> list[bytes]:
+def _rows(arrays: list[Array]) -> list[bytes]:
     return [
         b"".join(
             np.ascontiguousarray(a[i]).tobytes() if _numeric(a) else repr(a[i].tolist()).encode()

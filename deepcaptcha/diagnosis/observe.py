@@ -10,16 +10,19 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..keras import environment
+from ..keras.backend import keras, tf
 from ..keras.training import zero_gradient
 
-if TYPE_CHECKING:
-    import keras
+Array = NDArray[Any]
+Nest = Any
+"""Arrays or tensors, alone or nested as `fit` takes them."""
+Tensor = Any
+"""A symbolic tensor of TensorFlow, or an operation that makes one."""
 
 COSTS = 1e-3
 """Least loss, in nats or the loss' own unit, of an example that has something left to teach."""
@@ -50,20 +53,29 @@ class Observed:
     lost_share: float | None
     most_frequent_share: float | None
     dead_units: Mapping[str, float]
-    outputs: tuple[NDArray[Any], ...]
-    logits: NDArray[Any] | None
+    outputs: tuple[Array, ...]
+    logits: Array | None
     finite: bool
 
 
 @dataclass(frozen=True)
 class Head:
-    """How a model's only output is made: the operation behind it once reshapes are passed (such as
-    `Softmax`), whether that operation hides from a loss that looks for logits, and whether what it
-    squashes was squashed already. `kind` is None for several outputs."""
+    """How a model's only output is made.
+
+    - `kind`: the operation behind it once reshapes are passed, such as `Softmax`; None for several
+      outputs.
+    - `hidden`: whether that operation hides from a loss that looks for logits.
+    - `twice`: whether what it squashes was squashed already.
+    """
 
     kind: str | None
     hidden: bool = False
     twice: bool = False
+
+    @property
+    def name(self) -> str:
+        """The operation as people write it: `softmax`."""
+        return (self.kind or "").lower()
 
 
 class Observer:
@@ -73,19 +85,19 @@ class Observer:
     """
 
     def __init__(self, model: keras.Model, *, training: bool) -> None:
-        tf = environment.running_tensorflow()
         self.model = model
         self.head = Head(None)
         self._relu_layers: list[str] = []
         self._measure = tf.function(lambda x, y: self._traced(x, y, training))
 
-    def observe(self, x: Any, y: Any) -> Observed:
+    def observe(self, x: Nest, y: Nest) -> Observed:
         """The model's state on examples `x` with targets `y`, nested alike in arrays."""
         counts, parts = [], []
         with metrics_as_found(self.model):  # a loss may count in them
-            for batch_x, batch_y in _batches(x, y):
-                counts.append(_length(batch_x))
-                parts.append(self._measure(batch_x, batch_y))
+            for start in range(0, len(tf.nest.flatten(x)[0]), _BATCH):
+                batch = take(slice(start, start + _BATCH), (x, y))
+                counts.append(len(tf.nest.flatten(batch)[0]))
+                parts.append(self._measure(*tf.nest.map_structure(tf.constant, batch)))
 
         def mean(name: str) -> float | None:
             if parts[0][name] is None:
@@ -93,16 +105,15 @@ class Observer:
             means = [float(np.mean(part[name], dtype=np.float64)) for part in parts]
             return float(np.average(means, weights=counts))
 
-        def joined(name: str) -> NDArray[Any] | None:
-            return None if parts[0][name] is None else np.concatenate([p[name] for p in parts])
+        def by_place(name: str) -> Iterator[tuple[Array, ...]]:
+            return zip(*(part[name] for part in parts), strict=True)
 
-        alive = [
-            np.logical_or.reduce(units) for units in zip(*(p["alive"] for p in parts), strict=True)
-        ]
-        outputs = tuple(
-            np.concatenate(out) for out in zip(*(p["outputs"] for p in parts), strict=True)
-        )
-        loss, costs = float(mean("loss") or 0.0), mean("costs")
+        alive = [np.logical_or.reduce(units) for units in by_place("alive")]
+        outputs = tuple(np.concatenate(batches) for batches in by_place("outputs"))
+        logits = None
+        if parts[0]["logits"] is not None:
+            logits = np.concatenate([part["logits"] for part in parts])
+        loss, costs = mean("loss") or 0.0, mean("costs")
         return Observed(
             loss=loss,
             example_loss=loss if costs is None else costs,
@@ -114,12 +125,11 @@ class Observer:
                 for name, units in zip(self._relu_layers, alive, strict=True)
             },
             outputs=outputs,
-            logits=joined("logits"),
-            finite=all(bool(np.isfinite(out).all()) for out in outputs),
+            logits=logits,
+            finite=all(bool(np.isfinite(output).all()) for output in outputs),
         )
 
-    def _traced(self, x: Any, y: Any, training: bool) -> dict[str, Any]:
-        tf = environment.running_tensorflow()
+    def _traced(self, x: Nest, y: Nest, training: bool) -> dict[str, Nest]:
         y_pred = self.model(x, training=training)
         operations = tf.compat.v1.get_default_graph().get_operations()
         relus = [op for op in operations if op.type in _RELU and op.outputs[0].shape.rank > 1]
@@ -148,23 +158,19 @@ class Observer:
         }
 
 
-def gradient_norms(model: keras.Model, x: Any, y: Any) -> dict[str, float]:
+def gradient_norms(model: keras.Model, x: Array, y: Array) -> dict[str, float]:
     """Layer -> Euclidean norm of the loss' gradient with respect to its trainable weights, over all
     of `x` in one batch, layers in inference mode; 0 where the loss does not depend on them."""
-    tf = environment.running_tensorflow()
 
-    def gradients(x: Any, y: Any) -> list[Any]:
+    def norms(x: Tensor, y: Tensor) -> list[Tensor]:
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x, y, model(x, training=False), None, training=False)
-        found = tape.gradient(loss, [v.value for v in model.trainable_variables])
-        return [
-            # Of an embedding, what several readings of one row give it is summed.
-            tf.zeros(()) if gradient is None else tf.norm(tf.convert_to_tensor(gradient))
-            for gradient in found
-        ]
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        # Of an embedding, the conversion sums what several readings of one row give it.
+        return [tf.zeros(()) if g is None else tf.norm(tf.convert_to_tensor(g)) for g in gradients]
 
     squares: dict[str, float] = {}
-    for variable, norm in zip(model.trainable_variables, tf.function(gradients)(x, y), strict=True):
+    for variable, norm in zip(model.trainable_variables, tf.function(norms)(x, y), strict=True):
         layer = variable.path.rpartition("/")[0] or variable.path
         squares[layer] = squares.get(layer, 0.0) + float(norm) ** 2
     return {layer: square**0.5 for layer, square in squares.items()}
@@ -179,14 +185,13 @@ def first_not_finite(model: keras.Model) -> str | None:
     return None
 
 
-def single_loss(model: keras.Model) -> Any:
+def single_loss(model: keras.Model) -> keras.Loss | None:
     """The keras.losses.Loss of a compiled model with one loss, which `compile` takes by name, as a
     function or an object, alone or in a list or mapping; None for several or none, and where Keras
     chooses one by the data ("crossentropy")."""
-    keras = environment.running_keras()
     from keras.src.losses.losses import LossFunctionWrapper
 
-    losses = environment.running_tensorflow().nest.flatten(model.loss)
+    losses = tf.nest.flatten(model.loss)
     if len(losses) != 1 or losses[0] is None or str(losses[0]).lower() in ("crossentropy", "ce"):
         return None
     loss = keras.losses.get(losses[0])
@@ -208,29 +213,24 @@ def metrics_as_found(model: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def dense(gradient: Any) -> Any:
+def take(rows: slice | NDArray[np.int64], data: Nest) -> Nest:
+    """These rows of every array."""
+    return tf.nest.map_structure(lambda array: array[rows], data)
+
+
+def dense(gradient: Tensor) -> Tensor:
     """A gradient as one tensor; of an embedding, the rows that were read."""
     return gradient.values if hasattr(gradient, "values") else gradient
 
 
-def _batches(x: Any, y: Any) -> Iterator[tuple[Any, Any]]:
-    tf = environment.running_tensorflow()
-    for start in range(0, _length(x), _BATCH):
-        yield tf.nest.map_structure(lambda a, s=start: tf.constant(a[s : s + _BATCH]), (x, y))
-
-
-def _length(x: Any) -> int:
-    return len(environment.running_tensorflow().nest.flatten(x)[0])
-
-
-def _layer_name(operation: Any, layers: set[str]) -> str:
+def _layer_name(operation: Tensor, layers: set[str]) -> str:
     """The layer an operation belongs to: the innermost scope, without the number TensorFlow appends
     to a scope that it opens again."""
     scope = operation.name.split("/")[-2] if "/" in operation.name else operation.name
     return scope if scope in layers else re.sub(r"_\d+$", "", scope)
 
 
-def _head(output: Any, loss: Any) -> tuple[Head, Any]:
+def _head(output: Tensor, loss: keras.Loss | None) -> tuple[Head, Tensor]:
     """The head behind an output tensor that `loss` reads, and the logits it squashes (None if it
     squashes nothing)."""
     last = _behind(output)
@@ -243,7 +243,7 @@ def _head(output: Any, loss: Any) -> tuple[Head, Any]:
     return Head(last.type, not visible, _behind(logits).type in _SQUASHING), logits
 
 
-def _behind(tensor: Any) -> Any:
+def _behind(tensor: Tensor) -> Tensor:
     """The operation that made a tensor, reshapes and the like passed."""
     operation = tensor.op
     while operation.type in _PASSED_ON:
@@ -251,23 +251,21 @@ def _behind(tensor: Any) -> Any:
     return operation
 
 
-def _example_losses(model: keras.Model, y: Any, y_pred: Any) -> Any:
+def _example_losses(model: keras.Model, y: Nest, y_pred: Nest) -> Tensor | None:
     """Loss (batch,) of each example of a model with one output and one loss; else None."""
-    tf = environment.running_tensorflow()
     targets, outputs = tf.nest.flatten(y), tf.nest.flatten(y_pred)
     loss = single_loss(model)
     if loss is None or len(targets) != 1 or len(outputs) != 1:
         return None
-    convert = environment.running_keras().ops.convert_to_tensor
-    values = loss.call(
-        convert(targets[0], dtype=loss.dtype), convert(outputs[0], dtype=loss.dtype)
-    )  # as Loss.__call__ casts them
+    # As Loss.__call__ casts them.
+    pair = (keras.ops.convert_to_tensor(each[0], dtype=loss.dtype) for each in (targets, outputs))
+    values = loss.call(*pair)
     if values.shape.rank == 0:
         return None
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))
 
 
-def _most_frequent_share(outputs: tuple[NDArray[Any], ...]) -> float | None:
+def _most_frequent_share(outputs: tuple[Array, ...]) -> float | None:
     if len(outputs) != 1 or outputs[0].ndim < 2 or outputs[0].shape[-1] < 2:
         return None
     classes = outputs[0].argmax(axis=-1).ravel()

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..keras.examples import Examples
-from ..trials.trial import Probe, Run
+from ..keras.data import Examples
+from ..keras.fit import Probe, Run
+from ..trials.history import END, PREDICTORS
 from .observe import Observed, Observer, first_not_finite, gradient_norms
 
 STEPS = (0, 50, 100)
@@ -23,17 +24,15 @@ EXAMPLES = 512
 
 
 def _observer(run: Run) -> Observer:
-    if "observer" not in run.kept:
-        run.kept["observer"] = Observer(run.model, training=False)
-    observer: Observer = run.kept["observer"]
-    return observer
+    observer: Observer = run.kept.setdefault("observer", Observer(run.model, training=False))
+    return observer  # traced once, when it first observes
 
 
 def predictors(run: Run) -> dict[str, float | None] | None:
     """At one of STEPS, as shares of the first EXAMPLES training examples unless said otherwise:
 
     - `zero_gradient_share`: their own loss has an exactly zero gradient;
-    - `lost_share`: so, although their loss is above `symptoms.COSTS`;
+    - `lost_share`: so, although their loss is above `observe.COSTS`;
     - `most_frequent_share`: predicted to be of the one class predicted most often;
     - `dead_units`: of the ReLU units of the layer with most of them, those no example activates;
     - `logit_movement`: median over examples of the largest change of a logit since step 0, in nats.
@@ -49,9 +48,7 @@ def predictors(run: Run) -> dict[str, float | None] | None:
     if run.step == 0:
         run.kept["first logits"] = seen.logits
     return {
-        "zero_gradient_share": seen.zero_gradient_share,
-        "lost_share": seen.lost_share,
-        "most_frequent_share": seen.most_frequent_share,
+        **_shares(seen),
         "dead_units": max(seen.dead_units.values(), default=None),
         "logit_movement": _movement(run.kept["first logits"], seen),
     }
@@ -74,9 +71,7 @@ def state_at_end(run: Run) -> dict[str, Any] | None:
     return {
         "first_not_finite": None if seen.finite else "outputs",
         "loss": _finite(seen.loss),
-        "zero_gradient_share": seen.zero_gradient_share,
-        "lost_share": seen.lost_share,
-        "most_frequent_share": seen.most_frequent_share,
+        **_shares(seen),
         "dead_units": dict(seen.dead_units),
         "gradient_norms": {
             layer: _finite(norm)
@@ -84,9 +79,6 @@ def state_at_end(run: Run) -> dict[str, Any] | None:
         },
     }
 
-
-PREDICTORS = "predictors"
-END = "symptoms at the end"
 
 SYMPTOMS = (
     Probe(PREDICTORS, predictors, at=("start", "execution")),
@@ -96,10 +88,15 @@ SYMPTOMS = (
 
 def _arrays(run: Run) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """(x, y) of all training examples, where each is one array in memory."""
-    if not isinstance(run.examples, Examples):
+    if not isinstance(run.data, Examples):
         return None
-    x, y = run.examples.x_train, run.examples.y_train
+    x, y = run.data.x_train, run.data.y_train
     return (x, y) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else None
+
+
+def _shares(seen: Observed) -> dict[str, float | None]:
+    names = ("zero_gradient_share", "lost_share", "most_frequent_share")
+    return {name: getattr(seen, name) for name in names}
 
 
 def _movement(first: Any, seen: Observed) -> float | None:

@@ -1,19 +1,21 @@
-"""Findings on how a model behaves: what it shows before and after throw-away steps."""
+"""Throw-away training steps, and the findings on what a model shows before and after them.
+
+A model is moved, looked at and put back exactly as it was.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..report.words import percent
-from .data import Finding
-from .model import CLIP, STEPS, head_findings
-from .observe import COSTS, Head, Observed
-
-if TYPE_CHECKING:
-    import keras
+from ..finding import CLIP, Finding, Severity, advise, percent
+from ..keras.backend import keras, tf
+from .model import STEPS, guess_costs, head_findings
+from .observe import COSTS, Head, Nest, Observed, Observer, Tensor, dense, metrics_as_found, take
 
 LOST = 0.5
 """Share of examples that cost something and have no gradient, from which it is an error."""
@@ -27,64 +29,147 @@ JUMP = 100.0
 SURE = 2.0
 """How many times ln(classes) the first loss may be: more is a model sure of wrong answers."""
 
+LEARNED = 0.9
+"""Share of its start to which the loss of one batch falls when it is trained on alone."""
 
-def is_finite(seen: Observed) -> bool:
-    """Whether the outputs and the loss are."""
-    return seen.finite and math.isfinite(seen.example_loss)
-
-
-def start_findings(
-    model: keras.Model, head: Head, seen: Observed, y: Any, count: int | None
-) -> list[Finding]:
-    """On a model before its first step, as `seen` with the targets `y` of `count` classes, if any."""
-    if not is_finite(seen):
-        return [
-            Finding(
-                "not finite",
-                "error",
-                math.nan,
-                "the model's outputs or loss are NaN or infinite before the first step",
-                "look at the scale of inputs and initial weights",
-            )
-        ]
-    found = head_findings(model, head, seen, y)
-    if count is not None and count > 1 and seen.example_loss > SURE * math.log(count):
-        found.append(
-            Finding(
-                "first loss",
-                "warning",
-                seen.example_loss,
-                f"the first loss is {seen.example_loss:.3g}, and guessing costs ln {count} = "
-                f"{math.log(count):.3g}: the model is sure of wrong answers",
-                "scale the inputs, or the last layer's initial weights, down",
-            )
-        )
-    return found
+_EXAMPLES = 512
+_BATCH = 32
 
 
-def step_findings(
-    model: keras.Model,
-    head: Head,
-    seen: tuple[Observed, Observed, Observed],
-    guess: float,
-    untouched: list[keras.Variable],
-) -> list[Finding]:
-    """On a model `seen` before, after one and after STEPS throw-away steps, which left some weights
-    `untouched`; a constant `guess` costs so much."""
-    before, next_, after = seen
-    return [
+class ThrowawaySteps:
+    """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
+
+    The model's own optimizer is never touched; its variables are for `left_as_found` to restore.
+    """
+
+    def __init__(self, model: keras.Model, x: Nest, y: Nest) -> None:
+        self.model = model
+        self._x, self._y = tf.nest.map_structure(tf.constant, (x, y))
+        self._optimizer = _initial_copy(model.optimizer)
+        self._optimizer.build(model.trainable_variables)
+        self._start = [np.asarray(variable) for variable in self._optimizer.variables]
+        self._touched = tf.Variable(np.zeros(len(model.trainable_variables), bool))
+        self._steps = tf.function(lambda batches: self._traced(batches))
+
+    def restart(self) -> None:
+        """Put the optimizer's copy back to its initial state and forget which weights were touched."""
+        for variable, value in zip(self._optimizer.variables, self._start, strict=True):
+            variable.assign(value)
+        self._touched.assign(np.zeros(self._touched.shape, bool))
+
+    def run(self, order: NDArray[np.int64]) -> None:
+        """One step on each row of `order` (steps, batch): indices of examples."""
+        # The batches are counted by TensorFlow, so that any number of steps is traced once.
+        self._steps(tf.data.Dataset.from_tensor_slices(order))
+
+    @property
+    def untouched(self) -> list[keras.Variable]:
+        """Trainable weights whose gradient was exactly zero in every step since the restart."""
+        pairs = zip(self.model.trainable_variables, self._touched.numpy(), strict=True)
+        return [variable for variable, touched in pairs if not touched]
+
+    def _traced(self, batches: tf.data.Dataset) -> None:
+        model, variables = self.model, self.model.trainable_variables
+
+        def step(rows: Tensor) -> None:
+            x, y = tf.nest.map_structure(lambda a: tf.gather(a, rows), (self._x, self._y))
+            with tf.GradientTape() as tape:
+                loss = model.compute_loss(x, y, model(x, training=True), None, training=True)
+                loss = self._optimizer.scale_loss(loss)
+            gradients = tape.gradient(loss, [variable.value for variable in variables])
+            self._touched.assign(self._touched | _any_nonzero(gradients))
+            moved = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+            if moved:
+                self._optimizer.apply(*zip(*moved, strict=True))
+
+        for rows in batches:
+            step(rows)
+
+
+def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:
+    """The optimizer as it was made. A learning rate that is no number is handed on, since schedules
+    need not have a config."""
+    rate = vars(optimizer).get("_learning_rate")
+    if not callable(rate):
+        return type(optimizer).from_config(optimizer.get_config())
+    bare = object.__new__(type(optimizer))
+    vars(bare).update(vars(optimizer), _learning_rate=0.0)
+    copy = type(optimizer).from_config(bare.get_config())
+    copy.learning_rate = rate
+    return copy
+
+
+def _any_nonzero(gradients: list[Tensor | None]) -> Tensor:
+    flags = [False if g is None else tf.reduce_any(tf.not_equal(dense(g), 0)) for g in gradients]
+    return tf.stack(flags)
+
+
+@contextmanager
+def left_as_found(model: keras.Model) -> Iterator[None]:
+    """Restore every variable of the model when the block is left, however it is left: weights, batch
+    statistics, random states (that of Keras' own generator too), metrics."""
+    from keras.src.backend.common.global_state import get_global_attribute
+
+    generator = get_global_attribute("global_seed_generator")
+    variables = [*model.variables, *([] if generator is None else [generator.state])]
+    kept = [np.asarray(variable).copy() for variable in variables]
+    try:
+        with metrics_as_found(model):
+            yield
+    finally:
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+
+def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> list[Finding]:
+    """What a model shows on some examples of `count` classes, if any, before, after one and after STEPS
+    throw-away steps, and when it is trained on one batch alone. `left_as_found` is to restore it."""
+    draw = np.random.default_rng(0)
+    size = len(tf.nest.flatten(x)[0])
+    shown = take(draw.permutation(size)[:_EXAMPLES], (x, y))
+    observer = Observer(model, training=True)
+    before = observer.observe(*shown)
+    if not _is_finite(before):
+        sentence = "the model's outputs or loss are NaN or infinite before the first step"
+        return [advise("not finite", "error", math.nan, sentence, "not finite at the start")]
+    head = observer.head
+    found = [*head_findings(model, head, before, shown[1]), *_first_loss(before, count)]
+    if not model.trainable_variables:
+        return found
+    guess = guess_costs(model, tf.nest.flatten(shown[1])[0], count)
+    order = draw.integers(size, size=(STEPS, min(_BATCH, size)))
+    steps = ThrowawaySteps(model, x, y)
+    with left_as_found(model):
+        steps.run(order[:1])
+        next_ = observer.observe(*shown)
+        steps.run(order[1:])
+        after = observer.observe(*shown)
+    found += [
         *_one_step(head, before, next_),
         *_unstable(max(before.example_loss, guess), before, next_, after),
         *_lost(head, before, after),
         *_dead(before, after),
-        *([] if has_learnt(before, guess) else _untouched(model, untouched)),
     ]
+    if before.example_loss <= COSTS * (guess or 1):
+        return found  # next to nothing is left to learn: gradients vanish as they should
+    found += _untouched(model, steps.untouched)
+    steps.restart()
+    return [*found, *_one_batch(steps, observer, take(order[0], (x, y)), order[0])]
 
 
-def has_learnt(seen: Observed, guess: float) -> bool:
-    """Whether the loss is next to nothing beside that of a guess: gradients then vanish as they
-    should."""
-    return seen.example_loss <= COSTS * (guess or 1)
+def _is_finite(seen: Observed) -> bool:
+    return seen.finite and math.isfinite(seen.example_loss)
+
+
+def _first_loss(seen: Observed, count: int | None) -> list[Finding]:
+    loss = seen.example_loss
+    if count is None or count <= 1 or loss <= SURE * math.log(count):
+        return []
+    sentence = (
+        f"the first loss is {loss:.3g}, and guessing costs ln {count} = {math.log(count):.3g}: the "
+        "model is sure of wrong answers"
+    )
+    return [advise("first loss", "warning", loss, sentence)]
 
 
 def _one_step(head: Head, before: Observed, after: Observed) -> list[Finding]:
@@ -93,34 +178,22 @@ def _one_step(head: Head, before: Observed, after: Observed) -> list[Finding]:
     moved = float(np.median(np.abs(after.logits - before.logits).max(axis=-1)))
     if not moved > CLIP:
         return []
-    return [
-        Finding(
-            "large step",
-            "warning",
-            moved,
-            f"one step moves the logits by {moved:.0f}; a change of {CLIP:.0f} turns certainty round",
-            "scale the inputs down, or lower the learning rate",
-        )
-    ]
+    sentence = (
+        f"one step moves the logits by {moved:.0f}; a change of {CLIP:.0f} turns certainty round"
+    )
+    return [advise("large step", "warning", moved, sentence)]
 
 
 def _unstable(floor: float, before: Observed, next_: Observed, after: Observed) -> list[Finding]:
     for steps, seen, most in ((1, next_, JUMP), (STEPS, after, UNSTABLE)):
-        if not is_finite(seen):
+        if not _is_finite(seen):
             told = "the outputs or the loss are no longer finite"
         elif 0 < most * floor < seen.example_loss:
             told = f"the loss has gone from {before.example_loss:.3g} to {seen.example_loss:.3g}"
         else:
             continue
-        return [
-            Finding(
-                "unstable",
-                "error",
-                seen.example_loss,
-                f"after {steps} step{'s' * (steps > 1)} {told}",
-                "lower the learning rate tenfold, or clip the gradients",
-            )
-        ]
+        sentence = f"after {steps} step{'s' * (steps > 1)} {told}"
+        return [advise("unstable", "error", seen.example_loss, sentence)]
     return []
 
 
@@ -128,26 +201,19 @@ def _lost(head: Head, before: Observed, after: Observed) -> list[Finding]:
     share = after.lost_share
     if share is None or not share:
         return []
-    name = (head.kind or "").lower()
-    why = (
-        f"{name} is saturated and the loss reads clipped probabilities, because an operation after "
-        f"{name} hides the logits"
-        if head.hidden
-        else "the loss is flat where these outputs are"
-    )
-    return [
-        Finding(
-            "lost examples",
-            "error" if share >= LOST else "warning",
-            share,
-            f"after {STEPS} steps {percent(share)} of the examples are wrong and have exactly zero "
-            f"gradient ({percent(before.lost_share or 0)} before): {why}",
-            f"make {name} the last operation (reshape first) or use logits with from_logits=True, or "
-            "scale the inputs to 0..1"
-            if head.hidden
-            else "use a loss that grows with the error, and scale the inputs",
+    case, why = "flat loss", "the loss is flat where these outputs are"
+    if head.hidden:
+        case, why = (
+            "clipped",
+            f"{head.name} is saturated and the loss reads clipped probabilities, because an operation "
+            f"after {head.name} hides the logits",
         )
-    ]
+    sentence = (
+        f"after {STEPS} steps {percent(share)} of the examples are wrong and have exactly zero "
+        f"gradient ({percent(before.lost_share or 0)} before): {why}"
+    )
+    severity: Severity = "error" if share >= LOST else "warning"
+    return [advise("lost examples", severity, share, sentence, case, name=head.name)]
 
 
 def _dead(before: Observed, after: Observed) -> list[Finding]:
@@ -156,32 +222,42 @@ def _dead(before: Observed, after: Observed) -> list[Finding]:
         share = min(share, after.dead_units[layer])
         if share < 0.5:
             continue
-        found.append(
-            Finding(
-                "dead units",
-                "error" if share == 1 else "warning",
-                share,
-                f"{percent(share)} of the ReLU units of {layer} answer 0 to every example, before and "
-                f"after {STEPS} steps",
-                "start biases at 0 and kernels with he_normal, or use leaky_relu",
-            )
+        sentence = (
+            f"{percent(share)} of the ReLU units of {layer} answer 0 to every example, before and "
+            f"after {STEPS} steps"
         )
+        severity: Severity = "error" if share == 1 else "warning"
+        found.append(advise("dead units", severity, share, sentence, "dead from the start"))
     return found
 
 
-def _untouched(model: keras.Model, untouched: list[Any]) -> list[Finding]:
+def _untouched(model: keras.Model, untouched: list[keras.Variable]) -> list[Finding]:
     if not untouched:
         return []
     size = sum(math.prod(variable.shape) for variable in untouched)
     share = size / sum(math.prod(variable.shape) for variable in model.trainable_variables)
     names = ", ".join(variable.path for variable in untouched[:3])
-    return [
-        Finding(
-            "no gradient",
-            "error" if share >= 0.5 else "warning",
-            share,
-            f"{percent(share)} of the trainable weights had exactly zero gradient in all of {STEPS} "
-            f"steps: {names}{', ...' if len(untouched) > 3 else ''}",
-            "initialize kernels at random, and see what cuts these layers off from the loss",
-        )
-    ]
+    sentence = (
+        f"{percent(share)} of the trainable weights had exactly zero gradient in all of {STEPS} "
+        f"steps: {names}{', ...' if len(untouched) > 3 else ''}"
+    )
+    severity: Severity = "error" if share >= 0.5 else "warning"
+    return [advise("no gradient", severity, share, sentence, "untouched weights")]
+
+
+def _one_batch(
+    steps: ThrowawaySteps, observer: Observer, batch: Nest, rows: NDArray[np.int64]
+) -> list[Finding]:
+    first = observer.observe(*batch).example_loss
+    steps.run(np.tile(rows, (STEPS, 1)))
+    last = observer.observe(*batch).example_loss
+    if first <= 0 or last <= LEARNED * first:
+        return []
+    told = "make its loss NaN or infinite"
+    if math.isfinite(last):
+        told = f"take its loss from {first:.3g} only to {last:.3g}"
+    sentence = (
+        f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
+        "soon"
+    )
+    return [advise("one batch", "warning", last / first, sentence)]

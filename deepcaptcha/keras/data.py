@@ -11,12 +11,17 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Array = NDArray[Any]
 
 Part = Any
 """An array whose first axis counts examples, or a tuple or mapping of such, for several inputs or
@@ -95,10 +100,10 @@ class Examples:
         return digest.hexdigest()
 
 
-def _leaves(part: Part, path: str = "") -> dict[str, NDArray[Any]]:
+def _leaves(part: Part, path: str = "") -> dict[str, Array]:
     """Path -> array, in the order of keys; the path of a plain array is empty."""
     if isinstance(part, Mapping):
-        items: list[tuple[Any, Any]] = sorted(part.items())
+        items: list[tuple[object, Part]] = sorted(part.items())
     elif isinstance(part, tuple):
         items = list(enumerate(part))
     else:
@@ -110,7 +115,7 @@ def _leaves(part: Part, path: str = "") -> dict[str, NDArray[Any]]:
     }
 
 
-def map_arrays(change: Callable[[Any], Any], part: Any) -> Any:
+def map_arrays(change: Callable[[Array], Part], part: Part) -> Part:
     """`part` with `change(array)` in the place of every array."""
     if isinstance(part, Mapping):
         return {key: map_arrays(change, value) for key, value in part.items()}
@@ -140,14 +145,14 @@ class Pipelines:
     - `sha256`: of every batch of both, in order, as made under seed 0.
     """
 
-    make_train: Callable[[], Any]
-    make_validation: Callable[[], Any]
+    make_train: Callable[[], tf.data.Dataset]
+    make_validation: Callable[[], tf.data.Dataset]
     batches: int
     batch: int
     n_train: int
     n_validation: int
     first: tuple[Part, Part]
-    y_validation: Any
+    y_validation: Array | None
     sha256: str
 
     def steps(self, batch: int) -> int:
@@ -167,7 +172,7 @@ class Pipelines:
 Data = Examples | Pipelines
 
 
-def read_data(train: Any, validation: Any) -> Data:
+def read_data(train: Part, validation: Part) -> Data:
     """What a trial is fed, from what a user gave.
 
     Each is a pair (x, y) of arrays, or of tuples or mappings of arrays for several inputs or outputs;
@@ -209,17 +214,17 @@ def read_data(train: Any, validation: Any) -> Data:
     )
 
 
-def _is_pair(value: Any) -> bool:
+def _is_pair(value: object) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
 
 
-def _is_dataset(value: Any) -> bool:
+def _is_dataset(value: object) -> bool:
     # Whoever holds one has imported TensorFlow.
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(value, tf.data.Dataset)
 
 
-def _describe(value: Any) -> str:
+def _describe(value: object) -> str:
     if value is None:
         return "None"
     if isinstance(value, tuple | list):
@@ -227,7 +232,7 @@ def _describe(value: Any) -> str:
     return f"of type {type(value).__name__}"
 
 
-def _arrays(name: str, value: Any) -> Part:
+def _arrays(name: str, value: Part) -> Part:
     """Mappings and tuples of arrays as they are, a list of arrays as a tuple; else one array."""
     if isinstance(value, Mapping):
         return {key: _arrays(f"{name}[{key!r}]", item) for key, item in value.items()}
@@ -245,10 +250,10 @@ def _arrays(name: str, value: Any) -> Part:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def _maker(value: Any) -> Callable[[], Any]:
+def _maker(value: Part) -> Callable[[], tf.data.Dataset]:
     if _is_dataset(value):
         return lambda: value
-    make: Callable[[], Any] = value
+    make: Callable[[], tf.data.Dataset] = value
     return make
 
 
@@ -257,12 +262,12 @@ class _Reading:
     batches: int
     batch: int
     examples: int
-    first: tuple[Any, Any]
-    labels: Any
+    first: tuple[Part, Part]
+    labels: Array | None
     sha256: str
 
 
-def _read_twice(part: str, value: Any) -> _Reading:
+def _read_twice(part: str, value: Part) -> _Reading:
     first, second = _read(part, _maker(value)), _read(part, _maker(value))
     if first.sha256 == second.sha256:
         return first
@@ -277,7 +282,7 @@ def _read_twice(part: str, value: Any) -> _Reading:
     )
 
 
-def _read(part: str, make: Callable[[], Any]) -> _Reading:
+def _read(part: str, make: Callable[[], tf.data.Dataset]) -> _Reading:
     from .backend import keras, tf
 
     keras.utils.set_random_seed(0)
@@ -318,14 +323,14 @@ def _read(part: str, make: Callable[[], Any]) -> _Reading:
     return _Reading(batches, size, examples, first, _joined(labels), digest.hexdigest())
 
 
-def _content(array: NDArray[Any]) -> bytes:
+def _content(array: Array) -> bytes:
     """Its values; of strings, which TensorFlow gives as objects, each with its length."""
     if array.dtype != object:
         return array.tobytes()
     return b"".join(len(text).to_bytes(8, "big") + text for text in array.flat)
 
 
-def _batch_size(part: str, element: Any) -> int:
+def _batch_size(part: str, element: tuple[tf.Tensor, ...]) -> int:
     from .backend import tf
 
     if not isinstance(element, tuple) or len(element) not in (2, 3):
@@ -343,13 +348,13 @@ def _batch_size(part: str, element: Any) -> int:
     return int(shapes[0][0])
 
 
-def _plain(tensor: Any) -> Any:
+def _plain(tensor: tf.Tensor) -> Part:
     from .backend import tf
 
     return tensor.numpy() if isinstance(tensor, tf.Tensor) else tensor
 
 
-def _joined(labels: list[Any]) -> Any:
+def _joined(labels: list[Part]) -> Array | None:
     if not all(isinstance(batch, np.ndarray) for batch in labels):
         return None
     return np.concatenate(labels)

@@ -11,22 +11,22 @@ import pickle
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..trials.trial import Epoch, Outcome, StopReason, Target, outcome_of
 from . import frozen, training
 from .backend import keras
-from .data import Data, Examples
+from .data import Array, Data, Examples
 from .settings import Training
+from .training import Kept
 
 Factory = Callable[..., keras.Model]
 Callbacks = Callable[[], Sequence[keras.callbacks.Callback]]
 Moment = Literal["start", "execution", "epoch", "end"]
-Arrays = list[NDArray[Any]]
+Arrays = list[Array]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Run:
     data: Data
     training: Training
     target: Target
-    kept: dict[str, Any]
+    kept: Kept
     step: int = 0
     epochs: list[Epoch] = field(default_factory=list)
     stop_reason: StopReason = "epochs"

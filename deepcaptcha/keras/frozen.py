@@ -20,13 +20,13 @@ What is shown, for the model, optimizer and data at hand:
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..finding import CLIP, EPSILON
 from .backend import keras, tf
+from .data import Array
 
 MARGIN = 4.0
 """Log-odds beyond the clip: 1 - p <= 1.9e-9 there, so that p, and the sum Keras divides by, are
@@ -55,13 +55,15 @@ _STATELESS = frozenset(
 )
 _BATCH = 500
 
+Chain = list[tuple[keras.Layer, tf.Tensor]]
+
 
 def refusal(model: keras.Model) -> str | None:
     """Why no proof can be given for this compiled model; None where one can be tried."""
     return _layers_refusal(model) or _loss_refusal(model) or _optimizer_refusal(model)
 
 
-def is_frozen(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
+def is_frozen(model: keras.Model, x: Array, y: Array) -> bool:
     """Whether training on any batches of (x, y) can be proved to change no weight any more.
 
     `model` as for `refusal`, which must have answered None; x (n, ...) float32 and y one-hot
@@ -70,7 +72,7 @@ def is_frozen(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
     return settled(model) and beyond_clip(model, x, y)
 
 
-def beyond_clip(model: keras.Model, x: NDArray[Any], y: NDArray[Any]) -> bool:
+def beyond_clip(model: keras.Model, x: Array, y: Array) -> bool:
     """Whether every example's target probability is beyond the clip, with the margins above."""
     chain = _chain(model)
     end = None if chain is None else _hidden_softmax(chain)
@@ -137,16 +139,14 @@ def _adam_step_ratio(beta_1: float, beta_2: float, iteration: int) -> float:
     return beta_1 / math.sqrt(beta_2) * correction * (1 - beta_1**now) / (1 - beta_1**later)
 
 
-def _stays(weight: NDArray[Any], step: NDArray[Any], ratio: float) -> bool:
+def _stays(weight: Array, step: Array, ratio: float) -> bool:
     # 1 % more than the step itself covers its own rounding in float32.
     rounds_away = (weight + 1.01 * step).astype(weight.dtype) == weight
     creeps = 1.01 * np.abs(step) / (1 - ratio) <= NEGLIGIBLE * np.abs(weight).max()
     return bool(np.all(rounds_away | creeps))
 
 
-def _all_clipped(
-    logits: NDArray[np.float64], sizes: NDArray[np.float64], targets: NDArray[Any]
-) -> bool:
+def _all_clipped(logits: NDArray[np.float64], sizes: NDArray[np.float64], targets: Array) -> bool:
     target = logits[np.arange(len(logits)), targets.argmax(axis=1)]
     others = np.where(targets > 0, -np.inf, logits)
     top = others.max(axis=1)
@@ -155,12 +155,12 @@ def _all_clipped(
     return bool(np.all(np.abs(log_odds) >= needed))  # False for NaN
 
 
-def _chain(model: keras.Model) -> list[tuple[Any, Any]] | None:
+def _chain(model: keras.Model) -> Chain | None:
     """[(layer, the tensor it reads), ...] from the input (which reads None) to the output, where the
     model is one plain chain in which every layer is called once; else None."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         return None
-    chain: list[tuple[Any, Any]] = []
+    chain: Chain = []
     tensor = model.outputs[0]
     while tensor is not None:
         operation, call, _ = tensor._keras_history
@@ -205,7 +205,7 @@ def _layers_refusal(model: keras.Model) -> str | None:
     return None
 
 
-def _hidden_softmax(chain: list[tuple[Any, Any]]) -> tuple[Any, Any] | None:
+def _hidden_softmax(chain: Chain) -> tuple[tf.Tensor, keras.Layer] | None:
     """(tensor that the last dense layer reads, that layer) where the chain ends in a dense softmax
     that a Reshape or Flatten hides from the loss, with one prediction an example; else None."""
     end = len(chain)

@@ -14,15 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError, error_words
 from ..trials.source import function_name
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
-from . import environment, training
+from . import environment
 from .backend import KERAS_ERRORS, keras, tf
-from .data import Data, Pipelines, read_data
+from .data import Array, Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
@@ -34,15 +33,18 @@ from .fit import (
     require_model,
 )
 from .settings import Training
+from .training import Prepared
 
 PROTOCOL = 1
 """Raised by hand whenever training itself changes, so that no old record passes for a new one."""
 
 _MODELS_KEPT = 12  # traced models a process holds, some 22 MB each
-_traced: dict[bytes, training.Prepared] = {}  # of this process
+_traced: dict[bytes, Prepared] = {}  # of this process
 
 _TRAINING_FIELDS = tuple(each.name for each in fields(Training))
 _TARGET_FIELDS = tuple(Target().as_dict())
+
+_Ready = tuple[Prepared, Identity, Sequence[keras.callbacks.Callback]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +81,11 @@ class KerasSource:
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
     stop_when_frozen: bool = True
-    _ready: dict[int, tuple[training.Prepared, Identity, Sequence[Any]]] = field(
-        default_factory=dict, repr=False
-    )
+    _ready: dict[int, _Ready] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
-        if not callable(self.build):
-            raise InputError(f"the factory is {self.build!r}; a callable is needed")
-        try:
-            inspect.signature(self.build).bind(**self.arguments)
-        except TypeError as error:
-            told = (
-                f"the factory does not take its arguments: {error}"
-                if self.arguments
-                else f"the factory {function_name(self.build)} cannot be called without arguments "
-                f"({error}); wrap it with functools.partial"
-            )
-            raise InputError(f"{self.name}: {told}" if self.arguments else told) from None
-        except ValueError:
-            pass  # written in C, without a signature
+        _require_arguments(self.name, self.build, self.arguments)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_ready": {}}  # a model of this process
@@ -114,15 +101,21 @@ class KerasSource:
         return self.data(**self.facts) if callable(self.data) else self.data
 
     @property
-    def base(self) -> object:
-        """What no setting says: factory, data or their loader, callbacks, version."""
-        return self.build, self.data, self.callbacks, self.version
+    def base(self) -> Mapping[str, object]:
+        """What no setting says."""
+        return {
+            "factories": self.build,
+            "argument names": frozenset(self.arguments),
+            "data": self.data,
+            "callbacks": self.callbacks,
+            "versions": self.version,
+        }
 
     @property
     def settings(self) -> Mapping[str, object]:
         """Arguments, and what an identity records of data, training and target, by name. An argument
         and a setting of one name are one thing: the argument."""
-        return MappingProxyType({**self.recorded, **self.arguments})
+        return MappingProxyType({**self.arguments, **self.recorded, **self.arguments})
 
     @property
     def recorded(self) -> dict[str, object]:
@@ -201,7 +194,7 @@ class KerasSource:
             probes=run.measured,
         )
 
-    def _prepared(self, seed: int) -> tuple[training.Prepared, Identity, Sequence[Any]]:
+    def _prepared(self, seed: int) -> _Ready:
         """A model at its start, its identity and callbacks, kept until they are trained with."""
         if seed not in self._ready:
             if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
@@ -226,7 +219,11 @@ class KerasSource:
         return self._ready[seed]
 
     def _identify(
-        self, model: keras.Model, seed: int, data: Data, callbacks: Sequence[Any]
+        self,
+        model: keras.Model,
+        seed: int,
+        data: Data,
+        callbacks: Sequence[keras.callbacks.Callback],
     ) -> Identity:
         try:
             structure = model.to_json()
@@ -255,6 +252,23 @@ class KerasSource:
         }
 
 
+def _require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
+    """InputError unless `build(**arguments)` can be called."""
+    if not callable(build):
+        raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
+    try:
+        inspect.signature(build).bind(**arguments)
+    except TypeError as error:
+        if arguments:
+            raise InputError(f"{name}: the factory does not take its arguments: {error}") from None
+        raise InputError(
+            f"the factory {name} cannot be called without arguments ({error}); wrap it with "
+            "functools.partial"
+        ) from None
+    except ValueError:
+        pass  # written in C, without a signature
+
+
 def forget_models() -> None:
     """Let go of the traced models of this process; a pytest worker does between two factories."""
     _traced.clear()
@@ -267,7 +281,7 @@ def _set_libraries_apart() -> None:
         environment.set_libraries_apart()
 
 
-def hash_weights(weights: Sequence[NDArray[Any]]) -> str:
+def hash_weights(weights: Sequence[Array]) -> str:
     """SHA-256 of types, shapes and values, in order."""
     digest = hashlib.sha256()
     for weight in weights:
@@ -281,7 +295,7 @@ def _text(value: object) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
-def _config(part: Any) -> object:
+def _config(part: keras.Layer) -> object:
     try:
         config: object = part.get_config()
     except (NotImplementedError, TypeError):  # TypeError: it holds an object of its own
@@ -300,8 +314,8 @@ def _describe_callback(callback: object) -> list[object]:
 
 def rehearsed_source(
     build: Factory,
-    train: object,
-    validation: object,
+    train: Part,
+    validation: Part,
     target: Target,
     *,
     training: Training | None = None,
@@ -320,6 +334,7 @@ def rehearsed_source(
     Raises InputError for whatever does not fit together.
     """
     data = read_data(train, validation)
+    _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
     require_compiled(first, training)
     settings = Training() if training is None else training
@@ -374,7 +389,6 @@ def require_compiled(model: keras.Model, training: Training | None) -> None:
 
 
 def _build_twice(build: Factory) -> tuple[keras.Model, keras.Model]:
-    KerasSource(build, lambda: None, Target())  # refuses what cannot be called  # type: ignore
     models = []
     for _ in range(2):
         keras.utils.clear_session()

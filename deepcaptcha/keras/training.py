@@ -12,8 +12,13 @@ import numpy as np
 from ..errors import InputError
 from ..trials.trial import Target
 from .backend import keras, tf
-from .data import Data, Examples, Pipelines, map_arrays
+from .data import Array, Data, Examples, Part, Pipelines, map_arrays
 from .settings import LOGITS, Training
+
+Pair = tuple[Part, Part]
+Batches = tuple[tf.data.Dataset, tf.data.Dataset]
+Kept = dict[str, Any]
+"""What was traced for a model, by whoever did it."""
 
 ZERO_GRADIENT_SHARE = "zero_gradient_share"
 """Key in an epoch's logs: the share of training examples whose own loss had an exactly zero gradient
@@ -32,9 +37,9 @@ class Prepared:
     optimizer starts from, and what probes traced for it."""
 
     model: keras.Model
-    share: Any
-    optimizer_start: list[Any]
-    kept: dict[str, Any] = field(default_factory=dict)
+    share: keras.Metric
+    optimizer_start: list[Array]
+    kept: Kept = field(default_factory=dict)
 
     def starts_as(self, fresh: keras.Model) -> bool:
         """Whether `fresh`, the same model newly built, has the very weights and random states that
@@ -66,17 +71,17 @@ def prepare(model: keras.Model, training: Training, target: Target, data: Data) 
     return Prepared(model, share, start)
 
 
-def _variables(model: keras.Model) -> list[Any]:
+def _variables(model: keras.Model) -> list[keras.Variable]:
     return [variable for layer in model.layers for variable in layer.variables]
 
 
 def compile_model(model: keras.Model, training: Training, target: Target, data: Data) -> None:
     """Compile `model` with the training's optimizer and loss, and the metrics that the target needs; an
     output named `logits` has its loss taken from logits."""
-    loss: Any = training.loss
+    loss: str | keras.Loss = training.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:
         loss = keras.losses.get({"class_name": _class_name(loss), "config": {"from_logits": True}})
-    metrics: list[Any] = []
+    metrics: list[str | Callable[..., tf.Tensor]] = []
     if "crossentropy" in training.loss or "accuracy" in target.monitor:
         metrics.append("accuracy")
     _, y = data.first
@@ -91,7 +96,7 @@ def compile_model(model: keras.Model, training: Training, target: Target, data: 
     )
 
 
-def string_accuracy(y_true: Any, y_pred: Any) -> Any:
+def string_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Share of strings read without a mistake: (batch, n_prediction, n_class) twice in, 0 or 1 an
     example out."""
     right = tf.equal(tf.argmax(y_true, axis=-1), tf.argmax(y_pred, axis=-1))
@@ -148,9 +153,9 @@ def _trains_itself(model: keras.Model) -> bool:
 def fit(
     prepared: Prepared,
     epochs: int,
-    batches: tuple[Any, Any],
-    callbacks: Sequence[Any],
-    after_execution: Callable[[int, Any], None],
+    batches: Batches,
+    callbacks: Sequence[keras.callbacks.Callback],
+    after_execution: Callable[[int, object], None],
     after_epoch: Callable[[int, dict[str, float]], None],
 ) -> None:
     """Keras' `fit` for at most so many epochs, on what `feed` made.
@@ -177,7 +182,7 @@ def fit(
     )
 
 
-def feed(data: Data, batch: int, seed: int) -> tuple[Any, Any]:
+def feed(data: Data, batch: int, seed: int) -> Batches:
     """The tf.data.Datasets that a trial trains and validates on."""
     if isinstance(data, Pipelines):
         # Whatever building the model drew, the pipeline's own shuffles follow the seed alone.
@@ -188,7 +193,7 @@ def feed(data: Data, batch: int, seed: int) -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=2)
-def _tensors(examples: Examples) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+def _tensors(examples: Examples) -> tuple[Pair, Pair]:
     """(x, y) to train on and to validate on, in memory."""
     train, validation = (
         map_arrays(tf.constant, pair)
@@ -200,13 +205,13 @@ def _tensors(examples: Examples) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     return train, validation
 
 
-def _training_batches(examples: Examples, batch: int, seed: int) -> Any:
+def _training_batches(examples: Examples, batch: int, seed: int) -> tf.data.Dataset:
     count = examples.n_train
     indices = shuffled(tf.data.Dataset.range(count), count, seed).batch(batch)
     return _gathered(_tensors(examples)[0], indices)
 
 
-def shuffled(numbers: Any, count: int, seed: int) -> Any:
+def shuffled(numbers: tf.data.Dataset, count: int, seed: int) -> tf.data.Dataset:
     """The data set of int64 scalars as `shuffle(count, seed=seed)` has it after
     `tf.random.set_seed(seed)`, in another order each epoch. Without that call: after it TensorFlow
     starts every traced function anew, which takes a sixth of a short trial."""
@@ -226,18 +231,18 @@ def shuffled(numbers: Any, count: int, seed: int) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _validation_batches(examples: Examples) -> Any:
+def _validation_batches(examples: Examples) -> tf.data.Dataset:
     indices = tf.data.Dataset.range(examples.n_validation).batch(_VALIDATION_BATCH)
     return _gathered(_tensors(examples)[1], indices)
 
 
-def _gathered(tensors: tuple[Any, Any], indices: Any) -> Any:
+def _gathered(tensors: Pair, indices: tf.data.Dataset) -> tf.data.Dataset:
     return _single_threaded(
         indices.map(lambda chosen: map_arrays(lambda tensor: tf.gather(tensor, chosen), tensors))
     )
 
 
-def _single_threaded(dataset: Any) -> Any:
+def _single_threaded(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
@@ -246,7 +251,7 @@ def _single_threaded(dataset: Any) -> Any:
     return dataset.with_options(options)
 
 
-def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
+def _observe_zero_gradients(model: keras.Model, share: keras.Metric) -> None:
     """Have the training step report ZERO_GRADIENT_SHARE among its metrics.
 
     It costs one backward pass through the loss alone. Models with a `train_step` or `compute_loss` of
@@ -256,7 +261,9 @@ def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
         return
     compute = model.compute_metrics
 
-    def compute_metrics(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def compute_metrics(
+        x: Part, y: Part, y_pred: Part, sample_weight: Part = None
+    ) -> dict[str, tf.Tensor]:
         results = compute(x, y, y_pred, sample_weight)
         zero = zero_gradient(model, x, y, y_pred, sample_weight)
         if zero is None:
@@ -268,8 +275,14 @@ def _observe_zero_gradients(model: keras.Model, share: Any) -> None:
 
 
 def zero_gradient(
-    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool = True
-) -> Any:
+    model: keras.Model,
+    x: Part,
+    y: Part,
+    y_pred: Part,
+    sample_weight: Part,
+    *,
+    training: bool = True,
+) -> tf.Tensor | None:
     """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
     does not depend on the outputs at all."""
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
@@ -286,7 +299,7 @@ def zero_gradient(
     return tf.cast(tf.reduce_all(silent, axis=0), tf.float32)
 
 
-def _read_by_loss(output: Any) -> list[Any]:
+def _read_by_loss(output: tf.Tensor) -> list[tf.Tensor]:
     """The output and, as Keras' cross-entropies look for them, the logits behind it."""
     if hasattr(output, "_keras_logits"):
         return [output, output._keras_logits]

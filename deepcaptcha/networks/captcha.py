@@ -38,7 +38,7 @@ CACHE = Path("build")
 DRAWING = 1
 """Raised by hand whenever the drawing here changes, so that no kept file passes for a new one."""
 
-_MISSING = "CAPTCHA images need a package: pip install 'deepcaptcha[captcha]'"
+_MISSING = "CAPTCHA images need a package: install pytest-deepcaptcha with its extra `captcha`"
 
 
 def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:

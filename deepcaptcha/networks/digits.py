@@ -95,10 +95,10 @@ def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]
 
 
 def _download() -> dict[str, NDArray[np.uint8]]:
-    from ..keras.environment import load_keras
+    from ..keras.backend import keras
 
     try:
-        (x_train, y_train), (x_test, y_test) = load_keras().datasets.mnist.load_data()
+        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise InputError(
             f"Keras could not load MNIST ({error}); give --data the path of an mnist.npz"

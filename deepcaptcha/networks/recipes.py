@@ -161,7 +161,15 @@ def load_examples(recipe: Recipe) -> Examples:
     that draws CAPTCHA images is missing.
     """
     # Neither its name nor how it is trained on matters; the same facts give the same arrays.
-    return _load(replace(recipe, name="", training=Training(), target=Target()))
+    try:
+        return _load(replace(recipe, name="", training=Training(), target=Target()))
+    except _UnfitError as error:
+        named = f"recipe {recipe.name}" if recipe.name else "the recipe"
+        raise InputError(f"{named} {error}") from None
+
+
+class _UnfitError(Exception):
+    pass
 
 
 @lru_cache(maxsize=2)
@@ -203,8 +211,8 @@ def _split(digits: Digits, share: float) -> tuple[Digits, Digits]:
 
 def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
     if count > len(digits.labels):
-        raise InputError(
-            f"recipe {recipe.name} wants {count} {kind} digits and {recipe.data!r} has "
+        raise _UnfitError(
+            f"wants {count} {kind} digits and {recipe.data!r} has "
             f"{len(digits.labels)}; give --data the path of a larger mnist.npz, or 'keras'"
         )
     return Digits(digits.images[:count], digits.labels[:count])
@@ -213,8 +221,8 @@ def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
 def _encode(digits: Digits, recipe: Recipe) -> tuple[Array, Array]:
     labels = digits.labels.reshape(len(digits.labels), recipe.n_prediction)
     if labels.max(initial=0) >= recipe.n_class:
-        raise InputError(
-            f"recipe {recipe.name}: label {labels.max()} is out of range for n_class "
+        raise _UnfitError(
+            f"cannot have its labels encoded: label {labels.max()} is out of range for n_class "
             f"{recipe.n_class}; n_class of at least {labels.max() + 1} is needed"
         )
     x = digits.images[..., np.newaxis].astype(np.float32)

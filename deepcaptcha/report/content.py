@@ -6,17 +6,20 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import accumulate
 
 from ..errors import InputError
-from ..networks.recipes import target_text
+from ..finding import percent
 from ..trials.history import symptom_counts, symptom_lines
-from ..trials.ledger import Records, trial_key
-from ..trials.trial import Trial
-from ..verdicts.claim import Colour
-from .words import OUTCOMES, Summary, counts_text, interval_text, percent, row_names, summarise
+from ..trials.ledger import LedgerTrials, trial_key
+from ..trials.trial import OUTCOMES, Target, Trial
+from ..verdicts.claim import Colour, Summary, Verdict, summarise
+from ..verdicts.judge import Evidence
+from ..verdicts.plan import Plan
+from .words import counts_text, interval_text, plural, row_names
 
-Evidence = Mapping[str, Any]
+Settings = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,14 @@ class Reached:
 
 @dataclass(frozen=True)
 class Walk:
-    """How a sequential plan read its trials: `successes[n]` after n of them, from 0 on. `accept` and
-    `reject` are the plan's boundaries (`deepcaptcha.plan.Plan`)."""
+    """How a sequential plan read its trials: `successes[n]` after n of them, from 0 on; a success is a
+    trial that ended as `counted` says."""
 
     hypothesis: str
     colour: Colour
+    counted: str
     successes: tuple[int, ...]
-    accept: tuple[int, ...]
-    reject: tuple[int, ...]
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -76,34 +79,73 @@ class Chance:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One factory under one recipe, with its trials in seed order; no verdicts for a mere study."""
+class ReportRow:
+    """One factory under one recipe, with its trials in seed order; no evidence of a mere study."""
 
     name: str
     trials: tuple[Trial, ...]
-    summary: Summary
-    chance: Chance
-    claim: str = ""
-    verdicts: tuple[Evidence, ...] = ()
-    walks: tuple[Walk, ...] = ()
+    evidence: Evidence | None = None
 
     @property
-    def recipe(self) -> Mapping[str, Any]:
-        """The recipe as recorded."""
-        recipe: Mapping[str, Any] = self.trials[0].identity["recipe"]
-        return recipe
+    def settings(self) -> Settings:
+        """How the trials were trained, as recorded."""
+        return self.trials[0].settings
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name, as recorded with its settings."""
+        return str(self.settings["name"])
+
+    @property
+    def target(self) -> Target:
+        """What the trials were to reach."""
+        return self.trials[0].target
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """None for a mere study."""
+        return () if self.evidence is None else self.evidence.verdicts
 
     @property
     def colour(self) -> Colour | None:
-        """Red with any red verdict, else green with any green one; None without verdicts."""
-        colours = {verdict["colour"] for verdict in self.verdicts}
-        found: tuple[Colour, ...] = ("red", "green", "cannot tell")
-        return next((colour for colour in found if colour in colours), None)
+        """The evidence's."""
+        return None if self.evidence is None else self.evidence.colour
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Of all trials."""
+        return summarise(self.trials)
+
+    @cached_property
+    def chance(self) -> Chance:
+        """From the first verdict that counted converged trials; else from the one that counted stuck
+        ones, of which no converged one is: P(converge) <= 1 - P(stuck)."""
+        if not self.verdicts:
+            return Chance(self.summary.converged, self.summary.trials, self.summary.interval)
+        for verdict in self.verdicts:
+            if verdict.hypothesis in ("trains", "mixed", "as reliable") and verdict.trials:
+                return Chance(verdict.successes, verdict.trials, verdict.interval)
+        stuck = self.verdicts[0]
+        converged = _successes(self.trials[: stuck.trials], "converged")[-1]
+        return Chance(converged, stuck.trials, (0.0, 1 - stuck.interval[0]), bounded=True)
+
+    @property
+    def walks(self) -> tuple[Walk, ...]:
+        """The walk of every verdict that a sequential plan gave."""
+        found = []
+        for verdict in self.verdicts:
+            if verdict.plan is not None:
+                counted = "stuck" if verdict.hypothesis == "stuck" else "converged"
+                successes = _successes(self.trials[: verdict.trials], counted)
+                found.append(
+                    Walk(verdict.hypothesis, verdict.colour, counted, successes, verdict.plan)
+                )
+        return tuple(found)
 
     @property
     def curves(self) -> tuple[Curve, ...]:
         """A curve a trial."""
-        monitor = self.recipe["monitor"]
+        monitor = self.target.monitor
         return tuple(
             Curve(t.seed, t.outcome, tuple(epoch.metrics.get(monitor) for epoch in t.epochs))
             for t in self.trials
@@ -120,6 +162,10 @@ class Row:
         return symptom_lines(self.trials)
 
 
+def _successes(trials: Iterable[Trial], outcome: str) -> tuple[int, ...]:
+    return tuple(accumulate((trial.outcome == outcome for trial in trials), initial=0))
+
+
 @dataclass(frozen=True)
 class Section:
     """The rows of one recipe, highest rate first."""
@@ -127,91 +173,37 @@ class Section:
     recipe: str
     target: str
     settings: str
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
 
 
-def rows_of_ledger(records: Records) -> tuple[Row, ...]:
+def rows_of_ledger(ledger: LedgerTrials) -> tuple[ReportRow, ...]:
     """A row for every factory and recipe of a ledger; InputError for a seed trained in several ways."""
     groups: dict[tuple[str, str], list[Trial]] = {}
-    for trial in records.trials:
-        key = (trial.name, _recipe_key(trial.identity["recipe"]))
-        groups.setdefault(key, []).append(trial)
+    for trial in ledger.trials:
+        groups.setdefault((trial.name, _settings_key(trial.settings)), []).append(trial)
     rows = []
     for (name, _), group in groups.items():
-        found = Records(tuple(group)).of(name, group[0].recipe)
-        trials = tuple(found[seed] for seed in sorted(found))
-        summary = summarise(trials)
-        chance = Chance(summary.converged, summary.trials, summary.interval)
-        rows.append(Row(name, trials, summary, chance))
+        found = LedgerTrials(tuple(group)).of(name, group[0].recipe)
+        rows.append(ReportRow(name, tuple(found[seed] for seed in sorted(found))))
     return tuple(rows)
 
 
-def rows_of_verdicts(reported: Sequence[Evidence], records: Records) -> tuple[Row, ...]:
+def rows_of_verdicts(reported: Sequence[Evidence], ledger: LedgerTrials) -> tuple[ReportRow, ...]:
     """A row for the evidence of every judged factory and recipe, its trials taken from the ledger.
 
     InputError where the ledger lacks one of them.
     """
-    known = {trial_key(trial): trial for trial in records.trials}
-    rows = []
-    for name, evidence in zip(row_names(reported), reported, strict=True):
-        missing = sum(key not in known for key in evidence["trials"])
-        if missing:
+    known = {trial_key(trial): trial for trial in ledger.trials}
+    for evidence in reported:
+        if missing := sum(key not in known for key in evidence.trials):
             raise InputError(
-                f"the ledger lacks {missing} of {len(evidence['trials'])} trials of "
-                f"{evidence['name']} {evidence['recipe']}; no report was written"
+                f"the ledger lacks {missing} of {len(evidence.trials)} trials of "
+                f"{evidence.name} {evidence.recipe}; no report was written"
             )
-        trials = tuple(known[key] for key in evidence["trials"])
-        rows.append(
-            Row(
-                name,
-                trials,
-                summarise(trials),
-                _chance(evidence, trials),
-                evidence["claim"],
-                tuple(evidence["verdicts"]),
-                walks(evidence, trials),
-            )
-        )
-    return tuple(rows)
-
-
-def _chance(evidence: Evidence, trials: Sequence[Trial]) -> Chance:
-    """From the first verdict that counted converged trials; else from the one that counted stuck
-    ones, of which no converged one is: P(converge) <= 1 - P(stuck)."""
-    for verdict in evidence["verdicts"]:
-        if verdict["hypothesis"] in ("trains", "mixed", "as reliable") and verdict["trials"]:
-            low, high = verdict["interval"]
-            return Chance(verdict["successes"], verdict["trials"], (low, high))
-    stuck = evidence["verdicts"][0]
-    read = trials[: stuck["trials"]]
-    converged = sum(trial.outcome == "converged" for trial in read)
-    return Chance(converged, len(read), (0.0, 1 - stuck["interval"][0]), bounded=True)
-
-
-def walks(evidence: Evidence, trials: Sequence[Trial]) -> tuple[Walk, ...]:
-    """The walk of every verdict that a sequential plan gave, over `trials` in the order read."""
-    found = []
-    for verdict in evidence["verdicts"]:
-        if verdict["hypothesis"] == "mixed" or not verdict["trials"]:
-            continue
-        rates = (verdict["p_good"], verdict["p_bad"])
-        plan = next((p for p in evidence["plans"] if (p["p_good"], p["p_bad"]) == rates), None)
-        if plan is None:  # the comparison of speed reads a fixed number
-            continue
-        counted = "stuck" if verdict["hypothesis"] == "stuck" else "converged"
-        successes = [0]
-        for trial in trials[: verdict["trials"]]:
-            successes.append(successes[-1] + (trial.outcome == counted))
-        found.append(
-            Walk(
-                verdict["hypothesis"],
-                verdict["colour"],
-                tuple(successes),
-                tuple(plan["accept"]),
-                tuple(plan["reject"]),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        ReportRow(name, tuple(known[key] for key in evidence.trials), evidence)
+        for name, evidence in zip(row_names(reported), reported, strict=True)
+    )
 
 
 def reached(trials: Sequence[Trial]) -> Reached:
@@ -225,47 +217,47 @@ def reached(trials: Sequence[Trial]) -> Reached:
 
     met = [t.epochs_to_target for t in trials if t.epochs_to_target is not None]
     missed = [
-        len(t.epochs) if t.ended_early else int(t.identity["recipe"]["epochs"])
+        len(t.epochs) if t.ended_early else t.target.epochs
         for t in trials
         if t.epochs_to_target is None
     ]
-    planned = max(int(trial.identity["recipe"]["epochs"]) for trial in trials)
     estimate = ecdf(CensoredData(uncensored=met, right=missed)).cdf
     steps = {0: 0.0}
     for epoch, share in zip(estimate.quantiles, estimate.probabilities, strict=True):
         steps[int(epoch)] = float(share)
-    steps.setdefault(planned, max(steps.values()))
+    steps.setdefault(max(t.target.epochs for t in trials), max(steps.values()))
     return Reached(tuple(steps), tuple(steps.values()), len(missed), len(trials))
 
 
-def sections(rows: Iterable[Row]) -> tuple[Section, ...]:
+def sections(rows: Iterable[ReportRow]) -> tuple[Section, ...]:
     """The rows by recipe, in order of its name; in each, highest rate first. Recipes of one name that
     differ, in their target or else, are sections of their own."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[ReportRow]] = {}
     for row in rows:
-        groups.setdefault((row.recipe["name"], _recipe_key(row.recipe)), []).append(row)
+        groups.setdefault((row.recipe, _settings_key(row.settings)), []).append(row)
     found = []
     for (name, _), group in sorted(groups.items()):
-        recipe = group[0].recipe
         group.sort(key=lambda row: (-row.chance.converged / row.chance.trials, row.name))
-        found.append(Section(name, target_text(recipe), _settings_text(recipe), tuple(group)))
+        first = group[0]
+        found.append(Section(name, first.target.text, _settings_text(first.settings), tuple(group)))
     return tuple(found)
 
 
-def _recipe_key(recipe: Mapping[str, Any]) -> str:
-    return json.dumps(recipe, sort_keys=True)
+def _settings_key(settings: Settings) -> str:
+    return json.dumps(settings, sort_keys=True)
 
 
-def _settings_text(recipe: Mapping[str, Any]) -> str:
-    flat = {**recipe, **recipe.get("optimizer_settings", {})}
+def _settings_text(settings: Settings) -> str:
+    inner = settings.get("optimizer_settings")
+    flat = {**settings, **(inner if isinstance(inner, Mapping) else {})}
     told = {"name", "optimizer_settings", "monitor", "mode", "target", "epochs"}
     return ", ".join(f"{k} {v}" for k, v in flat.items() if k not in told and v is not None)
 
 
-def opening(rows: Sequence[Row]) -> str:
+def opening(rows: Sequence[ReportRow]) -> str:
     """One paragraph: what was trained, how it ended and, where it was judged, what the verdicts say."""
     factories = len({row.name for row in rows})
-    recipes = len({_recipe_key(row.recipe) for row in rows})
+    recipes = len({_settings_key(row.settings) for row in rows})
     counts = Counter(trial.outcome for row in rows for trial in row.trials)
     total = sum(counts.values())
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
@@ -274,10 +266,10 @@ def opening(rows: Sequence[Row]) -> str:
         f"{plural(recipes, 'recipe')}: {ends} ({percent(counts['converged'] / total)} converged)."
     )
     colours = Counter(row.colour for row in rows)
-    if not any(colours[colour] for colour in ("red", "green", "cannot tell")):
+    if colours.keys() == {None}:
         full = sum(row.summary.converged == row.summary.trials for row in rows)
         return f"{text} Every training converged in {full} of {plural(len(rows), 'row')}."
-    red = [f"{row.name} under {row.recipe['name']}" for row in rows if row.colour == "red"]
+    red = [f"{row.name} under {row.recipe}" for row in rows if row.colour == "red"]
     named = f" Red: {', '.join(red)}." if red else ""
     return (
         f"{plural(len(rows), 'row')} judged: {colours['red']} red, {colours['green']} green, "
@@ -285,29 +277,29 @@ def opening(rows: Sequence[Row]) -> str:
     )
 
 
-def environment_lines(rows: Iterable[Row]) -> list[str]:
+def environment_lines(rows: Iterable[ReportRow]) -> list[str]:
     """A line for every environment the trials were run in, with their number if there are several."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        for trial in row.trials:
-            facts = trial.identity.get("environment", {})
-            counts[_environment_text(facts)] += 1
+    counts = Counter(
+        _environment_text(trial.identity.get("environment", {}))
+        for row in rows
+        for trial in row.trials
+    )
     if len(counts) == 1:
         return list(counts)
     return [f"{plural(count, 'trial')}: {text}" for text, count in counts.most_common()]
 
 
-def _environment_text(facts: Mapping[str, Any]) -> str:
+def _environment_text(facts: Settings) -> str:
     shown = ("tensorflow", "keras", "numpy", "python", "processor", "machine")
     parts = [f"{key} {facts[key]}" for key in shown if facts.get(key)]
-    if "threads" in facts:
-        parts.append(plural(facts["threads"], "thread"))
+    if isinstance(threads := facts.get("threads"), int):
+        parts.append(plural(threads, "thread"))
     if "onednn" in facts:
         parts.append(f"oneDNN {'on' if facts['onednn'] else 'off'}")
     return ", ".join(parts) or "environment not recorded"
 
 
-def seeds_text(rows: Iterable[Row]) -> str:
+def seeds_text(rows: Iterable[ReportRow]) -> str:
     """The seeds of all rows as ranges, such as `0-4, 2000000-2000013`."""
     seeds = sorted({trial.seed for row in rows for trial in row.trials})
     ranges: list[list[int]] = []
@@ -317,8 +309,3 @@ def seeds_text(rows: Iterable[Row]) -> str:
         else:
             ranges.append([seed, seed])
     return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
-
-
-def plural(count: int, word: str, words: str | None = None) -> str:
-    """`1 trial`, `2 trials`; thousands set apart by commas."""
-    return f"{count:,} {word if count == 1 else words or word + 's'}"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from .words import OUTCOMES
+from ..trials.trial import OUTCOMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .content import Reached, Row, Walk, plural
+from ..finding import percent
+from ..trials.trial import OUTCOMES
+from .content import Reached, ReportRow, Walk
 from .drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, whole_ticks
-from .words import OUTCOMES, percent
+from .words import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Told apart by dash and by the mark at the end; colour only adds to it.
-STYLES: dict[str, dict[str, Any]] = {
+Style = dict[str, Any]  # what matplotlib takes by name
+
+STYLES: dict[str, Style] = {
     "converged": {"linestyle": "-", "marker": "o"},
     "stuck": {"linestyle": (0, (5, 3)), "marker": "x"},
     "slow": {"linestyle": (0, (1, 2)), "marker": "s"},
@@ -22,23 +26,22 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def curves_figure(row: Row, key: str) -> str:
+def curves_figure(row: ReportRow, key: str) -> str:
     """Learning curves, one a seed, with a mark where each ends."""
-    curves, recipe = row.curves, row.recipe
+    curves, target = row.curves, row.target
     counts = Counter(curve.outcome for curve in curves)
     shown = [outcome for outcome in OUTCOMES if counts[outcome]]
-    monitor, target = recipe["monitor"], float(recipe["target"])
 
     def draw(figure: Figure) -> None:
         from matplotlib.lines import Line2D
 
         axes = add_axes(figure, 230, top=26 if len(shown) < 3 else 44)
-        axes.set_xlim(0.8, max(int(recipe["epochs"]), 2) + 0.2)
+        axes.set_xlim(0.8, max(target.epochs, 2) + 0.2)
         whole_ticks(axes.xaxis)
         axes.set_xlabel("epoch", loc="right", color=INKS["muted"])
-        if "accuracy" in monitor:
+        if "accuracy" in target.monitor:
             axes.set_ylim(0, 1.02)
-        axes.axhline(target, color=INKS["ink"], linewidth=0.8, gid="is target")
+        axes.axhline(target.value, color=INKS["ink"], linewidth=0.8, gid="is target")
         for curve in sorted(curves, key=lambda curve: OUTCOMES.index(curve.outcome)):
             points = [(i, v) for i, v in enumerate(curve.values, 1) if v is not None]
             if points:
@@ -50,13 +53,13 @@ def curves_figure(row: Row, key: str) -> str:
                     gid=f"is curve {curve.outcome}",
                 )
         axes.annotate(
-            f"target {target:g}",
-            (1, target),
-            (0, -3 if recipe["mode"] == "max" else 3),
+            f"target {target.value:g}",
+            (1, target.value),
+            (0, -3 if target.mode == "max" else 3),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             ha="right",
-            va="top" if recipe["mode"] == "max" else "bottom",
+            va="top" if target.mode == "max" else "bottom",
         )
         figure.legend(
             [Line2D([], [], **_style(outcome), markevery=[1]) for outcome in shown],
@@ -69,13 +72,13 @@ def curves_figure(row: Row, key: str) -> str:
         draw,
         230,
         key,
-        f"Learning curves of {row.name} under {recipe['name']}",
-        f"{monitor} at the end of each epoch for {plural(len(curves), 'seed')}: {ends}. "
+        f"Learning curves of {row.name} under {row.recipe}",
+        f"{target.monitor} at the end of each epoch for {plural(len(curves), 'seed')}: {ends}. "
         "Stuck ones are dashed and end in a cross.",
     )
 
 
-def reached_figure(row: Row, found: Reached, key: str) -> str:
+def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
     """The cumulative share of trainings at their target, with the censored ones marked."""
     last = found.epochs[-1]
 
@@ -118,21 +121,20 @@ def reached_figure(row: Row, found: Reached, key: str) -> str:
         draw,
         230,
         key,
-        f"Epochs to target of {row.name} under {row.recipe['name']}",
+        f"Epochs to target of {row.name} under {row.recipe}",
         f"Share of trainings that met the target: {steps}. {found.missed} of {found.trials} had not "
         "met it when their epochs were over.",
     )
 
 
-def walk_figure(row: Row, walk: Walk, key: str) -> str:
+def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
     """Successes against trials, between the boundaries of the plan; the part where it is."""
-    trials, successes = len(walk.successes) - 1, walk.successes[-1]
-    counted = "stuck" if walk.hypothesis == "stuck" else "converged"
-    end = min(len(walk.accept) - 1, max(2 * trials, 10))
-    top = 1.25 * max(walk.accept[end], successes)
+    trials, successes, plan = len(walk.successes) - 1, walk.successes[-1], walk.plan
+    end = min(plan.max_trials, max(2 * trials, 10))
+    top = 1.25 * max(plan.accept[end], successes)
     boundaries = (
-        ("green", walk.accept, (0, (6, 2)), (walk.accept[end] + top) / 2),
-        ("red", walk.reject, (0, (2, 2)), walk.reject[end] / 2),
+        ("green", plan.accept, (0, (6, 2)), (plan.accept[end] + top) / 2),
+        ("red", plan.reject, (0, (2, 2)), plan.reject[end] / 2),
     )
 
     def draw(figure: Figure) -> None:
@@ -163,20 +165,20 @@ def walk_figure(row: Row, walk: Walk, key: str) -> str:
             clip_on=False,
             gid="is walk",
         )
-        text = f"{successes} of {trials} {counted}: {walk.colour}"
+        text = f"{successes} of {trials} {walk.counted}: {walk.colour}"
         figure.legend([line], [text], **LEGEND)
 
     return draw_svg(
         draw,
         230,
         key,
-        f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe['name']}",
-        f"After {plural(trials, 'trial')}, {successes} of them {counted}, the walk crossed the "
-        f"boundary to {walk.colour}. The plan reads at most {len(walk.accept) - 1} trials.",
+        f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}",
+        f"After {plural(trials, 'trial')}, {successes} of them {walk.counted}, the walk crossed the "
+        f"boundary to {walk.colour}. The plan reads at most {plan.max_trials} trials.",
     )
 
 
-def chances_figure(rows: Sequence[Row], key: str) -> str:
+def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
     """P(converge) of every row, with its interval."""
     pitch, top, bottom = 36, 6, 24
     height = top + pitch * len(rows) + bottom
@@ -236,12 +238,12 @@ def chances_figure(rows: Sequence[Row], key: str) -> str:
         draw,
         height,
         key,
-        f"P(converge) under {rows[0].recipe['name']}",
+        f"P(converge) under {rows[0].recipe}",
         f"Share of trainings that converged, with exact 95 % intervals: {listed}.",
     )
 
 
-def _style(outcome: str) -> dict[str, Any]:
+def _style(outcome: str) -> Style:
     return {
         **STYLES[outcome],
         "color": INKS[outcome],

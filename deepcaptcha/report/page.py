@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..errors import InputError
+from .. import __version__
+from ..errors import InputError, write_file
 from ..trials.ledger import read_ledger
+from ..verdicts.judge import Evidence
 from .content import (
-    Evidence,
-    Row,
+    ReportRow,
     environment_lines,
     opening,
     reached,
@@ -31,7 +30,7 @@ _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 class Panel:
     """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
 
-    row: Row
+    row: ReportRow
     key: str
     figures: tuple[tuple[str, str, str], ...]
 
@@ -39,7 +38,9 @@ class Panel:
 def require_extra() -> None:
     """InputError where Jinja2 or matplotlib is missing; imports neither."""
     if not all(importlib.util.find_spec(name) for name in ("jinja2", "matplotlib")):
-        raise InputError("reports need Jinja2 and matplotlib: pip install 'deepcaptcha[report]'")
+        raise InputError(
+            "reports need Jinja2 and matplotlib: install pytest-deepcaptcha with its extra `report`"
+        )
 
 
 def write_report(
@@ -48,27 +49,23 @@ def write_report(
     made_by: str,
     reported: Sequence[Evidence] | None = None,
     notes: Iterable[str] = (),
-) -> tuple[Row, ...]:
+) -> tuple[ReportRow, ...]:
     """Write the report on a ledger, or on the verdicts `reported`, whose trials the ledger holds.
 
     `made_by` is the command that makes it again, `notes` what its figures are worth. Raises InputError
     for a missing extra, a ledger without the trials, or a path that cannot be written.
     """
     require_extra()
-    records = read_ledger(ledger)
-    if not records.trials:
+    found = read_ledger(ledger)
+    if not found.trials:
         raise InputError(f"the ledger {ledger} holds no trials; give a study's ledger folder")
-    rows = rows_of_ledger(records) if reported is None else rows_of_verdicts(reported, records)
-    page = render(rows, made_by, [*notes, *records.problems])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write the report {path}: {error.strerror}") from None
+    rows = rows_of_ledger(found) if reported is None else rows_of_verdicts(reported, found)
+    page = render(rows, made_by, [*notes, *found.problems])
+    write_file(path, page, "the report")
     return rows
 
 
-def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
+def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -> str:
     """The page; the same rows and words give the same bytes."""
     from .figures import chances_figure
 
@@ -86,13 +83,13 @@ def render(rows: Sequence[Row], made_by: str, notes: Iterable[str] = ()) -> str:
         "made_by": made_by,
         "notes": list(notes),
         "seeds": seeds_text(rows),
-        "version": importlib.metadata.version("deepcaptcha"),
+        "version": __version__,
     }
     page = fill(_TEMPLATE, content, escape=True)
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def fill(template: Path, content: Mapping[str, Any], *, escape: bool) -> str:
+def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
     """A template with its names filled in; `escape` for HTML. A name that is missing is an error."""
     import jinja2
 
@@ -108,13 +105,13 @@ def fill(template: Path, content: Mapping[str, Any], *, escape: bool) -> str:
     return environment.get_template(template.name).render(content)
 
 
-def _panel(row: Row, key: str) -> Panel:
+def _panel(row: ReportRow, key: str) -> Panel:
     from .figures import curves_figure, reached_figure, walk_figure
 
     figures = [
         (
             "Learning curves",
-            f"{row.recipe['monitor']} by epoch, a line a seed",
+            f"{row.target.monitor} by epoch, a line a seed",
             curves_figure(row, f"{key}-curves"),
         ),
         (
@@ -124,11 +121,10 @@ def _panel(row: Row, key: str) -> Panel:
         ),
     ]
     for i, walk in enumerate(row.walks, 1):
-        words = "stuck" if walk.hypothesis == "stuck" else "converged"
         figures.append(
             (
                 f"Verdict: {walk.hypothesis}",
-                f"trials {words} against trials read",
+                f"trials {walk.counted} against trials read",
                 walk_figure(row, walk, f"{key}-walk-{i}"),
             )
         )

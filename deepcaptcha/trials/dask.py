@@ -14,11 +14,14 @@ from concurrent import futures
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .source import machine
-from .worker import ENVIRONMENT, prepare_worker, whole_jobs
+from .worker import ENVIRONMENT, P, T, prepare_worker, whole_jobs
+
+if TYPE_CHECKING:
+    import distributed
 
 _PATIENCE = 5.0  # seconds to reach a scheduler
 _FIRST_WORKER = 20.0  # seconds for the first worker to join it
@@ -36,7 +39,9 @@ _LOCAL_CONFIGURATION = {
 def require_extra() -> None:
     """InputError where Dask is missing; imports nothing."""
     if importlib.util.find_spec("distributed") is None:
-        raise InputError("a Dask cluster needs distributed: pip install 'deepcaptcha[dask]'")
+        raise InputError(
+            "a Dask cluster needs distributed: install pytest-deepcaptcha with its extra `dask`"
+        )
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def dask_executor(address: str | None = None, jobs: int | None = None) -> Iterat
 
 
 @contextmanager
-def _local_cluster(jobs: int) -> Iterator[Any]:
+def _local_cluster(jobs: int) -> Iterator[distributed.LocalCluster]:
     import dask
     from distributed import LocalCluster
 
@@ -93,7 +98,7 @@ def _local_cluster(jobs: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _client(place: Any) -> Iterator[Executor]:
+def _client(place: str | distributed.LocalCluster) -> Iterator[Executor]:
     from distributed import Client
 
     with _quiet(), Client(place, timeout=_PATIENCE, set_as_default=False) as client:
@@ -128,13 +133,13 @@ class _ClusterExecutor(Executor):
     here, and says BrokenExecutor where Dask gives a task up.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: distributed.Client) -> None:
         self._client = client
-        self._sent: dict[Future[Any], Any] = {}
+        self._sent: dict[Future[Any], distributed.Future[Any]] = {}
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Send one call; it is not taken from an earlier call of the same."""
-        promised: Future[Any] = Future()
+        promised: Future[T] = Future()
         promised.set_running_or_notify_cancel()
         self._sent[promised] = self._client.submit(
             _with_own_random, function, *args, pure=False, **kwargs
@@ -142,7 +147,7 @@ class _ClusterExecutor(Executor):
         self._sent[promised].add_done_callback(partial(self._settle, promised))
         return promised
 
-    def _settle(self, promised: Future[Any], sent: Any) -> None:
+    def _settle(self, promised: Future[T], sent: distributed.Future[T]) -> None:
         from distributed import KilledWorker
 
         try:
@@ -165,7 +170,7 @@ class _ClusterExecutor(Executor):
             futures.wait(list(self._sent))
 
 
-def _with_own_random(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _with_own_random(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """In a worker, whose event loop draws from Python's `random` while a trial is trained."""
     with own_random():
         return function(*args, **kwargs)
@@ -182,12 +187,12 @@ def own_random() -> Iterator[None]:
     own, here = random.Random(), threading.get_ident()
     shared = {name: getattr(random, name) for name in random.__all__ if hasattr(own, name)}
 
-    def reseed(*args: Any, **kwargs: Any) -> None:
-        own.seed(*args, **kwargs)
-        shared["seed"](*args, **kwargs)
+    def reseed(a: float | str | bytes | None = None, version: int = 2) -> None:
+        own.seed(a, version)
+        shared["seed"](a, version)
 
-    def divided(mine: Callable[..., Any], others: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(*args: Any, **kwargs: Any) -> Any:
+    def divided(mine: Callable[P, T], others: Callable[P, T]) -> Callable[P, T]:
+        def draw(*args: P.args, **kwargs: P.kwargs) -> T:
             return (mine if threading.get_ident() == here else others)(*args, **kwargs)
 
         return draw
@@ -203,7 +208,7 @@ def own_random() -> Iterator[None]:
 
 
 @contextmanager
-def _watched(client: Any, executor: Executor) -> Iterator[None]:
+def _watched(client: distributed.Client, executor: Executor) -> Iterator[None]:
     """Cancel everything once there has been no worker for a while: Dask would wait for ever."""
     left = threading.Event()
 
@@ -246,8 +251,8 @@ def _require_scheduler(address: str) -> None:
         ) from None
 
 
-def _require_workers(client: Any) -> None:
-    address = client.scheduler.address
+def _require_workers(client: distributed.Client) -> None:
+    address = getattr(client.scheduler, "address", "")
     try:
         client.wait_for_workers(1, timeout=_FIRST_WORKER)
     except TimeoutError:
@@ -266,6 +271,6 @@ def _require_workers(client: Any) -> None:
             raise InputError(f"the Dask worker at {worker} cannot run deepcaptcha: {answer}")
 
 
-def dask_setup(worker: Any) -> None:
+def dask_setup(worker: object) -> None:
     """What Dask calls in each worker of a cluster of its own, which preloads this module."""
     prepare_worker()

@@ -13,13 +13,12 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
-from .trial import Trial
+from .trial import Identity, Trial
 
 FORMAT = 2
 """Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
@@ -81,7 +80,7 @@ class Ledger:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, record: Identity) -> None:
         line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         size = os.fstat(self._file).st_size
         try:
@@ -145,7 +144,7 @@ def trial_key(trial: Trial) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def find_same(trials: Sequence[Trial], identity: Mapping[str, Any]) -> Trial | None:
+def find_same(trials: Sequence[Trial], identity: Identity) -> Trial | None:
     """The recorded trial with exactly this identity, if there is one."""
     return next((trial for trial in trials if trial.identity == identity), None)
 
@@ -177,7 +176,7 @@ def _read_file(path: Path, problems: list[str]) -> list[Trial]:
     return trials
 
 
-def _check_format(record: Any, path: Path) -> None:
+def _check_format(record: Identity, path: Path) -> None:
     version = record["deepcaptcha_ledger"]
     if version not in range(1, FORMAT + 1):
         raise InputError(

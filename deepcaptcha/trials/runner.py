@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from ..errors import InputError
 from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
 from .source import Source
 from .trial import Trial
-from .worker import TimeLimitError, whole_jobs, workers
+from .worker import P, T, TimeLimitError, whole_jobs, workers
 
 DEATHS = 3
 """How often a trial is begun whose process dies, before it is told."""
@@ -102,13 +101,9 @@ class Runner:
             self._remember(read_ledger(folder))
         # Another executor's queue takes whatever is sent.
         self._room = sys.maxsize if executors else 1 if jobs is None else whole_jobs(jobs)
-        if executors is None:
-            executors = (
-                partial(nullcontext, _ThisProcess())
-                if jobs is None
-                else partial(workers, jobs, time_limit)
-            )
-        self._executors = executors
+        self._executors: Executors = executors or (
+            _this_process if jobs is None else partial(workers, jobs, time_limit)
+        )
         self._on_trial = on_trial
         self._run = run
         self._stack = ExitStack()
@@ -247,11 +242,15 @@ def _failed(problem: str) -> Future[Trial]:
     return future
 
 
+def _this_process() -> AbstractContextManager[Executor]:
+    return nullcontext(_ThisProcess())
+
+
 class _ThisProcess(Executor):
     """Runs each call at once in this process."""
 
-    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
         try:
             future.set_result(call(*args, **kwargs))
         except Exception as error:

@@ -52,7 +52,7 @@ class ChangeableSource(Source, Protocol):
     """A source made of named settings, of which some can be changed.
 
     - `settings`: the value of each. `recorded`: those that an identity holds under its recipe.
-    - `base`: what is not among them; sources of equal bases differ by their settings alone.
+    - `base`: what is not among them, by name; sources of equal bases differ by their settings alone.
     """
 
     @property
@@ -60,7 +60,7 @@ class ChangeableSource(Source, Protocol):
     @property
     def recorded(self) -> Mapping[str, object]: ...
     @property
-    def base(self) -> object: ...
+    def base(self) -> Mapping[str, object]: ...
 
     def replace(self, name: str, recipe: str | None = None, **changes: object) -> ChangeableSource:
         """The same under other names, with some settings changed; InputError where that cannot be."""
@@ -68,7 +68,7 @@ class ChangeableSource(Source, Protocol):
 
 
 Metrics = Mapping[str, float]
-Training = Callable[[int], Metrics | Iterable[Metrics]]
+Train = Callable[[int], Metrics | Iterable[Metrics]]
 """`train(seed)`: yields a mapping of metrics after each epoch, or returns one of the whole training."""
 
 
@@ -76,7 +76,7 @@ Training = Callable[[int], Metrics | Iterable[Metrics]]
 class FunctionSource:
     """Trials of any function, in whatever framework.
 
-    - `train`: see `Training`. A generator is closed once the target is met, or after the target's
+    - `train`: see `Train`. A generator is closed once the target is met, or after the target's
       epochs. What it yields after a seed is to depend on that seed alone.
     - `target`: its `chance` says what the monitor shows of something that learned nothing, without
       which only a monitor that never changes tells `stuck` from `slow`.
@@ -85,7 +85,7 @@ class FunctionSource:
       does, but nothing that the function calls.
     """
 
-    train: Training
+    train: Train
     target: Target
     name: str = ""
     version: str | None = None

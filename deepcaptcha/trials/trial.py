@@ -57,13 +57,13 @@ class Target:
         """Whether `value` of the monitor reaches the target; never true for NaN."""
         return value >= self.value if self.mode == "max" else value <= self.value
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Its fields as a trial's identity has them, where the value is called `target`."""
-        fields = asdict(self)
+        fields: dict[str, object] = asdict(self)
         return {"target": fields.pop("value"), **fields}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Target:
+    def from_dict(cls, fields: Identity) -> Target:
         """The inverse of `as_dict`, which leaves other fields aside."""
         return cls(
             fields["target"],
@@ -122,15 +122,15 @@ class Trial:
     seconds: float
     weights_sha256: str
     identity: Identity
-    probes: Mapping[str, Any] = field(default_factory=dict)
+    probes: Identity = field(default_factory=dict)
     backend: str = ""
     device: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def settings(self) -> Mapping[str, Any]:
+    def settings(self) -> Identity:
         """How it was trained, as recorded: the target's fields and the source's own, by name."""
-        settings: Mapping[str, Any] = self.identity["recipe"]
+        settings: Identity = self.identity["recipe"]
         return settings
 
     @property
@@ -156,7 +156,7 @@ class Trial:
         return fields
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Trial:
+    def from_dict(cls, fields: Identity) -> Trial:
         """The inverse of `as_dict`; TypeError or KeyError for other fields."""
         epochs = tuple(
             Epoch(**{**epoch, "losses": tuple(epoch.get("losses", ()))})

@@ -3,26 +3,26 @@
 import itertools
 import json
 import sys
-from dataclasses import replace
+import threading
+from concurrent.futures import Future
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcaptcha import RECIPES, VARIANTS, Configuration, InputError, bisect
-from deepcaptcha.bisection.cells import Reading, answer_chances
+from deepcaptcha import RECIPES, InputError, bisect
+from deepcaptcha.bisection.bisect import CellTrials, answer_chances
 from deepcaptcha.bisection.words import cell_table, finding_lines
-from deepcaptcha.cli.bisect import arguments_of, build_network
 from deepcaptcha.cli.main import main
-from deepcaptcha.keras import environment
-from deepcaptcha.trials import pool as trial_pool
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.keras.source import KerasSource
+from deepcaptcha.networks.recipes import load_digits
+from deepcaptcha.trials import worker
 from deepcaptcha.trials.ledger import read_ledger
-from deepcaptcha.trials.runner import run_task
+from deepcaptcha.trials.runner import run_source
+from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.design import design_plan
-from tests.keras.test_fit import POINTS, points
-from tests.processes import interrupt, interruptible
-from tests.trials.test_ledger import make_trial
-from tests.trials.test_runner import TINY
+from tests.helpers import TINY, interrupt, interruptible, make_trial, points
 
 RAW = RECIPES["raw-subset"]
 QUICK = {"p_good": 0.9, "p_bad": 0.1, "alpha": 0.2, "beta": 0.2}  # the fewest trials a cell
@@ -32,25 +32,36 @@ def switches(**faults):
     raise AssertionError("nothing here builds a model")
 
 
-def pair(count, **recipe):
-    """Two configurations with `count` differing arguments, False in A and True in B."""
-    names = "abcdefgh"[:count]
-    return tuple(
-        Configuration(switches, dict.fromkeys(names, value), RAW, name)
-        for name, value in (("old", False), ("new", True))
+def source(name, arguments, build=switches):
+    return KerasSource(
+        build, load_digits, RAW.target, RAW.training, name, RAW.name, arguments, RAW.facts
     )
 
 
-def world(trains, tasks=None):
+def pair(count):
+    """Two sources with `count` differing arguments, False in A and True in B."""
+    names = "abcdefgh"[:count]
+    return tuple(
+        source(name, dict.fromkeys(names, value)) for name, value in (("old", False), ("new", True))
+    )
+
+
+def finished(seed, outcome):
+    future = Future()
+    future.set_result(make_trial(seed, outcome=outcome))
+    return future
+
+
+def world(trains, asked=None):
     """A `run` that answers for a cell without training: `trains(names that are True)` is True, False
     or, for a rate between, None: every second seed converges."""
 
-    def run(task, known):
-        if tasks is not None:
-            tasks.append(task)
-        answer = trains({name for name, value in task.build.keywords.items() if value})
-        converged = task.seed % 2 == 0 if answer is None else answer
-        return make_trial(task.seed, task.name, "converged" if converged else "stuck")
+    def run(source, seed, known, steps):
+        if asked is not None:
+            asked.append((source.name, seed))
+        answer = trains({name for name, value in source.arguments.items() if value})
+        converged = seed % 2 == 0 if answer is None else answer
+        return make_trial(seed, source.name, "converged" if converged else "stuck")
 
     return run
 
@@ -73,14 +84,14 @@ def test_the_chances_of_the_answers_by_enumeration(probability):
     assert plan.max_trials <= 12
     expected = dict.fromkeys(("trains", "fails", "undecided"), 0.0)
     for outcomes in itertools.product((True, False), repeat=plan.max_trials):
-        reading = Reading((), Configuration(switches, {}, RAW, "x"), 0, False)
-        reading.started = len(outcomes)
-        reading.results = {
-            i: make_trial(i, outcome="converged" if up else "slow") for i, up in enumerate(outcomes)
+        cell = CellTrials((), source("x", {}), 0)
+        cell.started = len(outcomes)
+        cell.finished = {
+            i: finished(i, "converged" if up else "slow") for i, up in enumerate(outcomes)
         }
         ups = sum(outcomes)
         chance = probability**ups * (1 - probability) ** (len(outcomes) - ups)
-        expected[reading.cell(plan).answer] += chance
+        expected[cell.judge(plan).answer] += chance
     assert answer_chances(plan, probability) == pytest.approx(expected)
 
 
@@ -104,15 +115,15 @@ def test_trials_are_read_in_seed_order_whatever_finishes_first(outcomes, chance)
     assert plan.max_trials <= 40
     decision, read, converged = plan.judge(outcomes)
     assert decision != "continue"
-    reading = Reading(("a",), Configuration(switches, {}, RAW, "x"), 0, False)
-    reading.started = len(outcomes)
+    trials = CellTrials(("a",), source("x", {}), 0)
+    trials.started = len(outcomes)
     arrival = list(range(len(outcomes)))
     chance.shuffle(arrival)
     for seed in arrival:
-        needed = set(range(read)) <= set(reading.results)
-        assert (reading.cell(plan) is not None) == needed
-        reading.results[seed] = make_trial(seed, outcome="converged" if outcomes[seed] else "stuck")
-    cell = reading.cell(plan)
+        needed = set(range(read)) <= set(trials.finished)
+        assert (trials.judge(plan) is not None) == needed
+        trials.finished[seed] = finished(seed, "converged" if outcomes[seed] else "stuck")
+    cell = trials.judge(plan)
     assert (cell.trials, cell.converged) == (read, converged)
     assert cell.outcomes == {
         "converged": converged,
@@ -147,14 +158,15 @@ def test_minimal_sets_of_three_differences(trains, repairing, breaking):
 
 
 def test_every_cell_of_a_factorial_reads_the_same_seeds_from_the_first():
-    tasks = []
-    found = bisect(*pair(2), **QUICK, first_seed=70, run=world(lambda on: "a" in on, tasks))
+    asked = []
+    found = bisect(*pair(2), **QUICK, first_seed=70, run=world(lambda on: "a" in on, asked))
     assert {cell.first_seed for cell in found.cells} == {70}
-    by_name = itertools.groupby(sorted(tasks, key=lambda t: t.name), key=lambda t: t.name)
-    seeds = {name: [task.seed for task in group] for name, group in by_name}
+    seeds = {}
+    for name, seed in asked:
+        seeds.setdefault(name, []).append(seed)
     assert set(seeds) == {"old", "new", "old + a", "old + b"}
     assert all(s == list(range(70, 70 + len(s))) for s in seeds.values())
-    assert found.trained == len(tasks) == sum(cell.trials for cell in found.cells)
+    assert found.trained == len(asked) == sum(cell.trials for cell in found.cells)
 
 
 def test_an_undecided_part_leaves_the_set_minimal_as_far_as_decided():
@@ -208,10 +220,10 @@ def test_ends_that_do_not_differ_in_training_are_refused_with_their_evidence(ans
 def test_a_cell_that_cannot_be_built_neither_trains_nor_fails():
     sound = world(lambda on: len(on) == 2)
 
-    def run(task, known):
-        if task.build.keywords == {"a": True, "b": False}:
+    def run(source, seed, known, steps):
+        if source.arguments == {"a": True, "b": False}:
             raise ValueError("shapes (3, 3) and (1, 1)\ndo not fit")
-        return sound(task, known)
+        return sound(source, seed, known, steps)
 
     found = bisect(*pair(2), **QUICK, run=run)
     assert answers(found)["a",] == "impossible"
@@ -222,7 +234,7 @@ def test_a_cell_that_cannot_be_built_neither_trains_nor_fails():
 
 
 def test_an_end_that_cannot_be_built_is_a_mistake():
-    def run(task, known):
+    def run(source, seed, known, steps):
         raise ValueError("no such layer")
 
     with pytest.raises(InputError, match="old cannot be trained: no such layer"):
@@ -230,7 +242,7 @@ def test_an_end_that_cannot_be_built_is_a_mistake():
 
 
 def test_errors_that_are_no_refusal_are_not_swallowed():
-    def run(task, known):
+    def run(source, seed, known, steps):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -269,7 +281,8 @@ def test_bounds_that_make_no_sense_are_refused():
 def hidden_softmax(bias):
     """Softmax hidden behind a reshape: a steep bias clips every point, and no gradient is left. The
     weights start at zero, so that no start is right by luck."""
-    keras = environment.load_keras()
+    from deepcaptcha.keras.backend import keras
+
     return keras.Sequential(
         [
             keras.Input((1,)),
@@ -288,17 +301,20 @@ def hidden_softmax(bias):
 def test_two_real_faults_that_only_together_repair_are_named_as_one_set(tmp_path):
     """Each fault alone keeps the model from training: a clipped softmax has no gradient, and a
     learning rate of zero makes nothing of one. Recorded trials are not trained again."""
-    recipe = replace(POINTS, optimizer_settings={"learning_rate": 0.0}, epochs=3, target=0.95)
-    sound = replace(recipe, name="moving", optimizer_settings={"learning_rate": 0.1})
-    a = Configuration(hidden_softmax, {"bias": 400.0}, recipe, "faulty")
-    b = Configuration(hidden_softmax, {"bias": 0.0}, sound, "sound")
+    data, target = points(), Target(0.95, 3)
+    faulty, sound = (
+        Training(optimizer_settings={"learning_rate": rate}, batch=8, steps_per_execution=4)
+        for rate in (0.0, 0.1)
+    )
+    a = KerasSource(hidden_softmax, data, target, faulty, "faulty", arguments={"bias": 400.0})
+    b = KerasSource(hidden_softmax, data, target, sound, "sound", arguments={"bias": 0.0})
     recalled = []
 
-    def run(task, known):
+    def run(source, seed, known, steps):
         recalled.append(len(known))
-        return run_task(task, known)
+        return run_source(source, seed, known, steps)
 
-    own = {**QUICK, "examples": points(), "reuse_model": True, "folder": tmp_path}
+    own = {**QUICK, "folder": tmp_path}
     found = bisect(a, b, **own, run=run)
     assert sets(found.repairing) == [(("bias", "optimizer_settings"), "minimal")]
     assert sets(found.breaking) == [(("bias",), "minimal"), (("optimizer_settings",), "minimal")]
@@ -356,24 +372,22 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
 
 @pytest.mark.integration
 def test_a_factory_that_cannot_be_sent_to_a_process_is_refused():
-    a, b = (
-        Configuration(lambda fault: None, {"fault": fault}, RAW, f"fault {fault}")
-        for fault in (True, False)
-    )
-    b = replace(b, build=a.build)
+    lock = threading.Lock()  # cannot be pickled
+
+    def build(fault):
+        return lock
+
+    a, b = (source(f"fault {fault}", {"fault": fault}, build) for fault in (True, False))
     with pytest.raises(InputError, match="fault True cannot be sent to another process"):
         bisect(a, b, jobs=1)
 
 
 @pytest.mark.integration
 def test_processes_and_their_replacement_change_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_pool, "REUSING_TRIALS_PER_PROCESS", 1)  # two trials of two processes
-    a, b = (
-        Configuration(build_network, arguments_of(VARIANTS[name].architecture), TINY, name)
-        for name in ("valid", "pool4")
-    )
-    here = bisect(a, b, **QUICK, reuse_model=True)
-    there = bisect(a, b, **QUICK, reuse_model=True, jobs=2, folder=tmp_path)
+    monkeypatch.setattr(worker, "GROWTH", 0)  # another worker after every trial
+    a, b = TINY.source("valid"), TINY.source("pool4")
+    here = bisect(a, b, **QUICK)
+    there = bisect(a, b, **QUICK, jobs=2, folder=tmp_path)
     assert there.cells == here.cells
     assert sum(cell.trials for cell in there.cells) > 2
     assert len(read_ledger(tmp_path).trials) == there.trained

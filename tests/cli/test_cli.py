@@ -92,7 +92,7 @@ def test_dask_without_its_extra_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["study", "--executor", "dask"]) == 2
     error = capsys.readouterr().err
-    assert "pip install 'deepcaptcha[dask]'" in error
+    assert "pytest-deepcaptcha with its extra `dask`" in error
     assert len(error.splitlines()) == 1
 
 

@@ -5,7 +5,7 @@ import argparse
 import sys
 
 from deepcaptcha.diagnosis.check import check
-from deepcaptcha.keras import environment
+from deepcaptcha.keras.backend import keras
 from tests.diagnosis.planted import CASES
 
 HALVES = {"development": (False,), "held-out": (True,), "all": (False, True)}
@@ -56,7 +56,6 @@ def _half(held_out):
 
 
 def _check(case, seed):
-    keras = environment.load_keras()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model, data = case.make()

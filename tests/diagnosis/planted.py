@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcaptcha.keras import environment
+from deepcaptcha.keras.backend import keras
 from deepcaptcha.networks.digits import digit_strips, load_mnist
 
 
@@ -113,13 +113,12 @@ def compiled(
 
 
 def stack(shape: tuple[int, ...], *layers: Any, **settings: Any) -> Any:
-    keras = environment.load_keras()
     return compiled(keras.Sequential([keras.Input(shape), *layers]), **settings)
 
 
 def mlp(hidden: dict[str, Any] | None = None, head: Any = "softmax", **settings: Any) -> Any:
     """Digits through 64 units; `hidden` are further arguments of the hidden layer."""
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -131,7 +130,7 @@ def mlp(hidden: dict[str, Any] | None = None, head: Any = "softmax", **settings:
 
 def conv(activation: str = "relu", conv: dict[str, Any] | None = None, **settings: Any) -> Any:
     """Digits through two convolutions; `conv` are further arguments of both."""
-    layers = environment.load_keras().layers
+    layers = keras.layers
     more = conv or {}
     return stack(
         (28, 28, 1),
@@ -144,7 +143,7 @@ def conv(activation: str = "relu", conv: dict[str, Any] | None = None, **setting
 
 
 def tabular(head: Any = None, units: int = 1, features: int = 8, **settings: Any) -> Any:
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return stack(
         (features,),
         layers.Dense(32, activation="relu"),
@@ -154,24 +153,22 @@ def tabular(head: Any = None, units: int = 1, features: int = 8, **settings: Any
 
 
 def adam(rate: Any) -> Any:
-    return environment.load_keras().optimizers.Adam(rate)
+    return keras.optimizers.Adam(rate)
 
 
 def sgd(rate: Any, **settings: Any) -> Any:
-    return environment.load_keras().optimizers.SGD(rate, **settings)
+    return keras.optimizers.SGD(rate, **settings)
 
 
 # The planted faults: two of each kind, the second held out.
 
 
 def dead_dense():
-    return mlp({"bias_initializer": environment.load_keras().initializers.Constant(-10)}), digits()
+    return mlp({"bias_initializer": keras.initializers.Constant(-10)}), digits()
 
 
 def dead_conv():
-    return conv(
-        conv={"bias_initializer": environment.load_keras().initializers.Constant(-5)}
-    ), digits()
+    return conv(conv={"bias_initializer": keras.initializers.Constant(-5)}), digits()
 
 
 def huge_adam():
@@ -230,7 +227,7 @@ def frozen_layers():
 
 
 def softmax_over_predictions():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -244,7 +241,7 @@ def softmax_over_predictions():
 
 
 def softmax_over_places():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = stack(
         (28, 84, 1),
         layers.Conv2D(8, 5, strides=2, activation="relu"),
@@ -258,7 +255,7 @@ def softmax_over_places():
 
 
 def softmax_layer_twice():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -272,7 +269,6 @@ def softmax_layer_twice():
 
 
 def softmax_hidden_from_logits():
-    keras = environment.load_keras()
     layers = keras.layers
     model = stack(
         (28, 28, 1),
@@ -299,7 +295,7 @@ def rate_zero():
 
 
 def schedule_zero():
-    schedules = environment.load_keras().optimizers.schedules
+    schedules = keras.optimizers.schedules
     return conv(optimizer=sgd(schedules.ExponentialDecay(0.0, 100, 0.9))), digits()
 
 
@@ -337,7 +333,7 @@ def _question(variant: str) -> tuple[Any, dict[str, Any]]:
 
 
 def raw_pixels_dense():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -363,7 +359,7 @@ def sound_mlp():
 
 
 def lenet():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -381,7 +377,7 @@ def lenet():
 
 
 def batch_normed():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -399,7 +395,6 @@ def batch_normed():
 
 
 def _residual(gamma: str) -> Any:
-    keras = environment.load_keras()
     layers = keras.layers
     inputs = keras.Input((28, 28, 1))
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
@@ -420,7 +415,7 @@ def residual_from_zero():
 
 
 def lstm():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (20, 1),
@@ -437,7 +432,7 @@ def regression():
 
 
 def dropout():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -453,7 +448,7 @@ def dropout():
 
 
 def from_logits():
-    losses = environment.load_keras().losses
+    losses = keras.losses
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     return mlp(head=None, loss=loss), digits()
 
@@ -461,7 +456,7 @@ def from_logits():
 def softmax_and_from_logits():
     """Keras' cross-entropy sees the softmax and takes its logits, whatever from_logits says: the weights
     after `fit` are the same bits with True and with False."""
-    losses = environment.load_keras().losses
+    losses = keras.losses
     return conv(loss=losses.SparseCategoricalCrossentropy(from_logits=True)), digits()
 
 
@@ -472,7 +467,7 @@ def two_classes():
 
 
 def word_embedding():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (12,),
@@ -486,14 +481,14 @@ def word_embedding():
 
 
 def gru_regression():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     data = sequences()
     y = data["x"].mean(axis=1)
     return stack((20, 1), layers.GRU(8), layers.Dense(1), loss="mae"), {**data, "y": y}
 
 
 def autoencoder():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -516,7 +511,7 @@ def own_validation():
 
 
 def separable():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -531,7 +526,7 @@ def separable():
 
 
 def bidirectional():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (20, 1),
@@ -544,7 +539,6 @@ def bidirectional():
 
 
 def normalized_table():
-    keras = environment.load_keras()
     data = table(offset=50.0)
     normalize = keras.layers.Normalization()
     normalize.adapt(data["x"])
@@ -561,7 +555,7 @@ def normalized_table():
 
 
 def selu():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     hidden = {"activation": "selu", "kernel_initializer": "lecun_normal"}
     return (
         stack(
@@ -578,7 +572,7 @@ def selu():
 
 
 def conv_on_series():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (20, 1),
@@ -593,7 +587,6 @@ def conv_on_series():
 
 
 def attention():
-    keras = environment.load_keras()
     layers = keras.layers
     inputs = keras.Input((12,), dtype="int32")
     x = layers.Embedding(5000, 16)(inputs)
@@ -610,14 +603,14 @@ def many_labels():
 
 
 def label_smoothing():
-    losses = environment.load_keras().losses
+    losses = keras.losses
     return conv(loss=losses.CategoricalCrossentropy(label_smoothing=0.1)), digits(one_hot=True)
 
 
 def warm_up():
-    schedules = environment.load_keras().optimizers.schedules
+    schedules = keras.optimizers.schedules
     rise = schedules.CosineDecay(0.0, 1000, warmup_target=0.003, warmup_steps=100)
-    return mlp(optimizer=environment.load_keras().optimizers.AdamW(rise)), digits()
+    return mlp(optimizer=keras.optimizers.AdamW(rise)), digits()
 
 
 def partly_frozen():
@@ -627,7 +620,6 @@ def partly_frozen():
 
 
 def subclassed():
-    keras = environment.load_keras()
 
     class Own(keras.Model):
         def __init__(self):
@@ -649,7 +641,7 @@ def hidden_softmax_unit_pixels():
 
 
 def raw_pixels_rescaled_inside():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     return (
         stack(
             (28, 28, 1),

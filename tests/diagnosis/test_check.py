@@ -10,8 +10,8 @@ import pytest
 from deepcaptcha import InputError
 from deepcaptcha.cli.main import main
 from deepcaptcha.diagnosis.check import check
-from deepcaptcha.diagnosis.data import Finding
-from deepcaptcha.keras import environment
+from deepcaptcha.finding import Finding
+from deepcaptcha.keras.backend import keras, tf
 from tests.diagnosis.planted import (
     CASES,
     FAULTY,
@@ -41,7 +41,6 @@ QUICK = ("dead ReLU: dead_dense", "NaN in the data: nan_pixel", "sound: sound_ml
     ],
 )
 def test_planted_faults_are_found_and_sound_models_are_not_refused(case):
-    keras = environment.load_keras()
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     model, data = case.make()
@@ -94,7 +93,6 @@ def test_the_confusion_matrix_knows_its_arguments(arguments):
 
 
 def test_the_model_and_its_optimizer_are_left_exactly_as_found():
-    keras = environment.load_keras()
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -117,7 +115,6 @@ def test_the_model_and_its_optimizer_are_left_exactly_as_found():
 
 
 def test_several_inputs_and_outputs_are_checked_too():
-    keras = environment.load_keras()
     one, two = keras.Input((4,), name="one"), keras.Input((8,), name="two")
     joined = keras.layers.Concatenate()([one, two])
     model = keras.Model(
@@ -137,7 +134,6 @@ def test_several_inputs_and_outputs_are_checked_too():
 
 
 def test_what_cannot_be_checked_is_refused_in_one_line():
-    keras = environment.load_keras()
     data = digits()
     with pytest.raises(InputError, match="not compiled"):
         check(keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()]), **data)
@@ -156,7 +152,7 @@ def test_what_cannot_be_checked_is_refused_in_one_line():
         check(mlp(), [1.0, 2.0], [0.0, 1.0])
     with pytest.raises(InputError, match="y holds a NoneType; arrays whose first axis"):
         check(mlp(), data["x"], None)
-    dataset = environment.load_tensorflow().data.Dataset.from_tensor_slices(data["x"])
+    dataset = tf.data.Dataset.from_tensor_slices(data["x"])
     with pytest.raises(InputError, match=r"x holds a .*Dataset; arrays whose first axis"):
         check(mlp(), dataset, data["y"])
 
@@ -167,7 +163,6 @@ def errors(model, x, y, **more):
 
 def own_model(**methods):
     """A subclassed model of 12 features that does not declare its outputs: a softmax of 4."""
-    keras = environment.load_keras()
 
     class Own(keras.Model):
         def __init__(self):
@@ -183,7 +178,7 @@ def own_model(**methods):
 @pytest.mark.integration
 @pytest.mark.parametrize("kind", ["subclassed", "places", "one output"])
 def test_labels_out_of_range_are_found_wherever_they_are(kind):
-    layers = environment.load_keras().layers
+    layers = keras.layers
     x, y = blobs()["x"], blobs()["y"]
     model = {
         "subclassed": lambda: compiled(own_model()),
@@ -200,7 +195,6 @@ def test_labels_out_of_range_are_found_wherever_they_are(kind):
 
 @pytest.mark.integration
 def test_a_label_that_the_loss_ignores_is_none_out_of_range():
-    keras = environment.load_keras()
     data = blobs()
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
     y = data["y"].copy()
@@ -224,7 +218,6 @@ def test_what_cannot_be_trained_is_told_in_one_line_of_keras_words():
 
 @pytest.mark.integration
 def test_words_are_looked_up_by_the_model():
-    keras = environment.load_keras()
     words = np.array([["low"], ["high"]])[blobs(2)["y"]]
     look_up = keras.layers.StringLookup(vocabulary=["low", "high"], output_mode="one_hot")
     inputs = keras.Input((1,), dtype="string")
@@ -234,7 +227,6 @@ def test_words_are_looked_up_by_the_model():
 
 @pytest.mark.integration
 def test_a_loss_that_layers_add_is_enough():
-    keras = environment.load_keras()
 
     class Adds(keras.layers.Layer):
         def call(self, x):
@@ -255,11 +247,10 @@ def test_a_step_of_ones_own_is_not_tried_and_said_so():
 
 @pytest.mark.integration
 def test_a_schedule_needs_no_config():
-    keras = environment.load_keras()
 
     class Halved(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step):
-            return 0.01 / (1.0 + environment.load_tensorflow().cast(step, "float32"))
+            return 0.01 / (1.0 + tf.cast(step, "float32"))
 
     model = tabular("softmax", 4, 12, optimizer=keras.optimizers.Adam(Halved()))
     rate = model.optimizer._learning_rate
@@ -270,7 +261,7 @@ def test_a_schedule_needs_no_config():
 @pytest.mark.integration
 def test_models_that_have_learnt_are_no_errors():
     """Outputs of 1 and 0 behind a reshape: a loss of 1.2e-7 and no gradient, as all is right."""
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = stack(
         (4,),
         layers.Dense(4, activation="softmax"),
@@ -289,7 +280,6 @@ def test_models_that_have_learnt_are_no_errors():
 def test_a_loss_that_rises_from_next_to_nothing_is_not_unstable(kind):
     """A model fitted to the end, then tuned on with a lively optimizer: its loss rises more than twofold
     and stays far below what guessing costs, ln 4 or the targets' variance of 5.5."""
-    keras = environment.load_keras()
     keras.utils.set_random_seed(0)
     if kind == "classes":
         model, data = tabular("softmax", 4, 12), {**blobs(), "x": 3 * blobs()["x"]}
@@ -302,7 +292,6 @@ def test_a_loss_that_rises_from_next_to_nothing_is_not_unstable(kind):
 
 @pytest.mark.integration
 def test_a_batch_whose_loss_becomes_nan_is_not_said_to_fall_only_to_nan():
-    keras = environment.load_keras()
     model = tabular(loss="mse", optimizer=keras.optimizers.SGD(1e30))
     told = {finding.code: finding.sentence for finding in check(model, **table())}
     assert "make its loss NaN or infinite" in told["one batch"]
@@ -318,7 +307,6 @@ def test_pixels_of_whole_numbers_have_a_scale_and_word_numbers_have_none():
 
 def test_a_loss_of_ones_own_may_read_targets_of_any_kind():
     """Class numbers beside a softmax are no targets out of its reach."""
-    keras = environment.load_keras()
 
     def picked(y_true, y_pred):
         return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
@@ -340,7 +328,7 @@ def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
     ("arguments", "code"),
     [
         (["same"], 1),
-        (["same", "--recipe", "sound-subset"], 0),
+        (["same:sound-subset"], 0),
         (["same-reshape-first"], 0),
     ],
 )
@@ -354,7 +342,7 @@ def test_the_question_is_told_from_its_repairs(arguments, code, capsys):
     ("arguments", "words"),
     [
         (["check", "sane"], "unknown variant 'sane'"),
-        (["check", "same", "--recipe", "row"], "unknown recipe 'row'"),
+        (["check", "same:row"], "unknown recipe 'row'"),
         (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number from 0 to 4294967295"),
         (["check", "same", "--seed", "4294967296"], "--seed is '4294967296'; a whole number from"),
         (["check", "same", "--data", "missing.npz"], "missing.npz"),

@@ -1,11 +1,9 @@
 """Findings on data alone; every expected number is counted by hand."""
 
-import json
-
 import numpy as np
 import pytest
 
-from deepcaptcha.diagnosis.data import Finding, class_numbers, data_findings, nearest
+from deepcaptcha.diagnosis.data import class_numbers, data_findings, nearest
 
 DRAW = np.random.default_rng(0)
 X = DRAW.standard_normal((200, 3)).astype("float32")
@@ -163,9 +161,3 @@ def test_class_numbers_of_every_form():
     assert class_numbers(np.array([[2.0], [0.0]]), 3).tolist() == [2, 0]
     assert class_numbers(np.array([0.5, 1.0]), 3) is None
     assert class_numbers(np.full((2, 3), 1 / 3), 3) is None  # soft labels
-
-
-@pytest.mark.parametrize(("value", "written"), [(np.nan, "null"), (np.inf, "null"), (0.5, "0.5")])
-def test_a_finding_is_written_as_json_that_others_read(value, written):
-    finding = Finding("offset", "warning", float(value), "", "")
-    assert f'"value": {written}' in json.dumps(finding.as_dict(), allow_nan=False)

@@ -9,7 +9,7 @@ import pytest
 from deepcaptcha.diagnosis.check import check
 from deepcaptcha.diagnosis.model import weight_findings
 from deepcaptcha.diagnosis.observe import Observer
-from deepcaptcha.keras import environment
+from deepcaptcha.keras.backend import keras
 from tests.diagnosis.planted import blobs, compiled, stack, table, tabular
 
 BLOBS = blobs()
@@ -34,7 +34,6 @@ def classifier(*layers, **settings):
 @pytest.mark.integration
 def test_a_softmax_that_the_loss_sees_may_be_told_from_logits():
     """Keras takes the logits behind it: after training, the weights are the same bits."""
-    keras = environment.load_keras()
     ends = []
     for from_logits in (False, True):
         keras.utils.set_random_seed(0)
@@ -55,7 +54,6 @@ def test_a_softmax_that_the_loss_sees_may_be_told_from_logits():
 def test_one_softmax_over_several_predictions_is_no_wrong_axis():
     """The question's own head, made for several digits. Keras divides by the sum over the classes, so
     that the loss is that of a softmax for each prediction."""
-    keras = environment.load_keras()
     layers, losses = keras.layers, []
     y = np.stack([one_hot(), one_hot()[:, ::-1]], axis=1)
     for head in (
@@ -73,7 +71,6 @@ def test_one_softmax_over_several_predictions_is_no_wrong_axis():
 @pytest.mark.integration
 @pytest.mark.parametrize("by_loss", [True, False])
 def test_a_second_softmax_leaves_this_much_at_most(by_loss):
-    keras = environment.load_keras()
     layers = keras.layers
     last = layers.Reshape((1, 4)) if by_loss else layers.Softmax()
     model = classifier(
@@ -91,7 +88,7 @@ def test_a_second_softmax_leaves_this_much_at_most(by_loss):
 
 @pytest.mark.integration
 def test_a_second_sigmoid_leaves_this_much_at_most():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = classifier(
         layers.Dense(1, activation="sigmoid"),
         layers.Activation("sigmoid"),
@@ -111,19 +108,18 @@ def as_mapping(loss):
 
 
 def as_function(loss):
-    return getattr(environment.load_keras().losses, loss)
+    return getattr(keras.losses, loss)
 
 
 def as_object(loss):
     words = "".join(part.capitalize() for part in loss.split("_"))
-    return getattr(environment.load_keras().losses, words)()
+    return getattr(keras.losses, words)()
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("given", [str, as_list, as_mapping, as_function, as_object])
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "binary_crossentropy"])
 def test_logits_for_a_loss_of_probabilities_however_it_is_given(given, loss):
-    keras = environment.load_keras()
     binary = loss.startswith("binary")
     inputs = keras.Input((12,))
     outputs = keras.layers.Dense(1 if binary else 4, name="only")(inputs)
@@ -136,18 +132,17 @@ def test_logits_for_a_loss_of_probabilities_however_it_is_given(given, loss):
 
 @pytest.mark.integration
 def test_hidden_heads_are_called_what_they_are():
-    layers = environment.load_keras().layers
+    layers = keras.layers
     model = classifier(
         layers.Dense(1, activation="sigmoid"), layers.Reshape((1, 1)), loss="binary_crossentropy"
     )
     y = (BLOBS["y"] % 2)[:, None, None].astype("float32")
     hidden = found(model, 1e4 * BLOBS["x"], y)
     assert hidden["hidden sigmoid"].sentence.startswith("an operation after sigmoid hides")
-    assert "softmax" not in hidden["lost examples"].sentence + hidden["lost examples"].mend
+    assert "softmax" not in hidden["lost examples"].sentence + hidden["lost examples"].fix
 
 
 def test_the_rate_of_an_optimizer_for_mixed_precision_is_that_of_the_one_inside():
-    keras = environment.load_keras()
     schedules = keras.optimizers.schedules
     rise = schedules.CosineDecay(0.0, 1000, warmup_target=0.003, warmup_steps=100)
     for rate, codes in ((rise, []), (0.0, ["learning rate"])):
@@ -162,7 +157,6 @@ def test_the_rate_of_an_optimizer_for_mixed_precision_is_that_of_the_one_inside(
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_a_softmax_of_half_precision_is_hidden_by_the_cast_of_the_loss(dtype):
     """With logits (100, 0) the wrong examples have a gradient only where the loss sees the logits."""
-    keras = environment.load_keras()
     policy = keras.dtype_policies.DTypePolicy("mixed_float16")
     model = keras.Sequential(
         [
@@ -181,7 +175,6 @@ def test_a_softmax_of_half_precision_is_hidden_by_the_cast_of_the_loss(dtype):
 
 @pytest.mark.integration
 def test_a_model_of_mixed_precision_is_checked():
-    keras = environment.load_keras()
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = tabular("softmax", 4, 12)
@@ -190,12 +183,11 @@ def test_a_model_of_mixed_precision_is_checked():
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     findings = found(model)
     assert [f.severity for f in findings.values() if f.severity == "error"] == []
-    assert "dtype='float32'" in findings["hidden softmax"].mend
+    assert "dtype='float32'" in findings["hidden softmax"].fix
 
 
 @pytest.mark.integration
 def test_a_loss_of_ones_own_is_no_obstacle():
-    keras = environment.load_keras()
 
     class Own(keras.losses.Loss):
         def call(self, y_true, y_pred):
@@ -208,7 +200,6 @@ def test_a_loss_of_ones_own_is_no_obstacle():
 @pytest.mark.integration
 def test_a_sum_and_a_penalty_are_no_first_loss():
     """32 losses of about ln 4 make more than twice ln 4, and so do large weights' squares."""
-    keras = environment.load_keras()
     summed = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
     # Four classes of the same weights are equally probable: each example costs ln 4, whatever it is.
     alike = {"activation": "softmax", "kernel_initializer": "ones"}
@@ -223,7 +214,6 @@ def test_a_sum_and_a_penalty_are_no_first_loss():
 
 @pytest.mark.integration
 def test_class_axis_first():
-    keras = environment.load_keras()
     layers = keras.layers
     x = np.random.default_rng(0).standard_normal((64, 3, 8)).astype("float32")
     y = np.eye(3, dtype="float32")[x.argmax(axis=1)].transpose(0, 2, 1)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from deepcaptcha.diagnosis.observe import Observer, first_not_finite, gradient_norms
-from deepcaptcha.keras import environment
+from deepcaptcha.keras.backend import keras
 
 
 def by_hand():
     """h = relu(x, -x, -1); logits (20 h0, 0); softmax hidden by a reshape."""
-    keras = environment.load_keras()
     model = keras.Sequential(
         [
             keras.Input((1,)),
@@ -63,7 +62,6 @@ def test_examples_beyond_one_batch_are_averaged_by_their_number():
 
 
 def test_a_gradient_worked_out_by_hand():
-    keras = environment.load_keras()
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="line")])
     model.set_weights([np.array([[1.0]]), np.zeros(1)])
     model.compile(optimizer="sgd", loss="mse")
@@ -76,7 +74,6 @@ def test_a_gradient_worked_out_by_hand():
 
 
 def test_a_row_of_an_embedding_that_is_read_twice_has_the_sum_of_both_gradients():
-    keras = environment.load_keras()
     model = keras.Sequential(
         [keras.Input((2,), dtype="int32"), keras.layers.Embedding(3, 1), keras.layers.Flatten()]
     )
@@ -90,7 +87,6 @@ def test_a_row_of_an_embedding_that_is_read_twice_has_the_sum_of_both_gradients(
 
 def test_looking_leaves_the_metrics_of_a_running_epoch_alone():
     """A loss of several outputs counts each of them as it is computed."""
-    keras = environment.load_keras()
     inputs = keras.Input((2,))
     outputs = {name: keras.layers.Dense(1, name=name)(inputs) for name in ("a", "b")}
     model = keras.Model(inputs, outputs)

@@ -1,21 +1,18 @@
 """Symptoms along a trial: measured where declared, and without changing the trial."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from deepcaptcha import Examples, run_trial
-from deepcaptcha.diagnosis.probes import END, PREDICTORS, SYMPTOMS
-from deepcaptcha.trials.history import diagnose
-from tests.keras.test_fit import POINTS, dense_model, points
-from tests.keras.test_frozen import RECIPE, hidden_softmax
+from deepcaptcha import Examples
+from deepcaptcha.diagnosis.probes import SYMPTOMS
+from deepcaptcha.trials.history import END, PREDICTORS, diagnose
+from tests.helpers import FROZEN, POINTS, changed, dense_model, hidden_softmax, points, train
 
 
 @pytest.mark.integration
 def test_a_trial_with_symptoms_is_the_same_trial():
-    plain = run_trial(hidden_softmax, RECIPE, 0, examples=points())
-    seen = run_trial(hidden_softmax, RECIPE, 0, examples=points(), probes=SYMPTOMS)
+    plain = train(hidden_softmax, FROZEN, 0, data=points())
+    seen = train(hidden_softmax, FROZEN, 0, data=points(), probes=SYMPTOMS)
     assert (seen.weights_sha256, seen.epochs) == (plain.weights_sha256, plain.epochs)
     assert (seen.outcome, seen.frozen_at_step) == (plain.outcome, plain.frozen_at_step)
     assert plain.probes == {}
@@ -30,8 +27,8 @@ def test_a_trial_with_symptoms_is_the_same_trial():
 
 
 def test_a_trial_that_converged_has_no_state_at_its_end():
-    recipe = replace(POINTS, optimizer_settings={"learning_rate": 0.1})
-    trial = run_trial(dense_model, recipe, 0, examples=points(), probes=SYMPTOMS)
+    recipe = changed(POINTS, optimizer_settings={"learning_rate": 0.1})
+    trial = train(dense_model, recipe, 0, data=points(), probes=SYMPTOMS)
     assert trial.outcome == "converged"
     assert END not in trial.probes
     assert [step for step, _ in trial.probes[PREDICTORS]] == [0]
@@ -42,7 +39,7 @@ def test_a_weight_that_is_not_finite_is_named():
     x = given.x_train.copy()
     x[3] = np.nan
     broken = Examples(x, given.y_train, given.x_validation, given.y_validation)
-    trial = run_trial(dense_model, POINTS, 0, examples=broken, probes=SYMPTOMS)
+    trial = train(dense_model, POINTS, 0, data=broken, probes=SYMPTOMS)
     assert trial.outcome == "diverged"
     [[_, end]] = trial.probes[END]
     assert end["first_not_finite"].endswith("/kernel")
@@ -51,9 +48,8 @@ def test_a_weight_that_is_not_finite_is_named():
 
 def test_a_layer_without_a_living_unit_is_told():
     def dead():
-        from deepcaptcha.keras import environment
+        from deepcaptcha.keras.backend import keras
 
-        keras = environment.load_keras()
         constant = keras.initializers.Constant(-100)
         layers = keras.layers
         return keras.Sequential(
@@ -64,7 +60,7 @@ def test_a_layer_without_a_living_unit_is_told():
             ]
         )
 
-    trial = run_trial(dead, POINTS, 0, examples=points(), probes=SYMPTOMS)
-    diagnosis = diagnose(trial)
-    assert diagnosis.symptom == "dead units"
-    assert "any ReLU unit of silent" in diagnosis.sentence
+    trial = train(dead, POINTS, 0, data=points(), probes=SYMPTOMS)
+    found = diagnose(trial)
+    assert found.code == "dead units"
+    assert "any ReLU unit of silent" in found.sentence

@@ -45,4 +45,4 @@ def test_white_paper_leaves_it_at_guessing_with_its_dense_units_dead():
     end = state_at_end(trial)
     assert end["dead_units"]["dense1"] >= 0.9
     assert end["zero_gradient_share"] == 0
-    assert diagnose(trial).symptom in ("dead units", "plateau")
+    assert diagnose(trial).code in ("dead units", "plateau")

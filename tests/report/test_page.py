@@ -154,7 +154,7 @@ def test_a_missing_extra_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert main(["report", "--ledger", str(tmp_path), "--output", str(tmp_path / "x")]) == 2
     error = capsys.readouterr().err
-    assert "pip install 'deepcaptcha[report]'" in error
+    assert "pytest-deepcaptcha with its extra `report`" in error
     assert len(error.splitlines()) == 1
 
 

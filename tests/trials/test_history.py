@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from deepcaptcha import run_trial
-from deepcaptcha.diagnosis.probes import END
-from deepcaptcha.trials.history import diagnose, symptom_lines
+from deepcaptcha.trials.history import (
+    END,
+    dead_layer,
+    diagnose,
+    state_at_end,
+    symptom_lines,
+    zero_gradient_share,
+)
 from deepcaptcha.trials.trial import Epoch
-from tests.keras.test_fit import points
-from tests.keras.test_frozen import RECIPE, hidden_softmax
-from tests.trials.test_ledger import make_trial
+from tests.helpers import FROZEN, hidden_softmax, make_trial, points, train
 
 
 def missed(*epochs, outcome="stuck"):
@@ -71,23 +74,23 @@ FLOOR = 16.1181 * 0.9
     ],
 )
 def test_each_symptom_is_told_from_the_others(trial, symptom, words):
-    diagnosis = diagnose(trial)
-    assert diagnosis.symptom == symptom
-    assert words in diagnosis.sentence
+    found = diagnose(trial)
+    assert found.code == symptom
+    assert words in found.sentence
 
 
 def test_the_training_accuracy_is_read_by_any_name():
     """Not `frozen`, which would have one look for a learning rate of zero."""
     lost = Epoch({"loss": FLOOR, "val_acc": 0.9, "acc": 0.1}, 1.0, False)
-    assert diagnose(missed(lost)).symptom == "clipped"
-    assert diagnose(missed(replace(lost, metrics={"loss": FLOOR}))).symptom == "no gradient"
+    assert diagnose(missed(lost)).code == "clipped"
+    assert diagnose(missed(replace(lost, metrics={"loss": FLOOR}))).code == "no gradient"
 
 
 def test_a_training_that_logs_no_loss_did_not_lose_it_to_nan():
     silent = Epoch({"own": 1.0}, None, True)
     broken = diagnose(missed(silent, outcome="diverged"))
     assert "first in a weight" in broken.sentence
-    assert diagnose(missed(silent)).symptom == "learning"
+    assert diagnose(missed(silent)).code == "learning"
 
 
 def at_end(trial, **measured):
@@ -100,21 +103,21 @@ def test_a_plateau_says_of_the_gradients_what_was_measured():
     alive = at_end(flat, gradient_norms={"conv": 0.5, "dense": 1e-9})
     assert "gradients are alive (the least norm is 1e-09, of dense)" in diagnose(alive).sentence
     dead = at_end(flat, gradient_norms={"conv": 0.0, "dense": 0.0, "out": 1e-9})
-    assert "no gradient reaches conv, dense;" in diagnose(dead).sentence
+    assert diagnose(dead).sentence.endswith(", no gradient reaches conv, dense")
     assert "alive" not in diagnose(dead).sentence
 
 
 def test_predictions_of_one_class_are_told_where_the_loss_is_not_that_of_guessing():
     one = at_end(missed(epoch(4.0), epoch(3.0)), most_frequent_share=1.0)
-    assert diagnose(one).symptom == "constant predictions"
+    assert diagnose(one).code == "constant predictions"
     nearly = at_end(missed(epoch(4.0), epoch(3.0)), most_frequent_share=0.99)
-    assert diagnose(nearly).symptom == "learning"
+    assert diagnose(nearly).code == "learning"
 
 
 def test_a_single_output_has_no_plateau_of_guessing():
     trial = missed(epoch(0.0, 0.5))
     recipe = {**trial.identity["recipe"], "n_class": 1}
-    assert diagnose(replace(trial, identity={"recipe": recipe})).symptom == "learning"
+    assert diagnose(replace(trial, identity={"recipe": recipe})).code == "learning"
 
 
 def test_a_trial_that_converged_has_no_symptom():
@@ -122,11 +125,11 @@ def test_a_trial_that_converged_has_no_symptom():
 
 
 def test_a_real_run_with_a_hidden_saturated_softmax_is_told():
-    trial = run_trial(hidden_softmax, RECIPE, 0, examples=points())
-    diagnosis = diagnose(trial)
-    assert diagnosis.symptom == "clipped"
+    trial = train(hidden_softmax, FROZEN, 0, data=points())
+    found = diagnose(trial)
+    assert found.code == "clipped"
     # half of the points are of class 0, which is what it always says: 16.118 * 0.5 = 8.06
-    assert "the loss is 8.06, near 16.118 * (1 - accuracy)" in diagnosis.sentence
+    assert "the loss is 8.06, near 16.118 * (1 - accuracy)" in found.sentence
 
 
 def test_symptoms_are_counted():
@@ -137,3 +140,82 @@ def test_symptoms_are_counted():
         "1 of 3 that missed the target is not finite",
     ]
     assert symptom_lines([make_trial()]) == []
+
+
+def test_a_line_says_how_many_what_was_measured_and_what_fixes_it():
+    [line] = symptom_lines([missed(epoch(FLOOR, 0.1, 1.0))])
+    assert line == (
+        "1 of 1 that missed the target is clipped: 100 % of the training examples have an exactly "
+        "zero gradient and the loss is 14.51, near 16.118 * (1 - accuracy): softmax is saturated and "
+        "the loss reads clipped probabilities; let the loss see the logits (softmax as the last "
+        "operation, or from_logits=True), or scale the inputs to 0..1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("trial", "value"),
+    [
+        (missed(epoch(1.63, 0.895, 0.29), outcome="slow"), 0.29),
+        (missed(epoch(2.0), epoch(None), outcome="diverged"), 2),
+        (missed(epoch(2.5), epoch(2.5, changed=False)), 2),
+        (missed(epoch(5.0, 0.3), epoch(9.0, 0.3)), 9.0),
+    ],
+)
+def test_a_finding_on_a_trial_is_an_error_with_its_number(trial, value):
+    found = diagnose(trial)
+    assert (found.severity, found.value) == ("error", value)
+
+
+def without_a_model(*metrics, outcome="stuck", **settings):
+    """The trial of a function that tells nothing but its metrics."""
+    trial = make_trial(outcome=outcome)
+    epochs = tuple(Epoch(each, None, None) for each in metrics)
+    return replace(trial, epochs=epochs, identity={"recipe": {"epochs": 5, **settings}})
+
+
+@pytest.mark.parametrize(
+    ("trial", "code", "sentence"),
+    [
+        (
+            without_a_model({"loss": 1.2}, {"loss": 0.8}),
+            "learning",
+            "the target was not met at the end (loss 1.200 to 0.800)",
+        ),
+        # One report of a whole training: nobody knows how it got there, or whether it moved.
+        (without_a_model({"loss": 1.2}), "learning", "the target was not met at the end"),
+        (without_a_model({"score": 0.5}), "learning", "the target was not met at the end"),
+        (
+            without_a_model({"score": 0.5}, {"score": 0.5}),
+            "frozen",
+            "nothing that it logs changed in its 2 epochs",
+        ),
+        (
+            without_a_model({"loss": 0.8}, {"loss": 1.2}),
+            "rising loss",
+            "the loss rose from 0.8 in the first epoch to 1.2 in epoch 2",
+        ),
+        (
+            without_a_model({"loss": 2.4}, {"loss": 2.31}, n_class=10),
+            "plateau",
+            "the loss sits at 2.310, close to ln 10 = 2.303, what guessing costs",
+        ),
+        (
+            without_a_model({"score": 0.5}, {"score": None}, outcome="diverged"),
+            "not finite",
+            "NaN or infinity appeared first in epoch 2",
+        ),
+        # Nobody saw a gradient: a loss at the clipped floor alone proves nothing.
+        (
+            without_a_model({"loss": 15.0, "accuracy": 0.1}, {"loss": 14.5, "accuracy": 0.1}),
+            "learning",
+            "the target was not met at the end (loss 15.000 to 14.500)",
+        ),
+    ],
+)
+def test_without_a_model_only_what_was_logged_is_told(trial, code, sentence):
+    found = diagnose(trial)
+    assert (found.code, found.sentence) == (code, sentence)
+    assert [line.split(":")[0] for line in symptom_lines([trial])] == [
+        f"1 of 1 that missed the target is {code}"
+    ]
+    assert (zero_gradient_share(trial), dead_layer(trial), state_at_end(trial)) == (None, None, {})

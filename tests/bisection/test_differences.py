@@ -1,4 +1,4 @@
-"""Two configurations: how they differ, what lies between, and what cannot be compared."""
+"""Two sources: how they differ, what lies between, and what cannot be compared."""
 
 import pickle
 from dataclasses import replace
@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepcaptcha import RECIPES, VARIANTS, Configuration, InputError
-from deepcaptcha.bisection.configuration import find_differences, mix
-from deepcaptcha.cli.bisect import architecture_from, arguments_of, build_network
+from deepcaptcha import RECIPES, VARIANTS, Architecture, InputError
+from deepcaptcha.bisection.differences import find_differences, mix
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.keras.source import KerasSource
+from deepcaptcha.networks.recipes import load_digits
 
 RAW, SOUND = RECIPES["raw-subset"], RECIPES["sound-subset"]
 
@@ -17,8 +19,21 @@ def network(units=8, head="softmax", n_class=10):
     raise AssertionError("nothing here builds a model")
 
 
-def configuration(name="a", recipe=RAW, build=network, **arguments):
-    return Configuration(build, {"units": 8, "head": "softmax", **arguments}, recipe, name)
+def source(name="a", recipe=RAW, build=network, **arguments):
+    return KerasSource(
+        build,
+        load_digits,
+        recipe.target,
+        recipe.training,
+        name,
+        recipe.name,
+        {"units": 8, "head": "softmax", **arguments},
+        recipe.facts,
+    )
+
+
+def recorded(mixed):
+    return {"name": mixed.recipe, **mixed.recorded}
 
 
 def names_of(differences):
@@ -26,7 +41,7 @@ def names_of(differences):
 
 
 def test_arguments_and_recipe_fields_that_differ_are_named_with_their_values():
-    a, b = configuration(), configuration("b", SOUND, units=16)
+    a, b = source(), source("b", SOUND, units=16)
     assert names_of(find_differences(a, b)) == ["units", "scaling", "epochs"]
     assert [d.text for d in find_differences(a, b)] == [
         "units 8 -> 16",
@@ -38,17 +53,18 @@ def test_arguments_and_recipe_fields_that_differ_are_named_with_their_values():
 
 def test_arguments_may_hold_arrays():
     a, b = (
-        configuration(name, units={"first": np.arange(3), "rest": [np.full(2, fill)]})
+        source(name, units={"first": np.arange(3), "rest": [np.full(2, fill)]})
         for name, fill in (("a", 1), ("b", 2))
     )
     assert names_of(find_differences(a, b)) == ["units"]
     with pytest.raises(InputError, match="do not differ"):
-        find_differences(a, configuration("c", units=dict(a.arguments["units"])))
+        find_differences(a, source("c", units=dict(a.arguments["units"])))
 
 
 def test_what_belongs_together_moves_together():
-    other = replace(RAW, optimizer="sgd", optimizer_settings={"momentum": 0.9}, scaling="unit")
-    a, b = configuration(), configuration("b", other, units=16, head="logits")
+    training = Training("sgd", {"momentum": 0.9})
+    other = replace(RAW, training=training, scaling="unit")
+    a, b = source(), source("b", other, units=16, head="logits")
     assert names_of(find_differences(a, b)) == [
         "units",
         "head",
@@ -64,68 +80,66 @@ def test_what_belongs_together_moves_together():
 
 
 def test_an_argument_and_a_recipe_field_of_one_name_are_one_difference():
-    a, b = configuration(n_class=10), configuration("b", replace(RAW, n_class=12), n_class=12)
+    a, b = source(n_class=10), source("b", replace(RAW, n_class=12), n_class=12)
     (difference,) = find_differences(a, b)
     assert difference.text == "n_class 10 -> 12"
     mixed = mix(a, b, [difference], "mixed")
-    assert (mixed.arguments["n_class"], mixed.recipe.n_class) == (12, 12)
+    assert (mixed.arguments["n_class"], mixed.facts["n_class"]) == (12, 12)
 
 
 def test_arrays_are_compared_by_value():
-    a, b = (configuration(name, units=np.zeros(2)) for name in "ab")
+    a, b = (source(name, units=np.zeros(2)) for name in "ab")
     with pytest.raises(InputError, match="do not differ"):
         find_differences(a, b)
-    assert names_of(find_differences(a, configuration("c", units=np.zeros(3)))) == ["units"]
-    several, same = (configuration(name, units=[np.zeros(2), np.ones(2)]) for name in "de")
+    assert names_of(find_differences(a, source("c", units=np.zeros(3)))) == ["units"]
+    several, same = (source(name, units=[np.zeros(2), np.ones(2)]) for name in "de")
     with pytest.raises(InputError, match="do not differ"):
         find_differences(several, same)
     assert names_of(find_differences(several, a)) == ["units"]
 
 
 def test_a_mixture_has_what_was_taken_and_a_recipe_keeps_its_name_while_it_is_the_same():
-    a, b = configuration(), configuration("b", SOUND, units=16)
+    a, b = source(), source("b", SOUND, units=16)
     units, scaling, epochs = find_differences(a, b)
-    assert mix(a, b, [units], "x").recipe == RAW
+    assert recorded(mix(a, b, [units], "x")) == RAW.as_dict()
     assert dict(mix(a, b, [units], "x").arguments) == {"units": 16, "head": "softmax"}
-    assert mix(a, b, [scaling, epochs], "x").recipe == SOUND
-    assert mix(a, b, [scaling], "x").recipe == replace(
-        RAW, name="raw-subset + scaling", scaling="unit"
-    )
+    assert recorded(mix(a, b, [scaling, epochs], "x")) == SOUND.as_dict()
+    renamed = replace(RAW, name="raw-subset + scaling", scaling="unit")
+    assert recorded(mix(a, b, [scaling], "x")) == renamed.as_dict()
     assert dict(mix(a, b, [scaling], "x").arguments) == dict(a.arguments)
 
 
 @pytest.mark.parametrize(
     ("b", "words"),
     [
-        (configuration("b"), "a and b do not differ"),
-        (configuration("b", replace(RAW, name="renamed")), "do not differ"),
-        (configuration("b", n_class=3), "the same argument names; not in both: n_class"),
-        (configuration("b", build=lambda units, head: None), "a and b have different factories"),
+        (source("b"), "a and b do not differ"),
+        (source("b", replace(RAW, name="renamed")), "do not differ"),
+        (source("b", n_class=3), "the same argument names; not in both: n_class"),
+        (source("b", build=lambda units, head: None), "a and b have different factories"),
     ],
 )
 def test_what_cannot_be_bisected_is_refused(b, words):
     with pytest.raises(InputError, match=words):
-        find_differences(configuration(), b)
+        find_differences(source(), b)
 
 
 def test_a_group_with_an_unknown_name_is_refused():
     with pytest.raises(InputError, match=r"nothing is named 'haed'; known: units, head, data"):
-        find_differences(configuration(), configuration("b", units=3), [["haed", "units"]])
+        find_differences(source(), source("b", units=3), [["haed", "units"]])
 
 
 def test_arguments_that_the_factory_does_not_take_are_refused():
     with pytest.raises(InputError, match=r"a: the factory does not take its arguments: .*layers"):
-        configuration(layers=3)
+        source(layers=3)
     with pytest.raises(InputError, match="the factory is 3; a callable"):
-        configuration(build=3)
+        source(build=3)
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=lambda variant: variant.name)
 def test_the_command_lines_arguments_give_the_very_architecture(variant):
-    arguments = arguments_of(variant.architecture)
-    assert architecture_from(**arguments) == variant.architecture
-    configuration = Configuration(build_network, arguments, RAW, variant.name)
-    assert pickle.loads(pickle.dumps(configuration.factory)).keywords == arguments
+    arguments = variant.architecture.arguments
+    assert Architecture.from_arguments(**arguments) == variant.architecture
+    assert pickle.loads(pickle.dumps(RAW.source(variant))).factory.keywords == arguments
 
 
 @pytest.mark.parametrize(
@@ -140,8 +154,5 @@ def test_the_command_lines_arguments_give_the_very_architecture(variant):
     ],
 )
 def test_each_repair_of_the_question_is_one_difference(variant, expected):
-    a, b = (
-        Configuration(build_network, arguments_of(VARIANTS[name].architecture), RAW, name)
-        for name in ("same", variant)
-    )
+    a, b = RAW.source("same"), RAW.source(variant)
     assert [difference.text for difference in find_differences(a, b)] == [expected]

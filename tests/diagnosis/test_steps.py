@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from deepcaptcha.diagnosis.throwaway import ThrowawaySteps, left_as_found
-from deepcaptcha.keras import environment
+from deepcaptcha.diagnosis.steps import ThrowawaySteps, left_as_found
+from deepcaptcha.keras.backend import keras
 
 DRAW = np.random.default_rng(0)
 X = DRAW.standard_normal((40, 5)).astype("float32")
@@ -12,7 +12,6 @@ Y = DRAW.standard_normal((40, 1)).astype("float32")
 
 
 def network(dropout=0.0):
-    keras = environment.load_keras()
     keras.utils.set_random_seed(0)
     layers = keras.layers
     model = keras.Sequential(
@@ -75,7 +74,6 @@ def test_the_model_and_its_optimizer_are_left_as_found():
 
 
 def test_metrics_made_by_the_steps_start_anew():
-    keras = environment.load_keras()
     inputs = keras.Input((5,))
     model = keras.Model(inputs, [keras.layers.Dense(1, name=name)(inputs) for name in "ab"])
     model.compile("sgd", ["mse", "mse"])
@@ -86,7 +84,6 @@ def test_metrics_made_by_the_steps_start_anew():
 
 
 def test_what_keras_draws_next_is_what_it_would_have_drawn():
-    keras = environment.load_keras()
 
     def draw():
         return np.asarray(keras.random.normal((3,)))

@@ -1,0 +1,34 @@
+"""What a finding says, and what it advises."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deepcaptcha.finding import ADVICE, CLIP, Finding, advise
+
+
+@pytest.mark.parametrize(("value", "written"), [(np.nan, "null"), (np.inf, "null"), (0.5, "0.5")])
+def test_a_finding_is_written_as_json_that_others_read(value, written):
+    finding = Finding("offset", "warning", float(value), "", "")
+    assert f'"value": {written}' in json.dumps(finding.as_dict(), allow_nan=False)
+
+
+def test_the_clip_in_nats():
+    assert pytest.approx(7 * 2.302585093) == CLIP  # ln 10, from a table
+
+
+def test_advice_is_found_by_the_code_or_by_the_case():
+    assert advise("scale", "warning", 85.6, "").fix.startswith("divide the inputs by it")
+    hidden = advise("hidden sigmoid", "warning", CLIP, "", "hidden", name="sigmoid")
+    assert (hidden.code, hidden.fix.split(" (")[0]) == (
+        "hidden sigmoid",
+        "make sigmoid the last operation",
+    )
+    with pytest.raises(KeyError):
+        advise("hidden sigmoid", "warning", CLIP, "")
+
+
+def test_no_advice_stands_twice_or_ends_a_sentence():
+    assert len(set(ADVICE.values())) == len(ADVICE)
+    assert not any(text.endswith(".") for text in ADVICE.values())
