@@ -3,15 +3,21 @@ from here, so that they are loaded once, quietly, and with a trial's environment
 
 from __future__ import annotations
 
+import sys
+
 from . import environment
 
 environment.require_extra()
 environment.prepare_import()
+_first = "tensorflow" not in sys.modules
 with environment.loading():
     import keras
     import tensorflow as tf
 
     tf.config.list_physical_devices()
+    if _first:  # else whoever imported it may have chosen; a trial asks before it begins
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 __all__ = ["keras", "tf"]
 

@@ -81,6 +81,7 @@ class KerasSource:
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
     stop_when_frozen: bool = True
+    _any_threads: bool = field(default=False, repr=False)  # only tried in this process
     _ready: dict[int, _Ready] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -199,7 +200,8 @@ class KerasSource:
         if seed not in self._ready:
             if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
                 raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
-            environment.require_single_thread()
+            if not self._any_threads:
+                environment.require_single_thread()
             _set_libraries_apart()
             while len(_traced) > _MODELS_KEPT:
                 del _traced[next(iter(_traced))]  # the one traced first
@@ -323,16 +325,20 @@ def rehearsed_source(
     callbacks: Callbacks | None = None,
     version: str | None = None,
     name: str | None = None,
+    elsewhere: bool = False,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
     and one batch trained and validated, as in a trial.
 
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
+    - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
     """
+    if not elsewhere:
+        environment.require_single_thread()  # before the first model is made
     data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
@@ -370,6 +376,7 @@ def rehearsed_source(
             build=lambda: second,
             data=data.head(settings.batch),
             target=replace(target, epochs=1),
+            _any_threads=elsewhere,
             _ready={},
         ).run(0)
     except InputError:

@@ -102,9 +102,11 @@ class Contracted:
 
         Raises InputError where neither the factory nor a training would compile it.
         """
+        from ..keras.environment import require_single_thread
         from ..keras.fit import new_model
         from ..keras.source import require_compiled
 
+        require_single_thread()  # of a process that may run trials later
         model = new_model(self.build, self.small_training(), self.data, seed)
         require_compiled(model, self.training)
         return model

@@ -183,6 +183,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         _declared(node),
         options.record,
         test,
+        elsewhere=options.jobs is not None,
     )
 
 

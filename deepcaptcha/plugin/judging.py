@@ -39,6 +39,7 @@ class Convergence:
     - `first_seed`: begins the judged stream. `runner`: runs and records the trials.
     - `record`: train and write the baselines, and judge nothing.
     - `report`: receives the evidence. `again`: the command that repeats the test.
+    - `elsewhere`: trials run in other processes, whatever the threads of this one.
     """
 
     budget: Budget
@@ -49,6 +50,7 @@ class Convergence:
     declared: Declared = field(default_factory=Declared)
     record: bool = False
     test: str = ""
+    elsewhere: bool = False
     _asked: list[int] = field(default_factory=list)
 
     def check(
@@ -90,6 +92,7 @@ class Convergence:
                 callbacks=callbacks,
                 version=version,
                 name=name,
+                elsewhere=self.elsewhere,
             )
             self._judge(source, None, baselines)
 

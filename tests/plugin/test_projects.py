@@ -194,6 +194,26 @@ def test_the_seed_that_got_stuck_comes_again_alone_and_first(project):
     assert [t.weights_sha256 for t in before if t.seed == first.seed] == [first.weights_sha256]
 
 
+def test_workers_train_whatever_the_threads_of_the_tests_are(project):
+    pytester = project("mistakes")
+    path = pytester.path / "test_mistakes.py"
+    path.write_text(path.read_text().replace("train=None", "train=points(0)"))
+    pytester.makeini("[pytest]\n")
+    pytester.makeconftest(
+        """
+        import tensorflow as tf
+        tf.config.threading.set_intra_op_parallelism_threads(2)
+        tf.zeros(1)
+        """
+    )
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+        pytester._monkeypatch.delenv(name, raising=False)
+    result = run(pytester, "-v", "-k", "bad_input", "--convergence-jobs", "1")
+    result.assert_outcomes(passed=1, deselected=1)
+    (line,) = verdicts(result.stdout.str())
+    assert line.startswith("convergence: bad input trains 0.999/0.05: green, ")
+
+
 def test_what_keras_keeps_is_frozen_only_where_the_marker_is_used(pytester):
     pytester.makeini(INI)
     pytester.makepyfile(
