@@ -19,7 +19,7 @@ from ..report.words import failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
 from ..trials.source import FunctionSource, Source
-from ..trials.source import Training as TrainingFunction
+from ..trials.source import Train as TrainFunction
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_baseline
 from ..verdicts.claim import Budget, Claim
@@ -98,7 +98,7 @@ class Convergence:
 
     def check_training(
         self,
-        train: TrainingFunction,
+        train: TrainFunction,
         *,
         name: str | None = None,
         version: str | None = None,
