@@ -1,7 +1,7 @@
 """Interventions on the question's network: each changes one thing and says beforehand what that does.
 
 Declared here, measured by `laboratory`. Pixels are raw (0..255) times a factor, the recipe is
-`raw-subset` but for what a cell changes, and seeds are the first of the baseline stream.
+`raw-subset` but for what a condition changes, and seeds are the first of the baseline stream.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ Measure = Literal["step", "training", "rescue", "trajectory"]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One condition. `pixels` multiplies the raw ones; `learning_rate` is Adam's; a training has at
-    most `epochs`; `clip` replaces the 1e-7 at which Keras clips probabilities, in a loss of our own;
-    `goes_on_as` names the variant that takes over the weights of a stuck training."""
+class Condition:
+    """What one cell of an experiment trains.
+
+    - `pixels`: what the raw ones are multiplied by. `learning_rate`: Adam's. `epochs`: at most so many.
+    - `clip`: replaces the 1e-7 at which Keras clips probabilities, in a loss of our own.
+    - `goes_on_as`: the variant that takes over the weights of a stuck training.
+    """
 
     label: str
     variant: str = "same"
@@ -29,8 +32,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median movement of the logits in cell `a` is `low` to `high` times that in cell `b`; with
-    `layer`, what the step of that layer alone does."""
+    """The median movement of the logits under condition `a` is `low` to `high` times that under `b`;
+    with `layer`, what the step of that layer alone does."""
 
     a: str
     b: str
@@ -42,7 +45,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Contrast:
-    """`event` is more frequent in cell `a` than in cell `b`."""
+    """`event` is more frequent under condition `a` than under `b`."""
 
     a: str
     b: str
@@ -51,30 +54,22 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A link of the mechanism, the cells that test it over `seeds` seeds, and what they should show."""
+    """A link of the mechanism, the conditions that test it over `seeds` seeds, and what they should
+    show."""
 
     name: str
     link: str
     measure: Measure
     seeds: int
-    cells: tuple[Cell, ...]
+    conditions: tuple[Condition, ...]
     expected: tuple[Ratio | Contrast, ...] = ()
 
 
-def _step_cell(variant: str, ninths: int = 0, learning_rate: float = 0.001) -> Cell:
+def _scaled(variant: str, ninths: int = 0, learning_rate: float = 0.001) -> Condition:
+    """A variant on pixels times 9 to that power."""
+    pixels = f", pixels {'*' if ninths > 0 else '/'} {9 ** abs(ninths)}" if ninths else ""
     rate = "" if learning_rate == 0.001 else f", rate {learning_rate:g}"
-    return Cell(f"{variant}{_times(ninths)}{rate}", variant, 9.0**ninths, learning_rate)
-
-
-def _times(ninths: int) -> str:
-    """Pixels times 9 to that power, in words."""
-    return (
-        ""
-        if ninths == 0
-        else f", pixels * {9**ninths}"
-        if ninths > 0
-        else f", pixels / {9**-ninths}"
-    )
+    return Condition(f"{variant}{pixels}{rate}", variant, 9.0**ninths, learning_rate)
 
 
 EXPERIMENTS = (
@@ -85,11 +80,11 @@ EXPERIMENTS = (
         "step",
         10,
         (
-            *(_step_cell("same", ninths) for ninths in (0, -1, -2)),
-            *(_step_cell("valid", ninths) for ninths in (1, 0, -1)),
-            _step_cell("two-by-two"),
-            _step_cell("same", learning_rate=0.0001),
-            _step_cell("same-reshape-first"),
+            *(_scaled("same", ninths) for ninths in (0, -1, -2)),
+            *(_scaled("valid", ninths) for ninths in (1, 0, -1)),
+            _scaled("two-by-two"),
+            _scaled("same", learning_rate=0.0001),
+            _scaled("same-reshape-first"),
         ),
         (
             Ratio("same", "same, pixels / 9", 6, 13.5, "9 times the pixels"),
@@ -109,8 +104,8 @@ EXPERIMENTS = (
         "training",
         20,
         (
-            *(_step_cell("same", ninths) for ninths in (-2, -1, 0)),
-            *(_step_cell("valid", ninths) for ninths in (-1, 0, 1, 2)),
+            *(_scaled("same", ninths) for ninths in (-2, -1, 0)),
+            *(_scaled("valid", ninths) for ninths in (-1, 0, 1, 2)),
         ),
         (
             Contrast("same", "same, pixels / 9", "stuck"),
@@ -123,8 +118,8 @@ EXPERIMENTS = (
         "training",
         20,
         (
-            Cell("rate 0.001"),
-            Cell("rate 0.0001", learning_rate=0.0001),
+            Condition("rate 0.001"),
+            Condition("rate 0.0001", learning_rate=0.0001),
         ),
         (Contrast("rate 0.001", "rate 0.0001", "stuck"),),
     ),
@@ -134,8 +129,8 @@ EXPERIMENTS = (
         "training",
         20,
         (
-            Cell("rate 0.0001, 5 epochs", learning_rate=0.0001),
-            Cell("rate 0.0001, 50 epochs", learning_rate=0.0001, epochs=50),
+            Condition("rate 0.0001, 5 epochs", learning_rate=0.0001),
+            Condition("rate 0.0001, 50 epochs", learning_rate=0.0001, epochs=50),
         ),
         (Contrast("rate 0.0001, 50 epochs", "rate 0.0001, 5 epochs", "converged"),),
     ),
@@ -146,9 +141,9 @@ EXPERIMENTS = (
         "training",
         20,
         (
-            Cell("clip at 1e-7", clip=1e-7),
-            Cell("clip at 1e-15", clip=1e-15),
-            Cell("clip at 1e-30", clip=1e-30),
+            Condition("clip at 1e-7", clip=1e-7),
+            Condition("clip at 1e-15", clip=1e-15),
+            Condition("clip at 1e-30", clip=1e-30),
         ),
         (Contrast("clip at 1e-7", "clip at 1e-30", "stuck"),),
     ),
@@ -159,8 +154,8 @@ EXPERIMENTS = (
         "rescue",
         20,
         (
-            Cell("as it was", goes_on_as="same"),
-            Cell("reshape first", goes_on_as="same-reshape-first"),
+            Condition("as it was", goes_on_as="same"),
+            Condition("reshape first", goes_on_as="same-reshape-first"),
         ),
         (Contrast("reshape first", "as it was", "converged"),),
     ),
@@ -171,9 +166,9 @@ EXPERIMENTS = (
         "trajectory",
         1,
         (
-            Cell("stuck"),
-            Cell("converging"),
-            Cell("stuck start, reshape first", "same-reshape-first"),
+            Condition("stuck"),
+            Condition("converging"),
+            Condition("stuck start, reshape first", "same-reshape-first"),
         ),
     ),
 )

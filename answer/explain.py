@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
 
-from deepcaptcha.errors import InputError
+from deepcaptcha.cli.arguments import Commands, add_command
+from deepcaptcha.errors import write_file
 from deepcaptcha.finding import percent
-from deepcaptcha.networks.architecture import LayerRow
+from deepcaptcha.networks.architecture import Architecture
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.report.page import fill, require_extra
-from deepcaptcha.report.table import Table
 from deepcaptcha.verdicts.plan import binomial_interval
 
-from .answer import (
-    expectations,
-    judged_pairs,
-    movement,
-    rank_correlation,
-    score_checks,
-)
-from .experiments import EXPERIMENTS, Experiment
+from . import tables
+from .experiments import EXPERIMENTS
 from .figures import figures
+from .judging import expectations, judged_pairs, movement, rank_correlation, score_checks
 from .record import RECORDED, Record, read_record
 from .statements import ALPHA, RECIPES, SEEN, STATEMENTS, count
-from .tables import (
-    checks_table,
-    pairs_table,
-    rates_table,
-    repairs_table,
-    said_table,
-    step_table,
-    symptoms_table,
-    trainings_table,
-    walk_table,
-)
 
 FIGURES = Path("docs") / "answer"
 TEMPLATE = Path(__file__).with_name("ANSWER.md.j2")
+
+Content = dict[str, object]
+"""Name in the template -> what stands there."""
 
 _CURES = (
     ("same-reshape-first", "raw-subset"),
@@ -52,31 +36,34 @@ _CURES = (
 )
 
 
-def explain(options: argparse.Namespace) -> int:
+def add_explain(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(commands, "explain", explain, "Write ANSWER.md from the record.")
+    parser.add_argument("--record", type=Path, default=Path("fixtures"), help="default fixtures")
+    parser.add_argument("--output", type=Path, default=Path(), help="where ANSWER.md goes")
+
+
+def explain(options: Namespace) -> int:
     """Write ANSWER.md and its figures from the committed record."""
     require_extra()
-    record = read_record(Path(options.record))
-    folder = Path(options.output)
-    content = answer_content(record)
-    files = {folder / "ANSWER.md": fill(TEMPLATE, content, escape=False)}
-    files |= {folder / FIGURES / name: svg for name, svg in figures(record).items()}
+    record = read_record(options.record)
+    answer = options.output / "ANSWER.md"
+    files = {answer: fill(TEMPLATE, answer_content(record), escape=False)}
+    files |= {options.output / FIGURES / name: svg for name, svg in figures(record).items()}
     for path, text in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
+        write_file(path, text, "the answer")
     if options.json:
         print(json.dumps({"written": [str(path) for path in files]}))
     else:
-        print(f"{folder / 'ANSWER.md'} and {len(files) - 1} figures, from {options.record}.")
+        print(f"{answer} and {len(files) - 1} figures, from {options.record}.")
     return 0
 
 
-def answer_content(record: Record) -> dict[str, Any]:
+def answer_content(record: Record) -> Content:
     """Everything that the template of the answer names."""
     asked = record.baselines["same", "raw-subset"]
     at_size = record.baselines["same", "question"]
+    scaled = [count("missed", record.outcomes((name, "sound-subset")))[0] for name in VARIANTS]
     return {
         "same_stuck": asked.outcomes.count("stuck"),
         "same_trials": len(asked.outcomes),
@@ -90,31 +77,37 @@ def answer_content(record: Record) -> dict[str, Any]:
         "unseen": len(record.unseen(("same", "raw-subset"))),
         "judgements": len(STATEMENTS) * len(RECIPES),
         "word_confidence": f"{100 * (1 - ALPHA):.1f} %",
-        "rates": rates_table(record).as_markdown_rows(),
-        "scaled_missed": sum(
-            count("missed", record.outcomes((name, "sound-subset")))[0] for name in VARIANTS
-        ),
-        "said_raw": said_table(record, "raw-subset").as_markdown_rows(),
-        "said_question": said_table(record, "question").as_markdown_rows(),
-        "walks": walk_table(record).as_markdown_rows(),
-        "symptoms": symptoms_table(record).as_markdown_rows(),
-        **_symptoms(record),
+        "rates": tables.rates_table(record),
+        "scaled_missed": sum(scaled),
+        "said_raw": tables.said_table(record, "raw-subset"),
+        "said_question": tables.said_table(record, "question"),
+        "walks": tables.walk_table(record),
         "trials_text": _trials_text(record),
         "environment": _environment_text(record),
         **_sizes(),
         **_theory(record),
         **_mechanism(record),
+        **_symptoms(record),
         **_repairs(record),
         **_checks(record),
     }
 
 
-def _sizes() -> dict[str, Any]:
+def _rate(record: Record, name: str, recipe: str) -> str:
+    baseline = record.baselines[name, recipe]
+    return f"{baseline.converged} of {len(baseline.outcomes)}"
+
+
+def _sizes() -> Content:
     same, valid = (VARIANTS[name].architecture for name in ("same", "valid"))
+
+    def dense(architecture: Architecture) -> int:
+        return next(row.parameters for row in architecture.rows if row.name == "dense1")
+
     return {
         "same_parameters": same.parameters,
         "valid_parameters": valid.parameters,
-        "dense_ratio": _dense(same.rows) / _dense(valid.rows),
+        "dense_ratio": dense(same) / dense(valid),
         "same_inputs": prod(same.features_shape),
         "valid_inputs": prod(valid.features_shape),
         "third_shape": VARIANTS["stride2-third"].architecture.features_shape,
@@ -122,77 +115,76 @@ def _sizes() -> dict[str, Any]:
     }
 
 
-def _theory(record: Record) -> dict[str, Any]:
+def _theory(record: Record) -> Content:
     judged = judged_pairs(record)
     correlations = {of: rank_correlation(record, of) for of in ("parameters", "features")}
+    heads = [one.against for one in judged if one.pair.worse == ("same", "raw-subset")]
     return {
-        "pairs": pairs_table(record).as_markdown_rows(),
+        "pairs": tables.pairs_table(record),
         "pairs_count": len(judged),
         "against": sum(one.against for one in judged),
-        "head_against": all(
-            one.against for one in judged if one.pair.worse == ("same", "raw-subset")
-        ),
+        "head_against": all(heads),
         "networks": correlations["parameters"][2],
         **{f"by_{of}": f"{rho:.2f} (p {p:.2g})" for of, (rho, p, _) in correlations.items()},
     }
 
 
-def _mechanism(record: Record) -> dict[str, Any]:
-    links: list[dict[str, Any]] = []
+def _mechanism(record: Record) -> Content:
+    links: list[Content] = []
+    as_told = True
     for experiment in EXPERIMENTS:
-        if expected := expectations(record, experiment):
-            links.append(
-                {
-                    "number": len(links) + 1,
-                    "name": experiment.name,
-                    "sentence": experiment.link[0].lower() + experiment.link[1:].rstrip("."),
-                    "table": _cells(record, experiment).as_markdown_rows(),
-                    "expected": expected,
-                    "met": sum(one.met for one in expected),
-                    "direction": all(one.direction for one in expected),
-                }
-            )
+        expected = expectations(record, experiment)
+        if not expected:
+            continue
+        met, direction = sum(one.met for one in expected), all(one.direction for one in expected)
+        # Patience is beside the account; the step's ratios may fail while its directions hold.
+        if experiment.name != "patience":
+            as_told &= direction if experiment.name == "step" else met == len(expected)
+        links.append(
+            {
+                "number": len(links) + 1,
+                "name": experiment.name,
+                "sentence": experiment.link[0].lower() + experiment.link[1:].rstrip("."),
+                "table": tables.experiment_table(record, experiment),
+                "expected": expected,
+                "met": met,
+                "direction": direction,
+            }
+        )
     step = record.experiments["step"]
-    (stuck_looks,) = record.experiments["trajectory"].results("stuck")
-    lost = {
-        name: statistics.median(result["lost_before"] for result in step.results(name))
-        for name in ("same", "valid")
-    }
+    (looks,) = record.experiments["trajectory"].results("stuck")
+    moved = {label: movement(step, label) for label in ("same", "valid", "same-reshape-first")}
     return {
         "links": links,
-        # Patience is beside the account; the step's ratios may fail while its directions hold.
-        "as_told": all(
-            link["direction"] if link["name"] == "step" else link["met"] == len(link["expected"])
-            for link in links
-            if link["name"] != "patience"
-        ),
-        "lost_same": percent(lost["same"]),
-        "lost_valid": percent(lost["valid"]),
-        "moved_same": f"{movement(step, 'same'):.0f}",
-        "moved_valid": f"{movement(step, 'valid'):.0f}",
-        "moved_reshape": f"{movement(step, 'same-reshape-first'):.0f}",
-        "overshoots_too": movement(step, "same-reshape-first") >= movement(step, "same") / 2,
-        "stuck_lost": percent(stuck_looks[-1][2]),
-        "last_move": max((look[0] for look in stuck_looks if look[4]), default=0),
+        "as_told": as_told,
+        "lost_same": percent(step.median("same", "lost_before")),
+        "lost_valid": percent(step.median("valid", "lost_before")),
+        "moved_same": f"{moved['same']:.0f}",
+        "moved_valid": f"{moved['valid']:.0f}",
+        "moved_reshape": f"{moved['same-reshape-first']:.0f}",
+        "overshoots_too": moved["same-reshape-first"] >= moved["same"] / 2,
+        "stuck_lost": percent(looks[-1][2]),
+        "last_move": max((look[0] for look in looks if look[4]), default=0),
         "step_seeds": len(step.results("same")),
     }
 
 
-def _symptoms(record: Record) -> dict[str, Any]:
+def _symptoms(record: Record) -> Content:
     modes = record.symptoms["modes"]
     early = [
-        (found["converged"][0], found["converged"][0] + found["stuck"][0])
+        f"{found['converged'][0]} of {found['converged'][0] + found['stuck'][0]}"
         for found in record.symptoms["predictors"]
         if (found["predictor"]["measure"], found["predictor"]["step"]) == ("lost_share", 0)
     ]
     return {
+        "symptoms": tables.symptoms_table(record),
         "failures": sum(modes.values()),
         "clipped": modes.get("clipped", 0),
-        "early": "{} of {}".format(*early[0]) if early else "",
+        "early": early[0] if early else "",
     }
 
 
-def _repairs(record: Record) -> dict[str, Any]:
+def _repairs(record: Record) -> Content:
     hidden = [
         variant.name
         for variant in VARIANTS.values()
@@ -202,7 +194,7 @@ def _repairs(record: Record) -> dict[str, Any]:
     cures = [count("missed", record.outcomes(row)) for row in _CURES]
     cures_missed, cures_trials = (sum(each) for each in zip(*cures, strict=True))
     return {
-        "repairs": repairs_table(record).as_markdown_rows(),
+        "repairs": tables.repairs_table(record),
         "hidden": len(hidden),
         "missing": [f"`{name}` {k} of {n}" for name, (k, n) in missed.items() if k],
         "cures_missed": cures_missed,
@@ -211,38 +203,21 @@ def _repairs(record: Record) -> dict[str, Any]:
     }
 
 
-def _checks(record: Record) -> dict[str, Any]:
-    scored = score_checks(record)
+def _checks(record: Record) -> Content:
+    scored = score_checks(record.checks["raw-subset"])
     alarms = Counter({name: c.false_alarms for name, c in scored.by_network.items()})
     many = min(sorted(alarms.values())[-2:])  # the two highest, and all that equal the second
     return {
         "scored": scored,
-        "checks": checks_table(scored).as_markdown_rows(),
+        "checks": tables.checks_table(scored),
         "checks_p": f"{scored.p:.2g}",
-        "base_rate": percent((scored.fixed.hits + scored.fixed.misses) / scored.trials),
+        "base_rate": percent(scored.fixed.stuck / scored.trials),
         "recall": _share(scored.fixed.recall),
         "precision": _share(scored.fixed.precision),
         "left_out_recall": _share(scored.left_out.recall),
         "left_out_precision": _share(scored.left_out.precision),
-        "alarming": [
-            f"`{name}` ({alarmed})" for name, alarmed in alarms.most_common() if alarmed >= many
-        ],
+        "alarming": [f"`{name}` ({k})" for name, k in alarms.most_common() if k >= many],
     }
-
-
-def _cells(record: Record, experiment: Experiment) -> Table:
-    return (
-        step_table(record) if experiment.measure == "step" else trainings_table(record, experiment)
-    )
-
-
-def _dense(rows: Sequence[LayerRow]) -> int:
-    return next(row.parameters for row in rows if row.name == "dense1")
-
-
-def _rate(record: Record, name: str, recipe: str) -> str:
-    baseline = record.baselines[name, recipe]
-    return f"{baseline.converged} of {len(baseline.outcomes)}"
 
 
 def _share(value: float | None) -> str:

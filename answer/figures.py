@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LINES: dict[str, dict[str, Any]] = {
-    "stuck": {"color": INKS["stuck"], "linestyle": (0, (5, 3)), "marker": "x"},
-    "converging": {"color": INKS["converged"], "linestyle": "-", "marker": "o"},
-    "stuck start, reshape first": {"color": INKS["slow"], "linestyle": (0, (1, 1)), "marker": "s"},
-}
-_HEADS: dict[bool, dict[str, Any]] = {
+Style = Mapping[str, Any]
+"""Matplotlib's keywords."""
+
+_STUCK: Style = {"color": INKS["stuck"], "linestyle": (0, (5, 3)), "marker": "x"}
+_CONVERGING: Style = {"color": INKS["converged"], "linestyle": "-", "marker": "o"}
+_SLOW: Style = {"color": INKS["slow"], "linestyle": (0, (1, 1)), "marker": "s"}
+_WALKS = {"stuck": _STUCK, "converging": _CONVERGING, "stuck start, reshape first": _SLOW}
+_HEADS: Mapping[bool, Style] = {
     True: {"marker": "o", "linestyle": "", "color": INKS["stuck"]},
     False: {"marker": "s", "linestyle": "", "color": INKS["converged"]},
 }
@@ -42,7 +44,7 @@ def figures(record: Record) -> Mapping[str, str]:
 def _parameters(record: Record) -> str:
     """P(converged) of every network under raw-subset, in order of the number of parameters."""
     networks = sorted(VARIANTS.values(), key=lambda variant: variant.architecture.parameters)
-    rows = [(variant, record.baselines[variant.name, "raw-subset"]) for variant in networks]
+    rows = [(v.name, v.architecture, record.baselines[v.name, "raw-subset"]) for v in networks]
     pitch, top, bottom = 34, 26, 40
     height = top + pitch * len(rows) + bottom
 
@@ -52,7 +54,7 @@ def _parameters(record: Record) -> str:
         )
         axes.set_xlim(0, 1)
         axes.set_ylim(len(rows), 0)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "", "50 %", "", "100 %"])
+        axes.set_xticks(_PERCENTS[0], ["0 %", "", "50 %", "", "100 %"])
         axes.get_xticklabels()[0].set_horizontalalignment("left")
         axes.get_xticklabels()[-1].set_horizontalalignment("right")
         axes.set_xlabel("converged, 95 % interval", loc="right", color=INKS["muted"])
@@ -60,29 +62,21 @@ def _parameters(record: Record) -> str:
         axes.grid(axis="x", color=INKS["line"], linewidth=0.8)
         axes.tick_params(length=0, labelcolor=INKS["muted"])
         axes.spines[:].set_visible(False)
-        for place, (variant, baseline) in enumerate(rows):
-            style = _HEADS[variant.architecture.head == "softmax-reshape"]
-            text = f"{variant.architecture.parameters:,} parameters"
-            axes.text(0, place + 0.44, variant.name, weight="bold")
+        for place, (name, architecture, baseline) in enumerate(rows):
+            style = _HEADS[architecture.head == "softmax-reshape"]
+            share, y = baseline.converged / len(baseline.outcomes), place + 0.72
+            text = f"{architecture.parameters:,} parameters"
+            axes.text(0, place + 0.44, name, weight="bold")
             axes.text(1, place + 0.44, text, ha="right", color=INKS["muted"])
-            axes.plot(baseline.interval, [place + 0.72] * 2, color=INKS["ink"], linewidth=2)
-            axes.plot(
-                [baseline.converged / len(baseline.outcomes)],
-                [place + 0.72],
-                **style,
-                markersize=7,
-                clip_on=False,
-            )
-        figure.legend(
-            [axes.plot([], [], **_HEADS[hidden])[0] for hidden in (True, False)],
-            ["Reshape after softmax", "before it"],
-            **LEGEND,
-        )
+            axes.plot(baseline.interval, [y] * 2, color=INKS["ink"], linewidth=2)
+            axes.plot([share], [y], **style, markersize=7, clip_on=False)
+        marks = [axes.plot([], [], **_HEADS[hidden])[0] for hidden in (True, False)]
+        figure.legend(marks, ["Reshape after softmax", "before it"], **LEGEND)
 
     listed = "; ".join(
-        f"{variant.name} {variant.architecture.parameters:,} parameters, "
+        f"{name} {architecture.parameters:,} parameters, "
         f"{baseline.converged} of {len(baseline.outcomes)}, {interval_text(baseline.interval)}"
-        for variant, baseline in rows
+        for name, architecture, baseline in rows
     )
     return draw_svg(
         draw,
@@ -99,15 +93,17 @@ def _trajectory(record: Record) -> str:
         label: next(iter(cell.values()))
         for label, cell in record.experiments["trajectory"].cells.items()
     }
-    panels = (
-        (1, "examples with zero gradient", False),
-        (3, "logits moved since the start, nats", False),
-        (4, "weights, change in ten steps (ends at 0)", True),
-    )
     height, panel = 620, 185
 
     def draw(figure: Figure) -> None:
-        for place, (column, title, logarithmic) in enumerate(panels):
+        for place, (column, title) in enumerate(
+            (
+                (1, "examples with zero gradient"),
+                (3, "logits moved since the start, nats"),
+                (4, "weights, change in ten steps (ends at 0)"),
+            )
+        ):
+            logarithmic = column == 4
             axes = _panel(figure, height, 56 + place * panel, panel - 45)
             axes.set_title(title, loc="left", fontsize=12, color=INKS["ink"])
             axes.set_xlim(0, 1500)
@@ -116,9 +112,8 @@ def _trajectory(record: Record) -> str:
             if logarithmic:
                 axes.set_yscale("log")
                 axes.set_ylim(1e-16, 1)
-                axes.set_yticks(
-                    [1e-16, 1e-12, 1e-8, 1e-4, 1], ["1e-16", "1e-12", "1e-8", "1e-4", "1"]
-                )
+                powers = ["1e-16", "1e-12", "1e-8", "1e-4", "1"]
+                axes.set_yticks([float(power) for power in powers], powers)
                 axes.minorticks_off()
             elif column == 1:
                 axes.set_ylim(0, 1.02)
@@ -129,7 +124,7 @@ def _trajectory(record: Record) -> str:
                 ]
                 axes.plot(
                     *zip(*points, strict=True),
-                    **_LINES[label],
+                    **_WALKS[label],
                     linewidth=1.4,
                     markersize=5,
                     markevery=[len(points) - 1],
@@ -146,13 +141,13 @@ def _trajectory(record: Record) -> str:
             f"have moved by {moved:.3g} nats and the weights changed by {changed:.1g}"
         )
 
+    listed = "; ".join(ending(label) for label in walks)
     return draw_svg(
         draw,
         height,
         "trajectory",
         "The first 1,500 steps of three trainings",
-        "; ".join(ending(label) for label in walks)
-        + ". The stuck one is dashed and ends in a cross.",
+        f"{listed}. The stuck one is dashed and ends in a cross.",
     )
 
 
@@ -169,10 +164,10 @@ def _pixels(record: Record) -> str:
     (experiment,) = (e for e in EXPERIMENTS if e.name == "pixels")
     measured = record.experiments["pixels"]
     lines: dict[str, list[tuple[float, float, tuple[float, float]]]] = {"same": [], "valid": []}
-    for cell in experiment.cells:
-        outcomes = [result["outcome"] for result in measured.results(cell.label)]
+    for condition in experiment.conditions:
+        outcomes = [result["outcome"] for result in measured.results(condition.label)]
         k, n = outcomes.count("converged"), len(outcomes)
-        lines[cell.variant].append((cell.pixels, k / n, binomial_interval(k, n)))
+        lines[condition.variant].append((condition.pixels, k / n, binomial_interval(k, n)))
 
     def draw(figure: Figure) -> None:
         axes = add_axes(figure, 270, top=66)
@@ -183,31 +178,19 @@ def _pixels(record: Record) -> str:
         axes.set_xticks([1 / 81, 1 / 9, 1, 9, 81], ["/ 81", "/ 9", "raw", "* 9", "* 81"])
         axes.minorticks_off()
         axes.set_xlabel("pixels", loc="right", color=INKS["muted"])
-        for (name, points), style in zip(
-            lines.items(), (_LINES["stuck"], _LINES["converging"]), strict=True
-        ):
-            for x, _, interval in points:
+        for name, style in (("same", _STUCK), ("valid", _CONVERGING)):
+            scales, shares, intervals = zip(*lines[name], strict=True)
+            for x, interval in zip(scales, intervals, strict=True):
                 axes.plot([x, x], interval, color=style["color"], linewidth=1.2, clip_on=False)
-            axes.plot(
-                [x for x, _, _ in points],
-                [y for _, y, _ in points],
-                **style,
-                linewidth=1.4,
-                markersize=6,
-                clip_on=False,
-                label=f"{name}, {VARIANTS[name].architecture.parameters:,} parameters",
-            )
+            label = f"{name}, {VARIANTS[name].architecture.parameters:,} parameters"
+            shape: dict[str, Any] = {"linewidth": 1.4, "markersize": 6, "clip_on": False}
+            axes.plot(scales, shares, **style, **shape, label=label)
         figure.legend(**{**LEGEND, "ncols": 1})
 
-    return draw_svg(
-        draw,
-        270,
-        "pixels",
-        "P(converged) against the scale of the pixels",
-        "; ".join(
-            f"{name}, pixels times {pixels:.3g}: {share:.0%}, {interval_text(interval)}"
-            for name, points in lines.items()
-            for pixels, share, interval in points
-        )
-        + ".",
+    listed = "; ".join(
+        f"{name}, pixels times {pixels:.3g}: {share:.0%}, {interval_text(interval)}"
+        for name, points in lines.items()
+        for pixels, share, interval in points
     )
+    title = "P(converged) against the scale of the pixels"
+    return draw_svg(draw, 270, "pixels", title, f"{listed}.")

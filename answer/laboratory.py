@@ -1,57 +1,77 @@
-"""Measures the cells of `experiments`, one seed at a time; results are plain dicts, JSON-ready."""
+"""Measures conditions and checks, one seed at a time; results are plain dicts and lists, JSON-ready."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcaptcha.diagnosis.check import check
 from deepcaptcha.diagnosis.observe import Observed, Observer
 from deepcaptcha.diagnosis.steps import ThrowawaySteps
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import EPSILON
-from deepcaptcha.keras import environment
-from deepcaptcha.keras.examples import Examples
-from deepcaptcha.keras.models import new_model
+from deepcaptcha.keras.backend import keras, tf
+from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.fit import Probe, Run, new_model
+from deepcaptcha.keras.source import KerasSource
 from deepcaptcha.keras.training import compile_model
 from deepcaptcha.networks.build import build
 from deepcaptcha.networks.recipes import RECIPES, Recipe, load_examples
 from deepcaptcha.networks.variants import find_variant
-from deepcaptcha.trials.trial import Probe, Run, Trial, run_trial
+from deepcaptcha.trials.trial import Trial
 
-from .experiments import Cell, Measure
+from .experiments import Condition, Measure
 
-if TYPE_CHECKING:
-    import keras
+Result = dict[str, Any]
+Array = NDArray[Any]
+Tensor = Any
 
 SHOWN = 512
 """The first training examples, on which a step or a trajectory is looked at."""
 
 TRAJECTORY_STEPS, TRAJECTORY_EPOCHS, BETWEEN_LOOKS = 1500, 8, 10
 
-
-def measure_cell(measure: Measure, cell: Cell, seed: int) -> Any:
-    """What `measure` says of the cell with this seed, as the functions below tell."""
-    return _MEASURES[measure](cell, seed)
+_RAW = RECIPES["raw-subset"]
 
 
-def _step(cell: Cell, seed: int) -> dict[str, float | None]:
+def measure_condition(measure: Measure, condition: Condition, seed: int) -> Result | list[Any]:
+    """What `measure` says of the condition with this seed, as the functions below tell."""
+    return _MEASURES[measure](condition, seed)
+
+
+def check_start(variant: str, recipe: Recipe, seed: int) -> Result:
+    """What the check says of a variant's model as a trial of the recipe begins with it."""
+    source = recipe.source(variant)
+    model = _compiled(source, seed)
+    data = load_examples(recipe)
+    validation = data.x_validation, data.y_validation
+    found = check(model, data.x_train, data.y_train, validation)
+    return {
+        "variant": variant,
+        "recipe": recipe.name,
+        "seed": seed,
+        "lost_share": next((one.value for one in found if one.code == "lost examples"), 0.0),
+        "errors": [one.code for one in found if one.severity == "error"],
+    }
+
+
+def _step(condition: Condition, seed: int) -> Result:
     """One optimizer step on the first batch: `movement`, the median over the SHOWN examples of the
     largest change of a logit (less the mean over the classes), in nats; `movement of LAYER`, the same
     where that layer alone takes its part of the step; `size`, the same of the largest logit before;
     and the share of lost examples before and after."""
-    recipe, examples = _recipe(cell), _examples(cell.pixels)
-    model = new_model(_factory(cell), recipe, examples, seed)
-    compile_model(model, recipe, examples)
+    source, examples = _source(condition), _examples(condition.pixels)
+    model = _compiled(source, seed)
     observer = Observer(model, training=False)
     x, y = examples.x_train[:SHOWN], examples.y_train[:SHOWN]
     before = observer.observe(x, y)
     start = [layer.get_weights() for layer in model.layers]
-    first_batch = np.arange(recipe.batch, dtype=np.int64)[np.newaxis]
+    first_batch = np.arange(source.training.batch, dtype=np.int64)[np.newaxis]
     ThrowawaySteps(model, examples.x_train, examples.y_train).run(first_batch)
     after = observer.observe(x, y)
     end = [layer.get_weights() for layer in model.layers]
@@ -60,9 +80,9 @@ def _step(cell: Cell, seed: int) -> dict[str, float | None]:
         if chosen.weights:
             for layer, old, new in zip(model.layers, start, end, strict=True):
                 layer.set_weights(new if layer is chosen else old)
-            alone[f"movement of {chosen.name}"] = _round(_movement(before, observer.observe(x, y)))
+            alone[f"movement of {chosen.name}"] = _movement(before, observer.observe(x, y))
     return {
-        "movement": _round(_movement(before, after)),
+        "movement": _movement(before, after),
         **alone,
         "size": _round(_median_of_largest(_logits(before))),
         "lost_before": before.lost_share,
@@ -70,39 +90,34 @@ def _step(cell: Cell, seed: int) -> dict[str, float | None]:
     }
 
 
-def _training(cell: Cell, seed: int) -> dict[str, Any]:
+def _training(condition: Condition, seed: int) -> Result:
     """How one training ends."""
-    examples = _examples(cell.pixels)
-    return _ending(run_trial(_factory(cell), _recipe(cell), seed, examples=examples))
+    return _ending(_source(condition).run(seed))
 
 
-def _rescue(cell: Cell, seed: int) -> dict[str, Any]:
+def _rescue(condition: Condition, seed: int) -> Result:
     """How a training ends that goes on, with a new optimizer, from the last weights of one of `same`;
     `before` is how that one ended."""
-    assert cell.goes_on_as is not None
-    recipe, kept = _recipe(cell), []
-
-    def keep(run: Run) -> None:
-        kept.append(run.model.get_weights())
-
-    trial = run_trial(_factory(cell), recipe, seed, probes=[Probe("weights", keep, at=("end",))])
-    after = _factory(replace(cell, variant=cell.goes_on_as))
+    assert condition.goes_on_as is not None
+    kept: list[list[Array]] = []
+    keep = Probe("weights", lambda run: kept.append(run.model.get_weights()), at=("end",))
+    trial = replace(_source(condition), probes=(keep,)).run(seed)
+    after = _source(replace(condition, variant=condition.goes_on_as))
 
     def go_on() -> keras.Model:
-        model = after()
+        model = after.build()
         model.set_weights(kept[-1])
         return model
 
-    return {"before": trial.outcome, **_ending(run_trial(go_on, recipe, seed))}
+    return {"before": trial.outcome, **_ending(replace(after, build=go_on).run(seed))}
 
 
-def _trajectory(cell: Cell, seed: int) -> list[list[float | None]]:
+def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
     """Rows [step, zero-gradient share, lost share, movement of the logits since the start in nats,
     change of the weights since the row before as a share of their norm at the start], trained on
     whatever is reached or proved."""
-    recipe = replace(
-        _recipe(cell), epochs=TRAJECTORY_EPOCHS, target=1.0, steps_per_execution=BETWEEN_LOOKS
-    )
+    examples = _examples(condition.pixels)
+    x, y = examples.x_train[:SHOWN], examples.y_train[:SHOWN]
     kept: dict[str, Any] = {}
 
     def look(run: Run) -> list[float | None] | None:
@@ -111,7 +126,6 @@ def _trajectory(cell: Cell, seed: int) -> list[list[float | None]]:
         weights = np.concatenate([weight.ravel() for weight in run.model.get_weights()])
         if not kept:
             kept["observer"] = Observer(run.model, training=False)
-        x, y = _examples(cell.pixels).x_train[:SHOWN], _examples(cell.pixels).y_train[:SHOWN]
         seen = kept["observer"].observe(x, y)
         first, norm = kept.setdefault("first", (seen, float(np.linalg.norm(weights))))
         change = float(np.linalg.norm(weights - kept.get("weights", weights))) / norm
@@ -119,22 +133,22 @@ def _trajectory(cell: Cell, seed: int) -> list[list[float | None]]:
         return [
             seen.zero_gradient_share,
             seen.lost_share,
-            _round(_movement(first, seen)),
+            _movement(first, seen),
             _round(change),
         ]
 
-    trial = run_trial(
-        _factory(cell),
-        recipe,
-        seed,
-        examples=_examples(cell.pixels),
-        probes=[Probe("looks", look, at=("start", "execution"))],
+    source = _source(condition)
+    trial = replace(
+        source,
+        target=replace(source.target, value=1.0, epochs=TRAJECTORY_EPOCHS),
+        training=replace(source.training, steps_per_execution=BETWEEN_LOOKS),
+        probes=(Probe("looks", look, at=("start", "execution")),),
         stop_when_frozen=False,
-    )
+    ).run(seed)
     return [[step, *values] for step, values in trial.probes["looks"]]
 
 
-_MEASURES: Mapping[Measure, Callable[[Cell, int], Any]] = {
+_MEASURES: Mapping[Measure, Callable[[Condition, int], Result | list[Any]]] = {
     "step": _step,
     "training": _training,
     "rescue": _rescue,
@@ -142,30 +156,47 @@ _MEASURES: Mapping[Measure, Callable[[Cell, int], Any]] = {
 }
 
 
-def _factory(cell: Cell) -> Callable[[], keras.Model]:
-    architecture = find_variant(cell.variant).architecture
+def _source(condition: Condition) -> KerasSource:
+    """The trials of a condition."""
+    architecture = find_variant(condition.variant).architecture
 
     def make() -> keras.Model:
         model = build(architecture)
-        if cell.clip is not None:
+        if condition.clip is not None:
             model.compile(
-                optimizer=environment.load_keras().optimizers.Adam(cell.learning_rate),
-                loss=_clipped_crossentropy(cell.clip),
+                optimizer=keras.optimizers.Adam(condition.learning_rate),
+                loss=_clipped_crossentropy(condition.clip),
                 metrics=["accuracy"],
             )
         return model
 
-    return make
+    settings = {"learning_rate": condition.learning_rate}
+    return KerasSource(
+        make,
+        _examples(condition.pixels),
+        replace(_RAW.target, epochs=condition.epochs),
+        replace(_RAW.training, optimizer_settings=settings),
+        condition.label,
+        _RAW.name,
+        facts=_RAW.facts,
+    )
 
 
-def _clipped_crossentropy(epsilon: float) -> Callable[[Any, Any], Any]:
+def _compiled(source: KerasSource, seed: int) -> keras.Model:
+    """Its model as a trial begins with it."""
+    model = new_model(source.factory, source.training, source.examples, seed)
+    if not model.compiled:
+        compile_model(model, source.training, source.target, source.examples)
+    return model
+
+
+def _clipped_crossentropy(epsilon: float) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy of probabilities as Keras' TensorFlow backend takes it, clipped at `epsilon`
-    instead of `finding.EPSILON`."""
-    tf = environment.load_tensorflow()
+    instead of EPSILON."""
     if not 0 < epsilon <= EPSILON:
         raise InputError(f"clip is {epsilon!r}; above 0 and at most {EPSILON:g} is needed")
 
-    def clipped_crossentropy(y_true: Any, y_pred: Any) -> Any:
+    def clipped_crossentropy(y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_pred = y_pred / tf.reduce_sum(y_pred, axis=-1, keepdims=True)
         return -tf.reduce_sum(
             y_true * tf.math.log(tf.clip_by_value(y_pred, epsilon, 1 - epsilon)), axis=-1
@@ -174,38 +205,31 @@ def _clipped_crossentropy(epsilon: float) -> Callable[[Any, Any], Any]:
     return clipped_crossentropy
 
 
-def _recipe(cell: Cell) -> Recipe:
-    settings = {"learning_rate": cell.learning_rate}
-    return replace(RECIPES["raw-subset"], epochs=cell.epochs, optimizer_settings=settings)
-
-
 @lru_cache(maxsize=2)
 def _examples(pixels: float) -> Examples:
-    raw = load_examples(RECIPES["raw-subset"])
+    raw = load_examples(_RAW)
     factor = np.float32(pixels)
     return replace(raw, x_train=raw.x_train * factor, x_validation=raw.x_validation * factor)
 
 
-def _ending(trial: Trial) -> dict[str, Any]:
+def _ending(trial: Trial) -> Result:
     return {
-        "outcome": trial.outcome,
-        "epochs_to_target": trial.epochs_to_target,
-        "frozen_at_step": trial.frozen_at_step,
+        name: getattr(trial, name) for name in ("outcome", "epochs_to_target", "frozen_at_step")
     }
 
 
 def _movement(before: Observed, after: Observed) -> float:
-    return _median_of_largest(_logits(after) - _logits(before))
+    return _round(_median_of_largest(_logits(after) - _logits(before)))
 
 
-def _median_of_largest(logits: NDArray[Any]) -> float:
+def _median_of_largest(logits: Array) -> float:
     return float(np.median(np.abs(logits).max(axis=-1)))
 
 
-def _logits(seen: Observed) -> NDArray[Any]:
+def _logits(seen: Observed) -> Array:
     """The logits less their mean over the classes, of which softmax knows nothing."""
     assert seen.logits is not None  # every head of ours shows them
-    logits: NDArray[Any] = seen.logits - seen.logits.mean(axis=-1, keepdims=True)
+    logits: Array = seen.logits - seen.logits.mean(axis=-1, keepdims=True)
     return logits
 
 

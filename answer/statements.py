@@ -73,7 +73,7 @@ STATEMENTS = (
 ALPHA = (1 - CONFIDENCE) / (len(STATEMENTS) * len(RECIPES))
 """Chance of a wrong word on one statement under one recipe."""
 
-Row = tuple[str, str]
+RowName = tuple[str, str]
 """A variant and a recipe."""
 
 
@@ -82,8 +82,8 @@ class Pair:
     """Two rows that the theory of too many parameters tells apart wrongly, if `better` converges more
     often: it has as many parameters as `worse`, or more."""
 
-    better: Row
-    worse: Row
+    better: RowName
+    worse: RowName
 
 
 def _pairs(recipe: str, *names: tuple[str, str]) -> tuple[Pair, ...]:

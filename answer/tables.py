@@ -1,10 +1,10 @@
-"""The tables of the answer."""
+"""The tables of the answer, in Markdown."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from deepcaptcha.finding import percent
 from deepcaptcha.networks.variants import VARIANTS
@@ -12,11 +12,14 @@ from deepcaptcha.report.table import Table, columns
 from deepcaptcha.report.words import failures_text, interval_text
 from deepcaptcha.verdicts.plan import binomial_interval
 
-from .answer import Scored, judged_pairs, movement, outcomes_of
-from .association import Predictor
 from .experiments import Experiment
+from .judging import Predictor, Scored, judged_pairs, movement, outcomes_of
 from .record import RECORDED, Record
-from .statements import STATEMENTS, Row, could_hold, count, judge_statement
+from .statements import STATEMENTS, RowName, could_hold, count, judge_statement
+
+
+def _markdown(titles: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
+    return Table("", columns(*titles), tuple(rows)).as_markdown_rows()
 
 
 def rate_text(successes: int, trials: int) -> str:
@@ -24,22 +27,22 @@ def rate_text(successes: int, trials: int) -> str:
     return f"{successes} / {trials}, {interval_text(binomial_interval(successes, trials))}"
 
 
-def rates_table(record: Record) -> Table:
+def _converged(outcomes: Sequence[str]) -> str:
+    return rate_text(*count("converged", outcomes))
+
+
+def rates_table(record: Record) -> str:
     """P(converged) of every network under every recipe, all its trials."""
-    return Table(
-        "Rates",
-        columns("<network", *(f"`{recipe}`" for recipe in RECORDED)),
-        tuple(
-            (
-                f"`{name}`",
-                *(rate_text(*count("converged", record.outcomes((name, r)))) for r in RECORDED),
-            )
+    return _markdown(
+        ("<network", *(f"`{recipe}`" for recipe in RECORDED)),
+        (
+            (f"`{name}`", *(_converged(record.outcomes((name, recipe))) for recipe in RECORDED))
             for name in VARIANTS
         ),
     )
 
 
-def said_table(record: Record, recipe: str) -> Table:
+def said_table(record: Record, recipe: str) -> str:
     """Every statement, the word it earns under a recipe, and the number it was turned into."""
 
     def outcomes(name: str) -> Sequence[str]:
@@ -57,123 +60,86 @@ def said_table(record: Record, recipe: str) -> Table:
             shown += f"; {trials} trials could not show it"
         said = f"{statement.said} ({statement.by})"
         rows.append((f"**{word}**", said, f"`{statement.variant}`", statement.reading, shown))
-    return Table(
-        recipe, columns("<verdict", "<said", "<network", "<read as", "<measured"), tuple(rows)
-    )
+    return _markdown(("<verdict", "<said", "<network", "<read as", "<measured"), rows)
 
 
-def pairs_table(record: Record) -> Table:
+def pairs_table(record: Record) -> str:
     """The matched pairs, one a line."""
 
-    def cells(row: Row) -> tuple[str, str, str]:
+    def cells(row: RowName) -> tuple[str, str, str]:
         name, recipe = row
-        return (
-            f"`{name}`, {recipe}",
-            f"{VARIANTS[name].architecture.parameters:,}",
-            rate_text(*count("converged", record.unseen(row))),
-        )
+        parameters = VARIANTS[name].architecture.parameters
+        return f"`{name}`, {recipe}", f"{parameters:,}", _converged(record.unseen(row))
 
-    return Table(
-        "Matched pairs",
-        columns(
-            "<network",
-            "parameters",
-            "converged",
-            "<the other",
-            "parameters",
-            "converged",
-            "p (Holm)",
-            "<against the theory",
-        ),
-        tuple(
-            (*cells(one.pair.better), *cells(one.pair.worse), f"{one.p:.2g}", _yes(one.against))
+    figures = ("parameters", "converged")
+    return _markdown(
+        ("<network", *figures, "<the other", *figures, "p (Holm)", "<against the theory"),
+        (
+            (
+                *cells(one.pair.better),
+                *cells(one.pair.worse),
+                f"{one.p:.2g}",
+                "yes" if one.against else "not shown",
+            )
             for one in judged_pairs(record)
         ),
     )
 
 
-def _yes(shown: bool) -> str:
-    return "yes" if shown else "not shown"
+def experiment_table(record: Record, experiment: Experiment) -> str:
+    """What an experiment showed, condition by condition."""
+    return _step(record) if experiment.measure == "step" else _trainings(record, experiment.name)
 
 
-def step_table(record: Record) -> Table:
-    """How far one optimizer step moves the logits, cell by cell."""
+def _step(record: Record) -> str:
+    """How far one optimizer step moves the logits."""
     measured = record.experiments["step"]
     rows = []
     for label in measured.cells:
-        results = measured.results(label)
-        moved = [result["movement"] for result in results]
+        moved = [result["movement"] for result in measured.results(label)]
         rows.append(
             (
                 label,
-                f"{statistics.median(result['size'] for result in results):.3g}",
+                f"{measured.median(label, 'size'):.3g}",
                 f"{movement(measured, label):.3g} ({min(moved):.3g}-{max(moved):.3g})",
-                percent(statistics.median(result["lost_before"] for result in results)),
-                percent(statistics.median(result["lost_after"] for result in results)),
+                percent(measured.median(label, "lost_before")),
+                percent(measured.median(label, "lost_after")),
             )
         )
-    return Table(
-        "One step",
-        columns("<network", "largest logit", "moved by (range), nats", "lost before", "after"),
-        tuple(rows),
-    )
+    titles = ("<network", "largest logit", "moved by (range), nats", "lost before", "after")
+    return _markdown(titles, rows)
 
 
-def trainings_table(record: Record, experiment: Experiment) -> Table:
-    """How the trainings of an experiment ended, cell by cell."""
-    measured = record.experiments[experiment.name]
+def _trainings(record: Record, name: str) -> str:
+    """How the trainings of an experiment ended."""
+    measured = record.experiments[name]
     rows = []
-    for label in measured.cells:
+    for label, cell in measured.cells.items():
         ended = outcomes_of(measured, label)
+        epochs = [cell[seed]["epochs_to_target"] for seed in ended]
         outcomes = list(ended.values())
-        rows.append(
-            (
-                label,
-                rate_text(outcomes.count("converged"), len(outcomes)),
-                _median_epochs([measured.cells[label][seed]["epochs_to_target"] for seed in ended]),
-                failures_text(Counter(outcomes)),
-            )
-        )
-    return Table(
-        experiment.name,
-        columns("<changed", "converged", "epochs", "<failures"),
-        tuple(rows),
-    )
+        failures = failures_text(Counter(outcomes))
+        rows.append((label, _converged(outcomes), _median_epochs(epochs), failures))
+    return _markdown(("<changed", "converged", "epochs", "<failures"), rows)
 
 
-def walk_table(record: Record, steps: Sequence[int] = (0, 10, 50, 100, 300, 1500)) -> Table:
+def walk_table(record: Record) -> str:
     """The trajectories at some steps."""
-    measured = record.experiments["trajectory"]
     rows = []
-    for label in measured.cells:
-        ((seed, looks),) = measured.cells[label].items()
+    for label, cell in record.experiments["trajectory"].cells.items():
+        ((seed, looks),) = cell.items()
         for step, zero, lost, moved, changed in looks:
-            if step in steps:
+            if step in (0, 10, 50, 100, 300, 1500):
+                change = "-" if step == 0 else "0" if changed == 0 else f"{changed:.1g}"
+                shares = percent(zero), percent(lost)
                 rows.append(
-                    (
-                        f"{label} (seed {seed})",
-                        f"{step:,}",
-                        percent(zero),
-                        percent(lost),
-                        f"{moved:.3g}",
-                        "-" if step == 0 else "0" if changed == 0 else f"{changed:.1g}",
-                    )
+                    (f"{label} (seed {seed})", f"{step:,}", *shares, f"{moved:.3g}", change)
                 )
-    return Table(
-        "Three trainings",
-        columns(
-            "<training",
-            "step",
-            "zero gradient",
-            "lost",
-            "logits moved by",
-            "weights changed in 10 steps",
-        ),
-        tuple(rows),
-    )
+    figures = ("step", "zero gradient", "lost", "logits moved by", "weights changed in 10 steps")
+    return _markdown(("<training", *figures), rows)
 
 
-def repairs_table(record: Record) -> Table:
+def repairs_table(record: Record) -> str:
     """Every repair with its chance and its price."""
     rows = []
     question = VARIANTS["same"].architecture.parameters
@@ -186,32 +152,16 @@ def repairs_table(record: Record) -> Table:
     ):
         baseline = record.baselines[name, recipe]
         change = VARIANTS[name].change if recipe == "raw-subset" else "pixels / 255"
-        parameters = VARIANTS[name].architecture.parameters - question
-        rows.append(
-            (
-                change,
-                rate_text(baseline.converged, len(baseline.outcomes)),
-                _median_epochs(baseline.epochs_to_target),
-                f"{parameters:+,}" if parameters else "0",
-                price,
-            )
-        )
+        more = VARIANTS[name].architecture.parameters - question
+        shown = _converged(baseline.outcomes), _median_epochs(baseline.epochs_to_target)
+        rows.append((change, *shown, f"{more:+,}" if more else "0", price))
     slow = record.experiments["patience"].results("rate 0.0001, 50 epochs")
-    rows.insert(
-        4,
-        (
-            "learning rate 0.0001, up to 50 epochs",
-            rate_text([r["outcome"] for r in slow].count("converged"), len(slow)),
-            _median_epochs([r["epochs_to_target"] for r in slow]),
-            "0",
-            "smaller steps",
-        ),
+    shown = (
+        _converged([result["outcome"] for result in slow]),
+        _median_epochs([result["epochs_to_target"] for result in slow]),
     )
-    return Table(
-        "Repairs",
-        columns("<change", "converged", "epochs", "parameters", "<price"),
-        tuple(rows),
-    )
+    rows.insert(4, ("learning rate 0.0001, up to 50 epochs", *shown, "0", "smaller steps"))
+    return _markdown(("<change", "converged", "epochs", "parameters", "<price"), rows)
 
 
 def _median_epochs(epochs: Sequence[int | None]) -> str:
@@ -219,38 +169,34 @@ def _median_epochs(epochs: Sequence[int | None]) -> str:
     return f"{statistics.median(reached):g}" if reached else "-"
 
 
-def checks_table(scored: Scored) -> Table:
+def checks_table(scored: Scored) -> str:
     """Errors of the check by network."""
-    return Table(
-        "Errors of the check",
-        columns("<network", "stuck", "foretold", "false alarms", "missed"),
-        tuple(
+    return _markdown(
+        ("<network", "stuck", "foretold", "false alarms", "missed"),
+        (
             (
                 f"`{name}`",
-                f"{c.hits + c.misses} / {c.hits + c.misses + c.false_alarms + c.left_alone}",
-                str(c.hits),
-                str(c.false_alarms),
-                str(c.misses),
+                f"{counts.stuck} / {counts.trials}",
+                str(counts.hits),
+                str(counts.false_alarms),
+                str(counts.misses),
             )
-            for name, c in scored.by_network.items()
+            for name, counts in scored.by_network.items()
         ),
     )
 
 
-def symptoms_table(record: Record) -> Table:
+def symptoms_table(record: Record) -> str:
     """The declared symptoms at early steps against how the trials ended."""
-    rows = []
-    for found in record.symptoms["predictors"]:
-        rows.append(
+    return _markdown(
+        ("<symptom", "shown by stuck", "by converged", "p (Holm)"),
+        (
             (
                 Predictor(**found["predictor"]).words,
                 "{} of {}".format(*found["stuck"]),
                 "{} of {}".format(*found["converged"]),
                 f"{found['p']:.2g}",
             )
-        )
-    return Table(
-        "Symptoms",
-        columns("<symptom", "shown by stuck", "by converged", "p (Holm)"),
-        tuple(rows),
+            for found in record.symptoms["predictors"]
+        ),
     )

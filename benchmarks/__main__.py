@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deepcaptcha.trials.runner import cores
+from deepcaptcha.trials.worker import cores
 
 from . import rows_diagnosis, rows_process, rows_speed, rows_verdict
 from .processes import Measured, Skip, interleave, require_module, say

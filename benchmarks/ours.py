@@ -6,38 +6,35 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.peers import peak_megabytes
 from benchmarks.turns import Facts, serve
-from deepcaptcha import RECIPES, VARIANTS, build
-from deepcaptcha.keras import environment
-from deepcaptcha.keras.training import compile_model
-from deepcaptcha.networks.recipes import Recipe, load_examples
-from deepcaptcha.trials.runner import Task, run_task
+from deepcaptcha.networks.build import build
+from deepcaptcha.networks.recipes import RECIPES, Recipe, load_examples
+from deepcaptcha.networks.variants import VARIANTS
+from deepcaptcha.trials.runner import run_source
 from deepcaptcha.trials.seeds import STREAMS
+from deepcaptcha.trials.trial import Target
 
-ONE_EPOCH = replace(RECIPES["sound-subset"], name="one-epoch", epochs=1, target=1.0)
+ONE_EPOCH = replace(RECIPES["sound-subset"], name="one-epoch", target=Target(1.0, epochs=1))
 """6,400 digits, pixels 0..1, and a validation on 2,000: the shortest trial there is, in which whatever
 a trial costs besides its epochs weighs most."""
 
 
 def _trials(variant: str, recipe: Recipe, first_seed: int) -> Callable[[], Facts]:
     """Runs the next trial of one variant and recipe as a study's process does, its traced model kept."""
-    environment.load_keras()  # a process imports it once, whatever it then trains
-    factory = partial(build, VARIANTS[variant].architecture)
+    source = recipe.source(variant)  # imports Keras, which a process does once
     seeds = itertools.count(first_seed)
 
     def run() -> Facts:
-        task = Task(variant, factory, recipe, next(seeds), reuse_model=True)
         began = time.perf_counter()
-        trial = run_task(task)
+        trial = run_source(source, next(seeds))
         spent = time.perf_counter() - began
         steps = trial.frozen_at_step if trial.stop_reason == "frozen" else None
-        samples = steps * recipe.batch if steps else len(trial.epochs) * recipe.n_train
+        samples = steps * recipe.training.batch if steps else len(trial.epochs) * recipe.n_train
         return {"samples": samples, "seconds": spent, "outcome": trial.outcome}
 
     return run
@@ -65,8 +62,10 @@ def kernels(variant: str = "valid") -> tuple[Facts, Callable[[], Facts]]:
     over tensors in memory: no metrics, validation, callbacks, data set or Python between two steps."""
     run = _trials(variant, ONE_EPOCH, STREAMS["pilot"].start)
     ready = run()
+    from deepcaptcha.keras.training import compile_model
+
     model = build(VARIANTS[variant].architecture)
-    compile_model(model, ONE_EPOCH, load_examples(ONE_EPOCH))
+    compile_model(model, ONE_EPOCH.training, ONE_EPOCH.target, load_examples(ONE_EPOCH))
     bare = _bare_steps(model, ONE_EPOCH)
     bare()
 
@@ -80,10 +79,15 @@ def kernels(variant: str = "valid") -> tuple[Facts, Callable[[], Facts]]:
 
 
 def _bare_steps(model: Any, recipe: Recipe) -> Callable[[], Any]:
-    tf = environment.load_tensorflow()
+    from deepcaptcha.keras.backend import tf
+
     examples = load_examples(recipe)
     x, y = tf.constant(examples.x_train), tf.constant(examples.y_train)
-    order = np.random.RandomState(0).permutation(len(examples.x_train)).reshape(-1, recipe.batch)
+    order = (
+        np.random.RandomState(0)
+        .permutation(len(examples.x_train))
+        .reshape(-1, recipe.training.batch)
+    )
     batches = tf.constant(order)
 
     @tf.function

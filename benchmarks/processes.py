@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from deepcaptcha.keras import environment
+from deepcaptcha.trials.worker import ENVIRONMENT
 
 from .turns import Facts
 
@@ -98,7 +98,7 @@ def say(text: str) -> None:
 
 def fresh_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process' environment without what it sets for its own trainings, and with `settings`."""
-    kept = {key: value for key, value in os.environ.items() if key not in environment.SETTINGS}
+    kept = {key: value for key, value in os.environ.items() if key not in ENVIRONMENT}
     return {**kept, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(REPOSITORY), **settings}
 
 

@@ -1,4 +1,4 @@
-"""What looking costs: the pre-flight check, and symptoms measured along a trial."""
+"""What looking costs: the check before training, and symptoms measured along a trial."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from deepcaptcha import RECIPES, VARIANTS, build
-from deepcaptcha.cli.check import compiled
-from deepcaptcha.networks.recipes import Recipe
-from deepcaptcha.trials.runner import Task, process_executor, run_study
+from deepcaptcha.networks.recipes import RECIPES, Recipe, load_examples
+from deepcaptcha.networks.variants import VARIANTS
+from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.seeds import STREAMS
+from deepcaptcha.trials.worker import workers
 
 from .processes import Measured
 from .row import Benchmark, Row, less_is_better
@@ -25,16 +26,21 @@ _AIM = 4.0  # seconds; what a check may take after import
 def check_seconds(variant: str, recipe: Recipe) -> float:
     """Seconds of a check, its model and data being there."""
     from deepcaptcha.diagnosis.check import check
+    from deepcaptcha.keras.fit import new_model
+    from deepcaptcha.keras.training import compile_model
 
-    model_and_data = compiled(variant, recipe, seed=0)
+    source = recipe.source(variant)
+    data = load_examples(recipe)
+    model = new_model(source.factory, source.training, data, seed=0)
+    compile_model(model, source.training, source.target, data)
     began = time.perf_counter()
-    check(*model_and_data)
+    check(model, data.x_train, data.y_train, (data.x_validation, data.y_validation))
     return time.perf_counter() - began
 
 
 def _check(measured: Mapping[str, Measured]) -> Row:
     recipe = RECIPES["raw-subset"]
-    with process_executor(1) as processes:
+    with workers(1) as processes:
         processes.submit(check_seconds, "valid", recipe).result()  # imports
         spent = [
             processes.submit(check_seconds, name, recipe).result()
@@ -49,17 +55,20 @@ def _check(measured: Mapping[str, Measured]) -> Row:
 
 
 def _symptoms(measured: Mapping[str, Measured], *, variant: str) -> Row:
+    from deepcaptcha.diagnosis.probes import SYMPTOMS
+
     first = STREAMS["pilot"].start
-    build_it = partial(build, VARIANTS[variant].architecture)
-    tasks = [
-        Task(variant, build_it, RECIPES["raw-subset"], seed, True, symptoms=symptoms)
+    without = RECIPES["raw-subset"].source(variant)
+    measuring = replace(without, probes=SYMPTOMS)
+    wanted = [
+        (source, seed)
         for seed in range(first, first + 1 + _REPEATS)
-        for symptoms in (False, True)
+        for source in (without, measuring)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        records = run_study(tasks, partial(process_executor, 1), Path(folder))
+    with tempfile.TemporaryDirectory() as folder, Runner(Path(folder), jobs=1) as runner:
+        trials = runner.run_all(wanted)
     spent: dict[bool, list[float]] = {True: [], False: []}
-    for trial in records.trials:
+    for trial in trials:
         if trial.seed != first:  # those that traced
             spent[bool(trial.probes)].append(trial.seconds)
     how = (

@@ -15,10 +15,11 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from deepcaptcha import RECIPES, VARIANTS, build
-from deepcaptcha.trials.runner import Task, process_executor, run_study
+from deepcaptcha.networks.recipes import RECIPES
+from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.seeds import STREAMS
-from deepcaptcha.trials.trial import Trial
+from deepcaptcha.trials.trial import Target, Trial
+from deepcaptcha.trials.worker import workers
 
 from .processes import Measured, Skip, say, seconds
 from .row import Benchmark, Row, less_is_better, more_is_better
@@ -28,10 +29,14 @@ _TRIALS_PER_WORKER = 6
 _MODULES, _TURNS = 100, 7
 _AIM = 30.0  # seconds; what the quick suite may take
 _SHORT = replace(
-    RECIPES["sound-subset"], name="short", n_train=3200, n_validation=1000, epochs=1, target=1.0
+    RECIPES["sound-subset"],
+    name="short",
+    n_train=3200,
+    n_validation=1000,
+    target=Target(1.0, epochs=1),
 )
 
-Workers = Callable[[int], AbstractContextManager[Executor]]
+Processes = Callable[[int], AbstractContextManager[Executor]]
 
 
 def _cold_import(measured: Mapping[str, Measured]) -> Row:
@@ -72,26 +77,24 @@ def _quick_suite(measured: Mapping[str, Measured]) -> Row:
     return less_is_better("quick-suite", spent, _AIM, "seconds", how)
 
 
-def _processes(workers: int) -> AbstractContextManager[Executor]:
-    return process_executor(workers)
-
-
-def _dask(workers: int) -> AbstractContextManager[Executor]:
+def _dask(count: int) -> AbstractContextManager[Executor]:
     from deepcaptcha.trials.dask import dask_executor
 
-    return dask_executor(jobs=workers)
+    return dask_executor(jobs=count)
 
 
-def _scaling(measured: Mapping[str, Measured], *, name: str, workers: Workers, what: str) -> Row:
+def _scaling(
+    measured: Mapping[str, Measured], *, name: str, processes: Processes, what: str
+) -> Row:
     found: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(_REPEATS):
         for count in found:
-            found[count].append(_trials_per_second(workers, count))
+            found[count].append(_trials_per_second(processes, count))
         say(
             f"{name}: turn {turn + 1} of {_REPEATS}, load average {os.getloadavg()[0]:.1f} of at most 2"
         )
     how = (
-        f"trials/s of run_study over {what} with 2 workers and with 1, each with a ledger on disk; "
+        f"trials/s of a Runner over {what} with 2 workers and with 1, each with a ledger on disk; "
         f"{_TRIALS_PER_WORKER} trials a worker (one epoch of `valid` on 3,200 digits) after one that "
         "traces, starting the processes left out; ideal: 2"
     )
@@ -104,11 +107,11 @@ def _scaling_dask(measured: Mapping[str, Measured]) -> Row:
         if find_spec(module) is None:
             raise Skip(f"there is no {module} here")
     return _scaling(
-        measured, name="scaling-dask-2-workers", workers=_dask, what="a Dask cluster of its own"
+        measured, name="scaling-dask-2-workers", processes=_dask, what="a Dask cluster of its own"
     )
 
 
-def _trials_per_second(workers: Workers, count: int) -> float:
+def _trials_per_second(processes: Processes, count: int) -> float:
     """Trials a second between the moment every worker has finished its first and the last."""
     ended: list[float] = []
 
@@ -116,14 +119,13 @@ def _trials_per_second(workers: Workers, count: int) -> float:
         ended.append(time.perf_counter())
 
     first = STREAMS["pilot"].start
-    tasks = [
-        Task(
-            "valid", partial(build, VARIANTS["valid"].architecture), _SHORT, seed, reuse_model=True
-        )
-        for seed in range(first, first + count * (1 + _TRIALS_PER_WORKER))
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        run_study(tasks, partial(workers, count), Path(folder), on_trial=note)
+    source = _SHORT.source("valid")
+    wanted = [(source, first + n) for n in range(count * (1 + _TRIALS_PER_WORKER))]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Runner(Path(folder), executors=partial(processes, count), on_trial=note) as runner,
+    ):
+        runner.run_all(wanted)
     return (len(ended) - count) / (ended[-1] - ended[count - 1])
 
 
@@ -132,9 +134,7 @@ BENCHMARKS = (
     Benchmark("plugin-collection", _collection),
     Benchmark(
         "scaling-2-workers",
-        partial(
-            _scaling, name="scaling-2-workers", workers=_processes, what="its process executor"
-        ),
+        partial(_scaling, name="scaling-2-workers", processes=workers, what="its own workers"),
     ),
     Benchmark("scaling-dask-2-workers", _scaling_dask),
     Benchmark("quick-suite", _quick_suite, on_request=True),

@@ -6,10 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from deepcaptcha import VARIANTS
-from deepcaptcha.keras import environment
 from deepcaptcha.networks.recipes import RECIPES
-from deepcaptcha.trials.runner import cores
+from deepcaptcha.networks.variants import VARIANTS
+from deepcaptcha.trials.worker import ENVIRONMENT, cores
 
 from .arithmetic import forward_operations, training_operations
 from .processes import PEERS, Measured, Team, require_module
@@ -17,7 +16,7 @@ from .row import Benchmark, Row, more_is_better
 from .turns import Facts
 
 _CORES = cores()
-_ONE_THREAD = {**environment.SETTINGS}
+_ONE_THREAD = {**ENVIRONMENT}
 
 TEAMS: Mapping[str, Team] = {
     "trial": Team("ours", "trial", _CORES, {"variant": "valid"}, _ONE_THREAD),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from deepcaptcha.networks.recipes import RECIPES, Recipe
 from deepcaptcha.networks.variants import HYPOTHESES, VARIANTS
-from deepcaptcha.trials.runner import cores
+from deepcaptcha.trials.worker import cores
 from deepcaptcha.verdicts.baseline import Baseline, read_baseline
 from deepcaptcha.verdicts.claim import Budget
 from deepcaptcha.verdicts.design import design_plan, fixed_plan
@@ -70,7 +70,7 @@ def _our_work(measured: Mapping[str, Measured], recipe: Recipe) -> Work:
         design_plan(*RATES),
         _baselines(recipe),
         _epoch(recipe),
-        recipe.epochs,
+        recipe.target.epochs,
         _stuck_examples(measured, recipe),
     )
 
@@ -117,10 +117,10 @@ def _row(name: str, measured: Mapping[str, Measured], recipe: Recipe, peer: Work
 
 def _fixed(name: str, measured: Mapping[str, Measured], recipe: Recipe, note: str) -> Row:
     trials, threshold = fixed_plan(*RATES)
-    peer = fixed_work(len(_baselines(recipe)), trials, recipe.epochs * _epoch(recipe))
+    peer = fixed_work(len(_baselines(recipe)), trials, recipe.target.epochs * _epoch(recipe))
     how = (
         f"peer: a test file over variants x {trials} seeds ({threshold} must converge), a new model "
-        f"and model.fit for all {recipe.epochs} epochs each, pytest -n auto, default settings"
+        f"and model.fit for all {recipe.target.epochs} epochs each, pytest -n auto, default settings"
     )
     return _row(name, measured, recipe, peer, how + note)
 
@@ -142,7 +142,7 @@ def _pytest_probability(measured: Mapping[str, Measured]) -> Row:
     recipe = RECIPES["raw-subset"]
     bar, plan, trials = _best_bar(recipe)
     verdicts = len(_baselines(recipe))
-    peer = fixed_work(verdicts, trials / verdicts, recipe.epochs * recipe.n_train)
+    peer = fixed_work(verdicts, trials / verdicts, recipe.target.epochs * recipe.n_train)
     how = (
         "peer: a plain model.fit for all epochs in a bench_ function under pytest-probability's "
         f"--prob-stop=sequential with min_rate={bar:g} (the bar with the fewest trials of "

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from answer.__main__ import main
-from answer.answer import expectations, judged_pairs, rank_correlation, score_checks
-from answer.experiment_record import Measured
 from answer.experiments import EXPERIMENTS
 from answer.explain import TEMPLATE, answer_content
-from answer.record import RECORDED, Record
+from answer.judging import expectations, judged_pairs, rank_correlation, score_checks
+from answer.record import RECORDED, ExperimentRecord, Record
 from deepcaptcha import VARIANTS
 from deepcaptcha.report.page import fill
 from deepcaptcha.verdicts.baseline import Baseline
@@ -41,7 +40,7 @@ def record(rows=None, experiments=(), checks=()):
         for recipe in RECORDED
     }
     measured = {
-        name: Measured(name, {k: dict(enumerate(v)) for k, v in cells.items()}, HERE, "")
+        name: ExperimentRecord(name, {k: dict(enumerate(v)) for k, v in cells.items()}, HERE, "")
         for name, cells in experiments
     }
     symptoms = {"predictors": [], "modes": {"clipped": 4, "learning": 1}}
@@ -56,7 +55,7 @@ def ended(converged, stuck):
 def trainings(**stuck):
     """Every training experiment with 10 of 20 stuck in each cell, but for the numbers given."""
     return [
-        (e.name, {c.label: ended(20 - (k := stuck.get(c.label, 10)), k) for c in e.cells})
+        (e.name, {c.label: ended(20 - (k := stuck.get(c.label, 10)), k) for c in e.conditions})
         for e in EXPERIMENTS
         if e.measure in ("training", "rescue")
     ]
@@ -107,7 +106,7 @@ def test_only_what_was_stuck_is_rescued():
 
 def test_a_ratio_is_one_of_medians():
     (experiment,) = (e for e in EXPERIMENTS if e.measure == "step")
-    cells = {cell.label: [_moved(1), _moved(2), _moved(90)] for cell in experiment.cells}
+    cells = {c.label: [_moved(1), _moved(2), _moved(90)] for c in experiment.conditions}
     cells["same"] = [_moved(18), _moved(0), _moved(100)]
     measured = [*trainings(), ("step", cells)]
     first, *others = expectations(record(experiments=measured), experiment)
@@ -121,8 +120,8 @@ def _moved(nats):
 
 
 def answered(rows, stuck, moved):
-    step = {cell.label: [_moved(moved(cell))] for cell in KNOWN["step"].cells}
-    looks = {cell.label: [[[0, 1.0, 0.5, 0.0, 0.0]]] for cell in KNOWN["trajectory"].cells}
+    step = {c.label: [_moved(moved(c))] for c in KNOWN["step"].conditions}
+    looks = {c.label: [[[0, 1.0, 0.5, 0.0, 0.0]]] for c in KNOWN["trajectory"].conditions}
     measured = [*trainings(**stuck), ("step", step), ("trajectory", looks)]
     checks = [{"variant": "same", "errors": [], "outcome": "stuck", "lost_share": 0.5}]
     return fill(TEMPLATE, answer_content(record(rows, measured, checks)), escape=False)
@@ -145,8 +144,8 @@ def test_the_words_of_the_answer_follow_from_the_numbers():
     }
     inputs = {"same": 9, "two-by-two": 4, "valid": 1, "same-reshape-first": 9}
 
-    def in_proportion(cell):
-        return inputs[cell.variant] * cell.pixels * cell.learning_rate
+    def in_proportion(condition):
+        return inputs[condition.variant] * condition.pixels * condition.learning_rate
 
     said = answered(rows, stuck, in_proportion)
     assert "**The network is not too large." in said
@@ -154,7 +153,7 @@ def test_the_words_of_the_answer_follow_from_the_numbers():
     assert "This breaks the chain" in said
     assert "**no**" not in said
 
-    said = answered({("valid", "raw-subset"): baseline(6, 4)}, {}, lambda cell: 1)
+    said = answered({("valid", "raw-subset"): baseline(6, 4)}, {}, lambda condition: 1)
     assert "**Not every experiment did" in said
     assert "Not even the direction is as expected everywhere." in said
     assert "- yes" not in said
@@ -178,15 +177,13 @@ def test_errors_of_the_check_are_scored_against_outcomes():
         checked([], "stuck", 0.1),
         checked([], "converged", 0.0),
     ]
-    scored = score_checks(record(checks=checks))
+    scored = score_checks(checks)
     assert (scored.fixed.recall, scored.fixed.precision, scored.trials) == (0.5, 0.5, 4)
 
 
 def test_the_committed_answer_is_what_the_record_says(tmp_path, capsys):
-    assert (
-        main(["explain", "--record", str(ROOT / "fixtures"), "--output", str(tmp_path), "--json"])
-        == 0
-    )
+    folders = ["--record", str(ROOT / "fixtures"), "--output", str(tmp_path)]
+    assert main(["explain", *folders, "--json"]) == 0
     written = json.loads(capsys.readouterr().out)["written"]
     assert len(written) == 4
     for path in map(Path, written):

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from answer.__main__ import main
-from answer.experiment_record import read_measured, write_measured
-from answer.experiments import EXPERIMENTS, Cell, Contrast, Ratio
+from answer.experiments import EXPERIMENTS, Condition, Contrast, Ratio
+from answer.record import read_measured, write_measured
 from deepcaptcha.errors import InputError
-from deepcaptcha.keras import environment
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.verdicts.baseline import read_baseline
@@ -18,31 +17,32 @@ KNOWN = {experiment.name: experiment for experiment in EXPERIMENTS}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)
-def test_what_is_expected_is_of_cells_that_are_measured(experiment):
-    labels = [cell.label for cell in experiment.cells]
+def test_what_is_expected_is_of_conditions_that_are_measured(experiment):
+    labels = [condition.label for condition in experiment.conditions]
     assert len(set(labels)) == len(labels)
-    for cell in experiment.cells:
-        assert {cell.variant, cell.goes_on_as or "same"} <= set(VARIANTS)
+    for condition in experiment.conditions:
+        assert {condition.variant, condition.goes_on_as or "same"} <= set(VARIANTS)
     for expected in experiment.expected:
         assert {expected.a, expected.b} <= set(labels)
         assert isinstance(expected, Ratio if experiment.measure == "step" else Contrast)
 
 
-def test_a_cell_trains_by_what_it_declares():
-    from answer.laboratory import _recipe
+def test_a_condition_trains_by_what_it_declares():
+    from answer.laboratory import _source
 
     asked = RECIPES["raw-subset"].as_dict()
-    for cell in (cell for experiment in EXPERIMENTS for cell in experiment.cells):
+    del asked["name"]
+    for condition in (each for experiment in EXPERIMENTS for each in experiment.conditions):
         changed = {
-            "epochs": cell.epochs,
-            "optimizer_settings": {"learning_rate": cell.learning_rate},
+            "epochs": condition.epochs,
+            "optimizer_settings": {"learning_rate": condition.learning_rate},
         }
-        assert _recipe(cell).as_dict() == {**asked, **changed}
-    assert _recipe(Cell("", learning_rate=0.0001, epochs=50)).epochs == 50
+        assert _source(condition).recorded == {**asked, **changed}
+    assert _source(Condition("", learning_rate=0.0001, epochs=50)).target.epochs == 50
 
 
 def test_only_the_pixels_and_the_rate_differ_from_what_was_asked():
-    factors = {cell.label: cell.pixels for cell in KNOWN["step"].cells}
+    factors = {each.label: each.pixels for each in KNOWN["step"].conditions}
     assert factors["same"] == 1
     assert factors["same, pixels / 81"] == pytest.approx(1 / 81)
     assert factors["valid, pixels * 9"] == 9
@@ -62,9 +62,9 @@ def test_results_are_read_back_as_they_were_written(tmp_path):
     ("name", "label"),
     [("pixels", "same"), ("learning-rate", "rate 0.001"), ("pixels", "valid")],
 )
-def test_an_unchanged_cell_is_the_same_training_as_the_baseline(name, label):
-    (cell,) = (cell for cell in KNOWN[name].cells if cell.label == label)
-    baseline = read_baseline(FIXTURES / "baselines", cell.variant, "raw-subset")
+def test_an_unchanged_condition_is_the_same_training_as_the_baseline(name, label):
+    (condition,) = (each for each in KNOWN[name].conditions if each.label == label)
+    baseline = read_baseline(FIXTURES / "baselines", condition.variant, "raw-subset")
     measured = read_measured(FIXTURES / "experiments", name)
     assert measured.environment == baseline.environment
     for place, result in enumerate(measured.results(label)):
@@ -75,21 +75,21 @@ def test_an_unchanged_cell_is_the_same_training_as_the_baseline(name, label):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "unknown experiment 'nothing'; known: step, pixels"),
-        (["step", "--seeds", "0"], "--seeds is '0'"),
+        (["nothing"], "unknown 'nothing'; known: step, pixels"),
+        (["step", "--seeds", "0"], "--seeds: '0'; a whole number >= 1"),
         (["trajectory", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),
     ],
 )
 def test_bad_input(arguments, words, capsys):
     assert main(["experiment", *arguments]) == 2
-    assert words in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
 
 
 @pytest.mark.parametrize("predicted", [0.5, 1e-5, 1e-9, 1 - 1e-9])
 def test_our_clipped_loss_is_keras_own_at_its_own_clip(predicted):
-    from answer.laboratory import _clipped_crossentropy
+    from answer.laboratory import _clipped_crossentropy, keras
 
-    keras = environment.load_keras()
     y = np.float32([[[1, 0]]])
     p = np.float32([[[predicted, 1 - predicted]]])
     keras_own = keras.losses.categorical_crossentropy(y, p)
@@ -107,10 +107,10 @@ def test_a_clip_beyond_keras_own_shows_what_keras_hides():
 
 
 def test_one_step_from_the_same_start():
-    from answer.laboratory import measure_cell
+    from answer.laboratory import measure_condition
 
     hidden, seen = (
-        measure_cell("step", Cell("", name), 0) for name in ("same", "same-reshape-first")
+        measure_condition("step", Condition("", name), 0) for name in ("same", "same-reshape-first")
     )
     # Equal shapes draw equal weights, so both heads start from the same logits; no loss that sees them
     # loses an example.
@@ -119,11 +119,15 @@ def test_one_step_from_the_same_start():
 
 
 def test_what_a_step_and_a_scale_do_follows_from_arithmetic():
-    from answer.laboratory import measure_cell
+    from answer.laboratory import measure_condition
 
     plain, smaller, slower = (
-        measure_cell("step", cell, 0)
-        for cell in (Cell(""), Cell("", pixels=1 / 16), Cell("", learning_rate=0.0001))
+        measure_condition("step", condition, 0)
+        for condition in (
+            Condition(""),
+            Condition("", pixels=1 / 16),
+            Condition("", learning_rate=0.0001),
+        )
     )
     # Biases start at 0 and ReLU is homogeneous: a sixteenth of the pixels, a sixteenth of the logits.
     assert smaller["size"] == pytest.approx(plain["size"] / 16, rel=1e-4)

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from answer.__main__ import main
+from deepcaptcha.cli.main import main as deepcaptcha
 
 pytestmark = pytest.mark.integration
 
@@ -12,7 +13,7 @@ def baselines(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     arguments = ["--variants", "valid,same-logits", "--recipes", "sound-subset", "--seeds", "1"]
     record = ["--stream", "baseline", "--record", str(folder / "record"), "--jobs", "1"]
-    assert main(["study", *arguments, *record, "--output", str(folder)]) == 0
+    assert deepcaptcha(["study", *arguments, *record, "--output", str(folder)]) == 0
     return folder / "record"
 
 

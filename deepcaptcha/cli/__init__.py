@@ -1,1 +1,1 @@
-"""The command line, a file a command."""
+"""The command line; `main` knows the commands, each file of them one topic."""

@@ -1,91 +1,136 @@
-"""`python -m deepcaptcha judge`, `plan`, `claims` and `compare`: a verdict, what verdicts cost and what
-they promise."""
+"""`check`, `judge` and `plan`: one network, before it is trained and by trials; what a verdict costs."""
 
 from __future__ import annotations
 
-import argparse
 import json
+import logging
 import sys
-from functools import partial
+from argparse import Namespace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from ..errors import InputError
 from ..finding import percent
-from ..networks.build import build, fit_to
-from ..networks.recipes import find_recipe
-from ..networks.variants import CLAIMS, HYPOTHESES, find_variant
-from ..report.table import Table, columns
-from ..report.words import interval_text
-from ..trials import seeds
-from ..trials.history import symptom_lines
-from ..trials.ledger import Records, read_ledger
-from ..trials.runner import Task
+from ..report.words import interval_text, plural
+from ..trials.ledger import read_ledger
+from ..trials.runner import Runner
+from ..trials.seeds import LAST_SEED, first_seed
 from ..trials.trial import Trial
-from ..verdicts.baseline import read_baseline
-from ..verdicts.claim import Budget, Claim, chance_to_pass, judge_claim
-from ..verdicts.comparison import compare, comparison_table, environments
+from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
-from ..verdicts.judge import Recorder
-from ..verdicts.plan import (
-    binomial_interval,
-    exact_error_rates,
-    operating_characteristic,
-    worst_expected_trials,
-)
-from .options import number, whole
+from ..verdicts.judge import judge as judge_source
+from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
+from .arguments import Commands, add_command, rate, share, whole
+from .subject import HELP, add_data, add_target, read_subject
 
 
-def judge(options: argparse.Namespace) -> int:
-    """Train one variant until it is decided whether it trains, and say so; 1 for red."""
-    variant, recipe = find_variant(options.variant), find_recipe(options.recipe)
-    rates = [number(f"--{n}", getattr(options, n.replace("-", "_"))) for n in ("p-good", "p-bad")]
-    claim = Claim("trains", *rates)
-    budget = Budget(1, number("--alpha", options.alpha), number("--beta", options.beta))
-    trials: list[Trial] = []
+def add_check(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(
+        commands, "check", check, "Say before training whether a network can train, and why not."
+    )
+    parser.add_argument("network", metavar="NETWORK", help=HELP)
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=whole(0, LAST_SEED),
+        default=0,
+        help="of the initial weights; default 0",
+    )
+    add_data(parser)
+
+
+def check(options: Namespace) -> int:
+    """Print the findings on one network; 1 if any is an error."""
+    subject = read_subject(options.network, options.data)
+    start = subject.start(options.seed)
+    from ..diagnosis.check import check as check_model
+
+    found = check_model(*start)
+    errors = sum(finding.severity == "error" for finding in found)
+    if options.json:
+        print(json.dumps([finding.as_dict() for finding in found], indent=2))
+        return int(errors > 0)
+    for finding in found:
+        print(f"{finding.severity}: {finding.code}: {finding.sentence}.\n  Fix: {finding.fix}.")
+    told = plural(errors, "error") if errors else "nothing that stops it from training"
+    name = options.network
+    if subject.known is not None:
+        name = f"{subject.known[0].name} under {subject.known[1].name}"
+    print(f"{name}, seed {options.seed}: {told}")
+    return int(errors > 0)
+
+
+def add_judge(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(
+        commands, "judge", judge, "Train a network until it is decided whether it trains."
+    )
+    parser.add_argument("network", metavar="NETWORK", help=HELP)
+    share(parser, p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, ledger=Path("build/ledger"))
+    add_data(parser)
+    add_target(parser)
+
+
+def judge(options: Namespace) -> int:
+    """Train one network until it is decided whether it trains, and say so; 1 for red."""
+    claim = Claim("trains", options.p_good, options.p_bad)
+    budget = Budget(1, options.alpha, options.beta)
+    source = read_subject(options.network, options.data).source(options)
+    # A new model each trial means a new trace each trial; TensorFlow would warn of it.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
     def trial_at(index: int) -> Trial:
-        seed = seeds.first_seed("pull-request") + index
-        factory = partial(build, fit_to(variant.architecture, recipe))
-        trials.append(recorder.run(Task(variant.name, factory, recipe, seed, reuse_model=True)))
-        print(f"seed {seed}: {trials[-1].outcome}", file=sys.stderr)
-        return trials[-1]
+        trial = runner.run(source, first_seed("pull-request") + index)
+        print(f"seed {trial.seed}: {trial.outcome}", file=sys.stderr)
+        return trial
 
-    with Recorder(Path(options.ledger), reuse=True) as recorder:
-        verdict = judge_claim(claim, budget, trial_at)
-    symptoms, alpha, beta = symptom_lines(trials), verdict.alpha or 0.0, verdict.beta or 0.0
+    with Runner(options.ledger) as runner:
+        evidence = judge_source(source, claim, budget, trial_at)
+    (verdict,) = evidence.verdicts
+    alpha, beta = verdict.alpha or 0.0, verdict.beta or 0.0
     if options.json:
-        print(json.dumps({**verdict.as_dict(), "symptoms": symptoms}, indent=2))
-        return int(verdict.colour == "red")
+        print(json.dumps({**verdict.as_dict(), "symptoms": evidence.symptoms}, indent=2))
+        return int(evidence.red)
     print(
-        f"{verdict.colour}: {variant.name} under {recipe.name} reached its target in "
+        f"{verdict.colour}: {source.name} under {source.recipe} reached its target in "
         f"{verdict.successes} of {verdict.trials} trainings (95 % interval "
         f"{interval_text(verdict.interval)})."
     )
     print(
-        f"Red by mistake: {100 * alpha:.3g} % if it trains in {percent(rates[0])} of cases; "
-        f"green by mistake: {100 * beta:.3g} % if in {percent(rates[1])}."
+        f"Red by mistake: {100 * alpha:.3g} % if it trains in {percent(options.p_good)} of cases; "
+        f"green by mistake: {100 * beta:.3g} % if in {percent(options.p_bad)}."
     )
-    for line in symptoms:
+    for line in evidence.symptoms:
         print(f"{line}.")
-    return int(verdict.colour == "red")
+    return int(evidence.red)
 
 
-def plan(options: argparse.Namespace) -> int:
+def add_plan(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(
+        commands, "plan", plan, "Design the sequential plan for a claim and print its rates."
+    )
+    for name, words in (("p-good", "trains from here up"), ("p-bad", "fails from here down")):
+        parser.add_argument(f"--{name}", required=True, metavar="P", type=rate, help=words)
+    share(parser, alpha=0.05, beta=0.05, ledger=Path("build/study/ledger"))
+    parser.add_argument(
+        "--max-trials",
+        metavar="N",
+        type=whole(),
+        help="no more than these; default: the fixed plan's size + 25 %%",
+    )
+
+
+def plan(options: Namespace) -> int:
     """Print the plan for two rates: boundaries, achieved rates, cost in trials and minutes."""
-    rates = [
-        number(f"--{name}", getattr(options, name.replace("-", "_")))
-        for name in ("p-good", "p-bad", "alpha", "beta")
-    ]
-    most = None if options.max_trials is None else whole("--max-trials", options.max_trials)
-    chosen = design_plan(*rates, most)
+    p_good, p_bad = options.p_good, options.p_bad
+    rates = (p_good, p_bad, options.alpha, options.beta)
+    chosen = design_plan(*rates, options.max_trials)
     size, accept_at = fixed_plan(*rates)
     alpha, beta = exact_error_rates(chosen)
-    good, bad = (operating_characteristic(chosen, p).expected_trials for p in rates[:2])
+    good, bad = (operating_characteristic(chosen, p).expected_trials for p in (p_good, p_bad))
     worst_at, worst = worst_expected_trials(chosen)
-    p_good, p_bad, *errors = rates
-    bound = lower_bound(p_good, p_bad, errors[0], errors[1], chosen.max_trials)
+    bound = lower_bound(*rates, chosen.max_trials)
     if options.json:
         record = {
             **chosen.__dict__,
@@ -105,10 +150,8 @@ def plan(options: argparse.Namespace) -> int:
     for trials in range(1, chosen.max_trials + 1):
         green, red = chosen.accept[trials], chosen.reject[trials]
         if green <= trials or red >= 0:
-            print(
-                f"{trials:>6}  {green if green <= trials else '-':>10}  {red if red >= 0 else '-':>9}"
-            )
-
+            words = green if green <= trials else "-", red if red >= 0 else "-"
+            print(f"{trials:>6}  {words[0]:>10}  {words[1]:>9}")
     print(f"false red    {float(alpha):.4%} at {p_good:g} (declared {chosen.alpha:.4%})")
     print(f"false green  {float(beta):.4%} at {p_bad:g} (declared {chosen.beta:.4%})")
     print(
@@ -120,7 +163,7 @@ def plan(options: argparse.Namespace) -> int:
         f"             mean of the two {half:.3f}, {half / bound - 1:.2%} above the lower bound "
         f"{bound:.3f}; a fixed plan takes {size} (green from {accept_at})"
     )
-    for recipe, seconds in _trial_seconds(Path(options.ledger)).items():
+    for recipe, seconds in _trial_seconds(options.ledger).items():
         print(
             f"minutes      {recipe}: {good * seconds / 60:.1f} expected, "
             f"{chosen.max_trials * seconds / 60:.1f} at most ({seconds:.1f} s a trial, one process)"
@@ -134,82 +177,3 @@ def _trial_seconds(ledger: Path) -> dict[str, float]:
     for trial in read_ledger(ledger).trials:
         seconds.setdefault(trial.recipe, []).append(trial.seconds)
     return {recipe: fmean(values) for recipe, values in seconds.items()}
-
-
-def compare_ledgers(options: argparse.Namespace) -> int:
-    """Print what changed between two ledgers; 1 if a row trains less reliably."""
-    before, after = (_full_ledger(Path(path)) for path in (options.before, options.after))
-    rows = compare(before, after, paired=options.paired)
-    worse = any(r.changed and r.after[0] / r.after[1] < r.before[0] / r.before[1] for r in rows)
-    if options.json:
-        print(
-            json.dumps(
-                {
-                    "environment": environments(before, after),
-                    "rows": [{**row.__dict__, "changed": row.changed} for row in rows],
-                },
-                indent=2,
-            )
-        )
-        return int(worse)
-    print(f"Environment: {environments(before, after)}")
-    comparison_table(rows).write(sys.stdout)
-    return int(worse)
-
-
-def _full_ledger(path: Path) -> Records:
-    records = read_ledger(path)
-    if not records.trials:
-        raise InputError(f"the ledger {path} holds no trials; give a study's ledger folder")
-    for problem in records.problems:
-        print(f"deepcaptcha: {problem}", file=sys.stderr)
-    return records
-
-
-def claims(options: argparse.Namespace) -> int:
-    """Print every declared claim beside the recorded trials it was reviewed against."""
-    budget = Budget(HYPOTHESES)
-    rows = [_claim_row(*row, Path(options.record), budget) for row in CLAIMS]
-    if options.json:
-        print(json.dumps({"hypotheses": HYPOTHESES, "claims": rows}, indent=2))
-        return 0
-    Table(
-        f"Claims: {HYPOTHESES} hypotheses share alpha {budget.alpha:.0%} and beta {budget.beta:.0%}",
-        columns(
-            "<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval", "passes"
-        ),
-        tuple(
-            (
-                row["variant"],
-                row["recipe"],
-                row["claim"],
-                *("" if row[key] is None else f"{row[key]:g}" for key in ("p_good", "p_bad")),
-                f"{row['successes']}/{row['trials']}",
-                interval_text(row["interval"]),
-                "" if row["chance_to_pass"] is None else percent(row["chance_to_pass"]),
-            )
-            for row in rows
-        ),
-    ).write(sys.stdout)
-    return 0
-
-
-def _claim_row(variant: str, recipe: str, folder: Path, budget: Budget) -> dict[str, Any]:
-    claim = Claim(*CLAIMS[variant, recipe])
-    recorded = read_baseline(folder, variant, recipe)
-    if recorded is None:
-        raise InputError(f"no record of {variant} {recipe} in {folder}; give --record its folder")
-    outcome = "stuck" if claim.kind == "stuck" else "converged"
-    successes, trials = recorded.outcomes.count(outcome), len(recorded.outcomes)
-    judged = claim.kind != "mixed"
-    return {
-        "variant": variant,
-        "recipe": recipe,
-        "claim": claim.kind,
-        "p_good": claim.p_good,
-        "p_bad": claim.p_bad,
-        "successes": successes,
-        "trials": trials,
-        "interval": binomial_interval(successes, trials),
-        "chance_to_pass": chance_to_pass(claim, budget, successes / trials) if judged else None,
-    }

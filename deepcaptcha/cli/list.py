@@ -1,99 +1,194 @@
-"""`python -m deepcaptcha params`, `variants` and `recipes`: what there is."""
+"""`list`: what there is."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
+from ..finding import percent
 from ..networks.recipes import RECIPES
-from ..networks.variants import VARIANTS, find_variant
+from ..networks.variants import CLAIMS, HYPOTHESES, VARIANTS
 from ..report.table import Table, columns
+from ..report.words import interval_text
+from ..verdicts.baseline import read_baseline
+from ..verdicts.claim import Budget, Claim, chance_to_pass
+from ..verdicts.plan import binomial_interval
+from .arguments import Commands, add_command
+from .subject import HELP, read_subject
+
+Json = dict[str, Any]
+
+_BASELINES = Path("fixtures/baselines")
 
 
-def params(options: argparse.Namespace) -> int:
-    """Print a variant's layers, shapes and parameter counts."""
-    variant = find_variant(options.variant)
-    architecture = variant.architecture
+def add_list(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(
+        commands, "list", list_, "List the variants, recipes and claims, or a network's layers."
+    )
+    parser.add_argument(
+        "what", nargs="?", metavar="WHAT", help=f"variants, recipes, claims, or a network: {HELP}"
+    )
+    parser.add_argument(
+        "--baselines",
+        metavar="DIR",
+        type=Path,
+        help=f"records beside the claims; default {_BASELINES}, where there is such a folder",
+    )
+
+
+def list_(options: Namespace) -> int:
+    """Print what is asked for; of everything, all but layers."""
+    tables = {"variants": _variants, "recipes": _recipes, "claims": _claims}
+    if options.what is not None and options.what not in tables:
+        return _layers(options.what, options.json)
+    wanted = list(tables) if options.what is None else [options.what]
+    found = {what: tables[what](options.baselines) for what in wanted}
     if options.json:
-        _print_json(
-            {
-                "variant": variant.name,
-                "features_shape": architecture.features_shape,
-                "parameters": architecture.parameters,
-                "layers": [row.__dict__ for row in architecture.rows],
-            }
-        )
+        records = {what: record for what, (record, _) in found.items()}
+        print(json.dumps(records if options.what is None else records[options.what], indent=2))
         return 0
-    for row in architecture.rows:
-        shape = str(row.output_shape).replace(",)", ")")
-        print(f"{row.name:<14} {shape:<14} {row.parameters:>8,}  {row.arithmetic}".rstrip())
-    print(f"{'total':<14} {'':<14} {architecture.parameters:>8,}")
+    for place, (_, table) in enumerate(found.values()):
+        print(end="\n" if place else "")
+        table.write(sys.stdout)
     return 0
 
 
-def variants(options: argparse.Namespace) -> int:
-    """Print the variants and what is said of them."""
-    if options.json:
-        _print_json(
-            [
-                {
-                    "variant": variant.name,
-                    "change": variant.change,
-                    "features_shape": variant.architecture.features_shape,
-                    "parameters": variant.architecture.parameters,
-                    "by": variant.by,
-                    "said": variant.said,
-                    "remark": variant.remark,
-                }
-                for variant in VARIANTS.values()
-            ]
-        )
+def _layers(text: str, as_json: bool) -> int:
+    """Print a network's layers, shapes and parameter counts."""
+    subject = read_subject(text, None)
+    if subject.known is None:
+        name, features = text, None
+        layers = [
+            (each.name, tuple(each.output.shape[1:]), each.count_params(), "")
+            for each in subject.model().layers
+            if type(each).__name__ != "InputLayer"
+        ]
+    else:
+        variant, recipe = subject.known
+        architecture = recipe.fit(variant.architecture)
+        name, features = variant.name, architecture.features_shape
+        layers = [
+            (row.name, row.output_shape, row.parameters, row.arithmetic)
+            for row in architecture.rows
+        ]
+    total = sum(parameters for _, _, parameters, _ in layers)
+    if as_json:
+        fields = ("name", "output_shape", "parameters", "arithmetic")
+        record = {
+            "variant": name,
+            "features_shape": features,
+            "parameters": total,
+            "layers": [dict(zip(fields, layer, strict=True)) for layer in layers],
+        }
+        print(json.dumps(record, indent=2))
         return 0
-    Table(
-        "Variants",
-        columns("<variant", "last conv", "parameters", "<change", "<what is said of it"),
+    for layer, shape, parameters, arithmetic in layers:
+        words = str(shape).replace(",)", ")")
+        print(f"{layer:<14} {words:<14} {parameters:>8,}  {arithmetic}".rstrip())
+    print(f"{'total':<14} {'':<14} {total:>8,}")
+    return 0
+
+
+def _variants(_: Path | None) -> tuple[list[Json], Table]:
+    records: list[Json] = [
+        {
+            "variant": variant.name,
+            "change": variant.change,
+            "features_shape": variant.architecture.features_shape,
+            "parameters": variant.architecture.parameters,
+            "by": variant.by,
+            "said": variant.said,
+            "remark": variant.remark,
+        }
+        for variant in VARIANTS.values()
+    ]
+    rows = (
+        (
+            each["variant"],
+            str(each["features_shape"]),
+            f"{each['parameters']:,}",
+            each["change"],
+            f"{each['by']}: {each['said']}" + (f" ({each['remark']})" if each["remark"] else ""),
+        )
+        for each in records
+    )
+    titles = ("<variant", "last conv", "parameters", "<change", "<what is said of it")
+    return records, Table("Variants", columns(*titles), tuple(rows))
+
+
+def _recipes(_: Path | None) -> tuple[list[Json], Table]:
+    rows = (
+        (
+            recipe.name,
+            f"{recipe.n_train:,} of {recipe.data}",
+            recipe.pixels,
+            str(recipe.target.epochs),
+            str(recipe.training.batch),
+            f"last {recipe.validation_split:.0%} of them"
+            if recipe.validation_split
+            else f"{recipe.n_validation:,} test images",
+            f"{recipe.target.monitor} >= {recipe.target.value:.2f}",
+        )
+        for recipe in RECIPES.values()
+    )
+    titles = ("<recipe", "images", "pixels", "epochs", "batch", "<validation", "<target")
+    records = [recipe.as_dict() for recipe in RECIPES.values()]
+    return records, Table("Recipes", columns(*titles), tuple(rows))
+
+
+def _claims(baselines: Path | None) -> tuple[Json, Table]:
+    folder = _BASELINES if baselines is None and _BASELINES.is_dir() else baselines
+    budget = Budget(HYPOTHESES)
+    records = [
+        {
+            "variant": variant,
+            "recipe": recipe,
+            "claim": claim.kind,
+            "p_good": claim.p_good,
+            "p_bad": claim.p_bad,
+            **({} if folder is None else _recorded(variant, recipe, claim, budget, folder)),
+        }
+        for (variant, recipe), claim in CLAIMS.items()
+    ]
+    table = Table(
+        f"Claims: {HYPOTHESES} hypotheses share alpha {budget.alpha:.0%} and beta {budget.beta:.0%}",
+        columns(
+            "<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval", "passes"
+        ),
         tuple(
             (
-                variant.name,
-                str(variant.architecture.features_shape),
-                f"{variant.architecture.parameters:,}",
-                variant.change,
-                f"{variant.by}: {variant.said}"
-                + (f" ({variant.remark})" if variant.remark else ""),
+                each["variant"],
+                each["recipe"],
+                each["claim"],
+                *("" if each[key] is None else f"{each[key]:g}" for key in ("p_good", "p_bad")),
+                f"{each['successes']}/{each['trials']}" if folder else "",
+                interval_text(each["interval"]) if folder else "",
+                "" if each.get("chance_to_pass") is None else percent(each["chance_to_pass"]),
             )
-            for variant in VARIANTS.values()
+            for each in records
         ),
-    ).write(sys.stdout)
-    return 0
+    )
+    return {"hypotheses": HYPOTHESES, "claims": records}, table.without_empty_columns()
 
 
-def recipes(options: argparse.Namespace) -> int:
-    """Print the recipes."""
-    if options.json:
-        _print_json([recipe.as_dict() for recipe in RECIPES.values()])
-        return 0
-    Table(
-        "Recipes",
-        columns("<recipe", "images", "pixels", "epochs", "batch", "<validation", "<target"),
-        tuple(
-            (
-                recipe.name,
-                f"{recipe.n_train:,} of {recipe.data}",
-                recipe.pixels,
-                str(recipe.epochs),
-                str(recipe.batch),
-                f"last {recipe.validation_split:.0%} of them"
-                if recipe.validation_split
-                else f"{recipe.n_validation:,} test images",
-                f"{recipe.monitor} >= {recipe.target:.2f}",
-            )
-            for recipe in RECIPES.values()
-        ),
-    ).write(sys.stdout)
-    return 0
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
+def _recorded(variant: str, recipe: str, claim: Claim, budget: Budget, folder: Path) -> Json:
+    """What was recorded of a claim's row, and its chance to pass at the rate recorded."""
+    recorded = read_baseline(folder, variant, recipe)
+    if recorded is None:
+        raise InputError(
+            f"no record of {variant} {recipe} in {folder}; give --baselines its folder"
+        )
+    outcome = "stuck" if claim.kind == "stuck" else "converged"
+    successes, trials = recorded.outcomes.count(outcome), len(recorded.outcomes)
+    judged = claim.kind != "mixed"
+    return {
+        "successes": successes,
+        "trials": trials,
+        "interval": binomial_interval(successes, trials),
+        "chance_to_pass": chance_to_pass(claim, budget, successes / trials) if judged else None,
+    }

@@ -1,172 +1,225 @@
-"""`python -m deepcaptcha study`."""
+"""`study`, `compare` and `report`: many trials, and what is read from a ledger of them."""
 
 from __future__ import annotations
 
-import argparse
 import json
+import shlex
 import sys
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, write_file
 from ..keras import environment
-from ..networks.build import build, fit_to
-from ..networks.recipes import Recipe, find_recipe, load_examples
-from ..networks.variants import VARIANTS, Variant, find_variant
+from ..networks.variants import VARIANTS
+from ..report.page import write_report
 from ..report.table import Table, columns
-from ..report.words import Summary, failures_text, interval_text, summarise
+from ..report.words import comparison_table, failures_text, interval_text
 from ..trials import dask as cluster
-from ..trials import seeds
 from ..trials.history import symptom_lines
-from ..trials.runner import (
-    REUSING_TRIALS_PER_PROCESS,
-    Executors,
-    Task,
-    cores,
-    process_executor,
-    run_study,
-)
-from ..trials.trial import Trial
+from ..trials.ledger import LedgerTrials, read_ledger
+from ..trials.runner import Runner
+from ..trials.seeds import take
+from ..trials.source import Source
+from ..trials.trial import Target, Trial
+from ..trials.worker import cores
 from ..verdicts.baseline import make_baseline, write_baseline
-from .options import names, whole
+from ..verdicts.claim import summarise
+from ..verdicts.comparison import compare as compare_ledgers
+from ..verdicts.comparison import environments
+from .arguments import Commands, add_command, names, program, share, whole
 from .progress import trial_progress
+from .subject import HELP, Subject, add_data, add_target, read_subject
+
+Json = dict[str, Any]
+
+_TIME_LIMIT = 3600  # seconds; no trial of the question's takes a tenth of it
 
 
-def study(options: argparse.Namespace) -> int:
-    """Train variants x recipes x seeds, keep every trial, print the table; 130 when interrupted."""
-    variants = [find_variant(name) for name in names(options.variants, list(VARIANTS))]
-    recipes = [find_recipe(name, options.data) for name in names(options.recipes, [])]
-    chosen = seeds.take(options.stream, whole("--seeds", options.seeds))
-    executors, wave = _executors(options.executor, options.jobs)
-    output = Path(options.output)
+def add_study(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(
+        commands, "study", study, "Train networks over several seeds and print a table."
+    )
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=HELP)
+    parser.add_argument(
+        "--variants", metavar="A,B", type=names, help="default: all, where no network is named"
+    )
+    parser.add_argument(
+        "--recipes", metavar="R,S", type=names, help="of variants; default raw-subset,sound-subset"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", type=whole(), default=5, help="trials of each row; default 5"
+    )
+    share(parser, stream="pilot", jobs=None, output=Path("build/study"))
+    parser.add_argument(
+        "--executor",
+        metavar="E",
+        type=_executor,
+        default="process",
+        help="process (default), dask (workers of its own on this machine, --jobs of them) or "
+        "dask:ADDRESS of a scheduler such as dask:tcp://10.0.0.1:8786, its workers started with "
+        "--nthreads 1 (needs the extra dask)",
+    )
+    parser.add_argument(
+        "--time-limit",
+        metavar="S",
+        type=whole(),
+        help=f"seconds that a trial may take in a process; default {_TIME_LIMIT}",
+    )
+    parser.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
+    parser.add_argument("--symptoms", action="store_true", help="measure symptoms too (own ledger)")
+    parser.add_argument(
+        "--baselines", metavar="DIR", type=Path, help="write each row as a baseline to this folder"
+    )
+    add_data(parser)
+    add_target(parser)
+
+
+def _executor(text: str) -> str:
+    """The type of executors: `process`, `dask` or `dask:ADDRESS`."""
+    kind, _, address = text.partition(":")
+    if text not in ("process", "dask") and not (kind == "dask" and address):
+        raise ArgumentTypeError(
+            f"{text!r} is no executor; process, dask or dask:ADDRESS is needed, such as "
+            "dask:tcp://127.0.0.1:8786"
+        )
+    return text
+
+
+def study(options: Namespace) -> int:
+    """Train networks x seeds, keep every trial, print the table; 130 when interrupted."""
+    seeds = take(options.stream, options.seeds)
     # Trials with symptoms are records of their own: an older one without would stand in for them.
-    ledger = output / ("symptoms" if options.symptoms else "ledger")
-    for recipe in recipes:
-        load_examples(recipe)  # a missing file or too few digits is known before any process starts
+    ledger = options.output / ("symptoms" if options.symptoms else "ledger")
+    make_runner = _runner(options, ledger)
+    subjects = _subjects(options)
     # One recipe's variants take turns: a process keeps their traced models, and an interrupted study
     # holds about equally many trials of each.
-    tasks = [
-        Task(
-            variant.name,
-            partial(build, variant.architecture),
-            recipe,
-            seed,
-            reuse_model=True,
-            symptoms=options.symptoms,
-        )
+    recipes = dict.fromkeys(source.recipe for _, source in subjects)
+    subjects.sort(key=lambda pair: [*recipes].index(pair[1].recipe))
+    wanted = [
+        (source, seed)
         for recipe in recipes
-        for seed in chosen
-        for variant in _fitted(variants, recipe)
+        for seed in seeds
+        for _, source in subjects
+        if source.recipe == recipe
     ]
     done: list[Trial] = []
     interrupted = False
     try:
-        with trial_progress(len(tasks), options.json) as advance:
+        with trial_progress(len(wanted), options.json) as advance:
 
             def keep(trial: Trial) -> None:
                 done.append(trial)
                 advance(trial)
 
-            records = run_study(
-                tasks,
-                executors,
-                ledger,
-                reuse=not options.fresh,
-                wave=wave,
-                on_trial=keep,
-            )
-            for problem in records.problems:
+            with make_runner(on_trial=keep) as runner:
+                runner.run_all(wanted)
+            for problem in runner.problems:
                 print(f"deepcaptcha: {problem}", file=sys.stderr)
     except KeyboardInterrupt:
         interrupted = True
         print(
-            f"deepcaptcha: stopped with {len(done)} of {len(tasks)} trials; the same command goes on",
+            f"deepcaptcha: stopped with {len(done)} of {len(wanted)} trials; the same command goes on",
             file=sys.stderr,
         )
-    # Whatever order they finished in, they are read in the order of the tasks.
-    place = {(task.name, task.recipe.name, task.seed): row for row, task in enumerate(tasks)}
-    done.sort(key=lambda trial: place[trial.name, trial.recipe, trial.seed])
-    if done:
-        _publish(done, variants, recipes, output, ledger, options)
-    if options.record and not interrupted:
-        _record(done, Path(options.record))
+    # Whatever order they finished in, they are read in the order of their seeds.
+    done.sort(key=lambda trial: trial.seed)
+    rows = [
+        (subject, source, chosen)
+        for subject, source in subjects
+        if (chosen := [t for t in done if (t.name, t.recipe) == (source.name, source.recipe)])
+    ]
+    if rows:
+        _publish(rows, ledger, options)
+    if options.baselines and not interrupted:
+        for *_, chosen in rows:
+            write_baseline(options.baselines, make_baseline(chosen))
+        print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
     return 130 if interrupted else 0
 
 
-def _executors(text: str, jobs_text: str | None) -> tuple[Executors, int | None]:
-    """What --executor names, and after how many trials it is made anew (None: never)."""
-    kind, _, address = text.partition(":")
-    if kind not in ("process", "dask") or (text != kind and not (kind == "dask" and address)):
-        raise InputError(
-            f"--executor is {text!r}; process, dask or dask:ADDRESS is needed, "
-            "such as dask:tcp://127.0.0.1:8786"
-        )
-    if kind == "dask":
-        cluster.require_extra()
-    if address:
-        if jobs_text is not None:
-            raise InputError("--jobs is for this machine; a scheduler has workers of its own")
-        return partial(cluster.dask_executor, address), None
-    jobs = cores() if jobs_text is None else whole("--jobs", jobs_text)
-    executor = process_executor if kind == "process" else partial(cluster.dask_executor, None)
-    return partial(executor, jobs), REUSING_TRIALS_PER_PROCESS * jobs
+def _subjects(options: Namespace) -> list[tuple[Subject, Source]]:
+    texts = options.networks
+    if not texts:
+        texts = [
+            f"{variant}:{recipe}"
+            for recipe in options.recipes or ("raw-subset", "sound-subset")
+            for variant in options.variants or VARIANTS
+        ]
+    elif options.variants or options.recipes:
+        raise InputError("give networks, or --variants and --recipes, not both")
+    # Every name is looked up before anything is loaded.
+    subjects = [read_subject(text, options.data) for text in dict.fromkeys(texts)]
+    sources = [subject.source(options) for subject in subjects]
+    if options.symptoms:
+        sources = [_with_symptoms(source) for source in sources]
+    places = [(source.name, source.recipe) for source in sources]
+    if twice := [place for place in places if places.count(place) > 1]:
+        raise InputError(f"{' under '.join(twice[0])} is named twice; rows need names of their own")
+    return list(zip(subjects, sources, strict=True))
 
 
-def _record(trials: Sequence[Trial], folder: Path) -> None:
-    rows: dict[tuple[str, str], list[Trial]] = {}
-    for trial in sorted(trials, key=lambda trial: trial.seed):
-        rows.setdefault((trial.name, trial.recipe), []).append(trial)
-    for row in rows.values():
-        write_baseline(folder, make_baseline(row))
-    print(f"{len(rows)} baselines written to {folder}.", file=sys.stderr)
+def _with_symptoms(source: Source) -> Source:
+    from ..diagnosis.probes import SYMPTOMS
+    from ..keras.source import KerasSource
+
+    if not isinstance(source, KerasSource):
+        raise InputError(f"symptoms are measured on Keras models, and {source.name} is none")
+    return replace(source, probes=SYMPTOMS)
+
+
+def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
+    """What --executor, --jobs and --time-limit name."""
+    kind, _, address = options.executor.partition(":")
+    if address and options.jobs is not None:
+        raise InputError("--jobs is for this machine; a scheduler has workers of its own")
+    jobs = cores() if options.jobs is None else options.jobs
+    run_in = partial(Runner, ledger, reuse=not options.fresh)
+    if kind == "process":
+        return partial(run_in, jobs=jobs, time_limit=options.time_limit or _TIME_LIMIT)
+    if options.time_limit is not None:
+        raise InputError("--time-limit is for processes; Dask's workers have none")
+    cluster.require_extra()
+    where = (address, None) if address else (None, jobs)
+    return partial(run_in, executors=partial(cluster.dask_executor, *where))
 
 
 def _publish(
-    trials: Sequence[Trial],
-    variants: Sequence[Variant],
-    recipes: Sequence[Recipe],
-    output: Path,
-    ledger: Path,
-    options: argparse.Namespace,
+    rows: Sequence[tuple[Subject, Source, list[Trial]]], ledger: Path, options: Namespace
 ) -> None:
-    rows = [
-        (variant, recipe, summarise(chosen))
-        for recipe in recipes
-        for variant in _fitted(variants, recipe)
-        if (chosen := [t for t in trials if (t.name, t.recipe) == (variant.name, recipe.name)])
+    # Settings as they are recorded, by recipe.
+    settings = {source.recipe: dict(trials[0].settings) for _, source, trials in rows}
+    records: list[Json] = [
+        {
+            "variant": source.name,
+            "recipe": source.recipe,
+            **_facts(subject),
+            **summarise(trials).as_dict(),
+        }
+        for subject, source, trials in rows
     ]
-    tables = [
-        _study_table(recipe, [row for row in rows if row[1] is recipe])
-        for recipe in recipes
-        if any(row[1] is recipe for row in rows)
-    ]
-    symptoms = symptom_lines(trials)
+    tables = []
+    for recipe in settings:
+        subject, source = next((s, each) for s, each, _ in rows if each.recipe == recipe)
+        tables.append(
+            _table(subject, source.target, [row for row in records if row["recipe"] == recipe])
+        )
+    symptoms = symptom_lines([trial for *_, trials in rows for trial in trials])
     record = {
         "environment": environment.describe(),
         "stream": options.stream,
-        "recipes": [recipe.as_dict() for recipe in recipes],
+        "recipes": [*settings.values()],
         "symptoms": symptoms,
-        "rows": [
-            {
-                "variant": variant.name,
-                "recipe": recipe.name,
-                "features_shape": variant.architecture.features_shape,
-                "parameters": variant.architecture.parameters,
-                "said": variant.said,
-                **summary.as_dict(),
-            }
-            for variant, recipe, summary in rows
-        ],
+        "rows": records,
     }
-    try:
-        (output / "study.json").write_text(json.dumps(record, indent=2) + "\n")
-        (output / "study.md").write_text(
-            "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
-        )
-    except OSError as error:
-        raise InputError(f"cannot write the table to {output}: {error.strerror}") from None
+    page = "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
+    write_file(options.output / "study.json", json.dumps(record, indent=2) + "\n", "the table")
+    write_file(options.output / "study.md", page, "the table")
     if options.json:
         print(json.dumps(record, indent=2))
         return
@@ -175,39 +228,109 @@ def _publish(
         print()
     for line in symptoms:
         print(f"{line}.\n")
-    print(f"Also in {output / 'study.md'} and study.json; every trial in {ledger}.")
-    print(f"As a page: python -m deepcaptcha report --ledger {ledger}")
+    print(f"Also in {options.output / 'study.md'} and study.json; every trial in {ledger}.")
+    print(f"As a page: {program()} report --ledger {ledger}")
 
 
-def _study_table(recipe: Recipe, rows: Sequence[tuple[Variant, Recipe, Summary]]) -> Table:
-    target = f"{recipe.monitor} >= {recipe.target:.2f} within {recipe.epochs} epochs"
-    return Table(
-        f"{recipe.name}: {recipe.n_train:,} images, pixels {recipe.pixels}, {target}",
+def _facts(subject: Subject) -> Json:
+    """What can be said of it before it is trained."""
+    if subject.known is None:
+        return {"features_shape": None, "parameters": None, "said": ""}
+    variant, recipe = subject.known
+    architecture = recipe.fit(variant.architecture)
+    return {
+        "features_shape": architecture.features_shape,
+        "parameters": architecture.parameters,
+        "said": variant.said,
+    }
+
+
+def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
+    """Of one recipe, a line a network."""
+    title = rows[0]["recipe"]
+    if first.known is not None:
+        _, recipe = first.known
+        title += f": {recipe.n_train:,} images, pixels {recipe.pixels}"
+    sign = ">=" if target.mode == "max" else "<="
+    table = Table(
+        f"{title}, {target.monitor} {sign} {target.value:.2f} within {target.epochs} epochs",
         columns(
-            "<variant",
-            "last conv",
-            "parameters",
-            "converged",
-            "95 % interval",
-            "epochs",
-            "<failures",
-            "<what is said of it",
+            *("<variant", "last conv", "parameters", "converged", "95 % interval", "epochs"),
+            *("<failures", "<what is said of it"),
         ),
         tuple(
             (
-                variant.name,
-                str(variant.architecture.features_shape),
-                f"{variant.architecture.parameters:,}",
-                f"{summary.converged} / {summary.trials}",
-                interval_text(summary.interval),
-                "" if summary.median_epochs is None else f"{summary.median_epochs:g}",
-                failures_text(summary.outcomes),
-                variant.said,
+                row["variant"],
+                str(row["features_shape"] or ""),
+                "" if row["parameters"] is None else f"{row['parameters']:,}",
+                f"{row['converged']} / {row['trials']}",
+                interval_text(tuple(row["interval"])),
+                "" if row["median_epochs"] is None else f"{row['median_epochs']:g}",
+                failures_text(row["outcomes"]),
+                row["said"],
             )
-            for variant, _, summary in rows
+            for row in rows
         ),
+    )
+    return table if first.known is not None else table.without_empty_columns()
+
+
+def add_compare(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(commands, "compare", compare, "Say what changed between two ledgers.")
+    parser.add_argument("before", metavar="A", type=Path, help="a ledger's folder or file")
+    parser.add_argument("after", metavar="B", type=Path, help="another")
+    parser.add_argument(
+        "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
     )
 
 
-def _fitted(variants: Sequence[Variant], recipe: Recipe) -> list[Variant]:
-    return [replace(v, architecture=fit_to(v.architecture, recipe)) for v in variants]
+def compare(options: Namespace) -> int:
+    """Print what changed between two ledgers; 1 if a row trains less reliably."""
+    before, after = _full_ledger(options.before), _full_ledger(options.after)
+    rows = compare_ledgers(before, after, paired=options.paired)
+    told = environments(before, after)
+    if options.json:
+        records = [{**row.__dict__, "changed": row.changed} for row in rows]
+        print(json.dumps({"environment": told, "rows": records}, indent=2))
+    else:
+        print(f"Environment: {told}")
+        comparison_table(rows).write(sys.stdout)
+    return int(any(row.worse for row in rows))
+
+
+def _full_ledger(path: Path) -> LedgerTrials:
+    records = read_ledger(path)
+    if not records.trials:
+        raise InputError(f"the ledger {path} holds no trials; give a study's ledger folder")
+    for problem in records.problems:
+        print(f"deepcaptcha: {problem}", file=sys.stderr)
+    return records
+
+
+def add_report(commands: Commands) -> None:
+    """The command's arguments."""
+    parser = add_command(
+        commands, "report", report, "Write an HTML report on the trials of a ledger."
+    )
+    share(parser, ledger=Path("build/study/ledger"))
+    parser.add_argument(
+        "--page",
+        metavar="FILE",
+        type=Path,
+        default=Path("build/report.html"),
+        help="default build/report.html",
+    )
+
+
+def report(options: Namespace) -> int:
+    """Write the HTML report on a ledger and say where it is."""
+    page, ledger = options.page, options.ledger
+    words = [*program().split(), "report", "--ledger", str(ledger), "--page", str(page)]
+    rows = write_report(page, ledger, shlex.join(words))
+    trials = sum(len(row.trials) for row in rows)
+    if options.json:
+        print(json.dumps({"report": str(page), "rows": len(rows), "trials": trials}, indent=2))
+    else:
+        print(f"{page}: {len(rows)} rows, {trials} trials.")
+    return 0

@@ -34,7 +34,7 @@ from .fit import (
     require_model,
 )
 from .settings import Training
-from .training import Prepared
+from .training import Prepared, compile_model
 
 PROTOCOL = 1
 """Raised by hand whenever training itself changes, so that no old record passes for a new one."""
@@ -80,6 +80,7 @@ class KerasSource:
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
     stop_when_frozen: bool = True
+    _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
@@ -189,6 +190,20 @@ class KerasSource:
             probes=run.measured,
         )
 
+    def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
+        """What a check before training takes: the compiled model as it begins the trial of this seed,
+        training inputs and labels, and such a pair that validates. Of pipelines: the first batch, and
+        nothing that validates."""
+        data = self.examples
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(seed)
+        model = require_model(self.factory)
+        if not model.compiled:
+            compile_model(model, self.training, self.target, data)
+        if isinstance(data, Pipelines):
+            return model, *data.first, None
+        return model, data.x_train, data.y_train, (data.x_validation, data.y_validation)
+
     def _make_ready(self, seed: int) -> _Ready:
         """A model at its start, with its identity, kept until it is trained or another is made."""
         if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
@@ -197,7 +212,8 @@ class KerasSource:
         for ready in _ready:
             if (ready.source, ready.seed, ready.random_states) == (self, seed, random_states):
                 return ready
-        environment.require_single_thread()
+        if not self._any_threads:
+            environment.require_single_thread()
         _set_libraries_apart()
         _ready.clear()
         while len(_traced) > _MODELS_KEPT:
@@ -335,17 +351,20 @@ def rehearsed_source(
     callbacks: Callbacks | None = None,
     version: str | None = None,
     name: str | None = None,
+    elsewhere: bool = False,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
     and one batch trained and validated, as in a trial.
 
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
+    - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
     """
-    environment.require_single_thread()  # before TensorFlow computes anything
+    if not elsewhere:
+        environment.require_single_thread()  # before the first model is made
     data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
@@ -383,6 +402,7 @@ def rehearsed_source(
             build=lambda: second,
             data=data.head(settings.batch),
             target=replace(target, epochs=1),
+            _any_threads=elsewhere,
         ).run(0)
     except InputError:
         raise

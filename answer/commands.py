@@ -1,0 +1,398 @@
+"""The commands that measure and train, each beside its options; `explain` has a file of its own.
+
+Keras is imported where something is trained.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from deepcaptcha.cli.arguments import Commands, Parser, add_command, names, share, whole
+from deepcaptcha.cli.progress import shown_progress, trial_progress
+from deepcaptcha.errors import InputError
+from deepcaptcha.finding import percent
+from deepcaptcha.keras import environment
+from deepcaptcha.networks import captcha
+from deepcaptcha.networks.recipes import RECIPES, Recipe, find_recipe, load_examples
+from deepcaptcha.networks.variants import VARIANTS
+from deepcaptcha.report.table import Table, columns
+from deepcaptcha.report.words import interval_text
+from deepcaptcha.trials import seeds
+from deepcaptcha.trials.history import PREDICTORS, symptom_counts
+from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.runner import Runner
+from deepcaptcha.trials.source import Source
+from deepcaptcha.trials.trial import Trial
+from deepcaptcha.trials.worker import cores
+from deepcaptcha.verdicts.baseline import Baseline, environment_differences, read_baseline
+from deepcaptcha.verdicts.plan import binomial_interval
+
+from .experiments import EXPERIMENTS, Condition, Experiment, Measure
+from .judging import Association, Confusion, Scored, associate, score_checks
+from .record import ExperimentRecord, require_baseline, write_measured
+from .resumable import Key, fingerprint, measure_all
+
+_BASELINES = Path("fixtures") / "baselines"
+
+
+def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """The type of lists of known names separated by commas."""
+
+    def read(text: str) -> list[str]:
+        found = names(text)
+        if unknown := [name for name in found if name not in known]:
+            raise ArgumentTypeError(f"unknown {unknown[0]!r}; known: {', '.join(known)}")
+        return found
+
+    return read
+
+
+def _add_rows(parser: Parser) -> None:
+    """Which recorded rows."""
+    for name, known, default in (
+        ("variants", VARIANTS, list(VARIANTS)),
+        ("recipes", RECIPES, ["raw-subset", "sound-subset"]),
+    ):
+        told = f"default {','.join(default)}"
+        parser.add_argument(f"--{name}", type=_some_of(known), default=default, help=told)
+    _add_baselines(parser)
+
+
+def _add_baselines(parser: Parser) -> None:
+    told = f"folder of what was recorded; default {_BASELINES}"
+    parser.add_argument("--baselines", type=Path, default=_BASELINES, help=told)
+
+
+def add_experiment(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Run the interventions that test why `same` gets stuck."
+    parser = add_command(commands, "experiment", experiment, summary)
+    known = [each.name for each in EXPERIMENTS]
+    told = "such as step,rescue; default: all of them"
+    parser.add_argument("names", nargs="?", type=_some_of(known), default=known, help=told)
+    parser.add_argument("--seeds", type=whole(), help="other than as many as are declared")
+    parser.add_argument("--record", type=Path, help="folder to write the results into")
+    _add_baselines(parser)
+    share(parser, output=Path("build/experiments"), jobs=None)
+
+
+def experiment(options: Namespace) -> int:
+    """Run the interventions that test why `same` gets stuck."""
+    chosen = [each for each in EXPERIMENTS if each.name in options.names]
+    here = environment.describe()
+    wanted: dict[Key, tuple[object, ...]] = {
+        (each.name, condition.label, seed, fingerprint(asdict(condition), here)): (
+            each.measure,
+            condition,
+            seed,
+        )
+        for each in chosen
+        for condition in each.conditions
+        for seed in _seeds(each, condition, options)
+    }
+    cells: dict[str, dict[str, dict[int, Any]]] = {}
+    for (name, label, seed, _), result in _measure(_measure_condition, wanted, options).items():
+        cells.setdefault(str(name), {}).setdefault(str(label), {})[int(seed)] = result
+    if options.record:
+        for name in cells:
+            write_measured(options.record, name, cells[name], here)
+    if options.json:
+        print(json.dumps(cells))
+        return 0
+    for each in chosen:
+        measured = ExperimentRecord(each.name, cells[each.name], here, "")
+        Table(
+            f"{each.name}: {each.link}",
+            columns("<condition", "seeds", "<shown"),
+            tuple(
+                (label, str(len(cell)), _shown(each, measured, label))
+                for label, cell in measured.cells.items()
+            ),
+        ).write(sys.stdout)
+        print()
+    return 0
+
+
+def _seeds(experiment: Experiment, condition: Condition, options: Namespace) -> list[int]:
+    if experiment.measure != "trajectory":
+        return list(seeds.take("baseline", options.seeds or experiment.seeds))
+    baseline = require_baseline(options.baselines, "same", "raw-subset")
+    outcome = "converged" if condition.label == "converging" else "stuck"
+    if outcome not in baseline.outcomes:
+        raise InputError(
+            f"the baseline of same raw-subset in {options.baselines} has no trial that is {outcome}; "
+            "give --baselines one that has"
+        )
+    return [baseline.first_seed + baseline.outcomes.index(outcome)]
+
+
+def _measure_condition(measure: Measure, condition: Condition, seed: int) -> object:
+    from .laboratory import measure_condition
+
+    return measure_condition(measure, condition, seed)
+
+
+def _measure(
+    measure: Callable[..., Any],
+    wanted: Mapping[Key, tuple[object, ...]],
+    options: Namespace,
+    fresh: bool = False,
+) -> Mapping[Key, Any]:
+    path = options.output / "measured.jsonl"
+    with shown_progress(len(wanted), options.json) as advance:
+
+        def on_result(key: Key) -> None:
+            advance("{} {} seed {}".format(*key[:3]))
+
+        return measure_all(measure, wanted, path, options.jobs, on_result, fresh=fresh)
+
+
+def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> str:
+    results = measured.results(label)
+    if experiment.measure == "step":
+        moved, lost = (measured.median(label, key) for key in ("movement", "lost_after"))
+        return f"logits move {moved:.3g} nats, {percent(lost)} lost after the step"
+    if experiment.measure == "trajectory":
+        step, zero, _, moved, _ = results[0][-1]
+        return f"at step {step} {percent(zero)} with zero gradient, logits {moved:.3g} nats away"
+    counts = Counter(result["outcome"] for result in results)
+    return ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common())
+
+
+def add_predict(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Score the check's errors against how recorded trials ended."
+    parser = add_command(commands, "predict", predict, summary)
+    _add_rows(parser)
+    parser.add_argument("--seeds", type=whole(), default=30, help="of each row; default 30")
+    parser.add_argument("--fresh", action="store_true", help="check again what is held")
+    share(parser, output=Path("build/predict"), jobs=None)
+
+
+def predict(options: Namespace) -> int:
+    """Score the check's errors against how recorded trials ended."""
+    here = environment.describe()
+    wanted: dict[Key, tuple[object, ...]] = {}
+    recorded: dict[Key, str] = {}
+    for recipe in map(find_recipe, options.recipes):
+        for name in options.variants:
+            baseline = require_baseline(options.baselines, name, recipe.name)
+            if len(baseline.outcomes) < options.seeds:
+                raise InputError(
+                    f"--seeds is {options.seeds}; the baseline of {name} {recipe.name} has "
+                    f"{len(baseline.outcomes)}"
+                )
+            stands_for = fingerprint(recipe.as_dict(), here)
+            for place in range(options.seeds):
+                key: Key = name, recipe.name, baseline.first_seed + place, stands_for
+                wanted[key] = name, recipe, baseline.first_seed + place
+                recorded[key] = baseline.outcomes[place]
+    checks: dict[str, list[Mapping[str, Any]]] = {}
+    for key, found in _measure(_check_start, wanted, options, options.fresh).items():
+        checks.setdefault(found["recipe"], []).append({**found, "outcome": recorded[key]})
+    if options.json:
+        print(json.dumps(checks))
+        return 0
+    for name, scored in checks.items():
+        _prediction_table(name, score_checks(scored)).write(sys.stdout)
+        print()
+    return 0
+
+
+def _check_start(variant: str, recipe: Recipe, seed: int) -> object:
+    from .laboratory import check_start
+
+    return check_start(variant, recipe, seed)
+
+
+def _prediction_table(recipe: str, scored: Scored) -> Table:
+    def share(value: float | None, of: int) -> str:
+        return "-" if value is None else f"{percent(value)} of {of}"
+
+    def scores(counts: Confusion) -> tuple[str, str]:
+        return share(counts.precision, counts.alarms), share(counts.recall, counts.stuck)
+
+    def line(name: str, fixed: Confusion, threshold: str, left_out: Confusion) -> tuple[str, ...]:
+        shares = (f"{count} / {fixed.trials}" for count in (fixed.stuck, fixed.alarms))
+        return name, *shares, *scores(fixed), threshold, *scores(left_out)
+
+    rows = [
+        line(name, scored.by_network[name], f"{threshold:.2f}", left_out)
+        for name, (threshold, left_out) in scored.others.items()
+    ]
+    figures = ("precision", "recall")
+    return Table(
+        f"{recipe}: does an error of the check foretell a stuck trial?",
+        columns("<variant", "stuck", "errors", *figures, "others' threshold", *figures),
+        (*rows, line("all", scored.fixed, "", scored.left_out)),
+    )
+
+
+def add_retrain(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Train recorded trials, drawn at random, again."
+    parser = add_command(commands, "retrain", retrain, summary)
+    _add_rows(parser)
+    parser.add_argument("--trials", type=whole(), default=10, help="how many; default 10")
+    parser.add_argument("--draw", type=whole(0), help="number of a drawing, to repeat it")
+    parser.add_argument("--data", help="an mnist.npz, or 'keras', in place of the recorded name")
+    share(parser, output=Path("build/retrain"), jobs=None)
+
+
+def retrain(options: Namespace) -> int:
+    """Train recorded trials, drawn at random, again and say which agree; 1 if one does not although the
+    environment is the recording one."""
+    rows = [(name, recipe) for recipe in options.recipes for name in options.variants]
+    found = [read_baseline(options.baselines, *row) for row in rows]
+    every = [(b, place) for b in found if b is not None for place in range(len(b.outcomes))]
+    count = options.trials
+    if count > len(every):
+        raise InputError(f"--trials is {count}; {len(every)} are recorded in {options.baselines}")
+    drawing = secrets.randbelow(10**6) if options.draw is None else options.draw
+    drawn = random.Random(drawing).sample(every, count)
+    wanted = [(_recorded_source(b, options.data), b.first_seed + place) for b, place in drawn]
+    jobs = options.jobs or cores()
+    with (
+        trial_progress(count, options.json) as advance,
+        Runner(options.output, reuse=False, jobs=jobs, on_trial=advance) as runner,
+    ):
+        trials = runner.run_all(wanted)
+    again = [(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
+    same = [_agreement(*row) for row in again]
+    differences = [environment_differences(baseline, trial) for baseline, _, trial in again]
+    elsewhere = sorted({*differences} - {""})
+    if options.json:
+        print(json.dumps({"draw": drawing, "environment": elsewhere, "agreement": same}))
+    else:
+        _retrained_table(again, same).write(sys.stdout)
+        print(f"\n{same.count('same bits')} of {count} ended with the very same weights, ", end="")
+        print(f"{count - same.count('differs')} with the same outcome after the same epochs.")
+        for difference in elsewhere:
+            print(f"Not the environment of the record: {difference}.")
+        print(f"Drawn again by --draw {drawing}.")
+    return int(
+        any(
+            agreement != "same bits" and baseline.weights and not difference
+            for agreement, difference, (baseline, _) in zip(same, differences, drawn, strict=True)
+        )
+    )
+
+
+def _recorded_source(baseline: Baseline, data: str | None) -> Source:
+    recipe = Recipe.from_dict(baseline.recipe)
+    carried = recipe.data in ("subset", captcha.SOURCE)
+    if data is not None and not carried:
+        recipe = replace(recipe, data=data)
+    if load_examples(recipe).sha256 != baseline.data:
+        fix = "record it anew" if carried else "give --data the file it was recorded from"
+        raise InputError(
+            f"{baseline.name} {recipe.name} was recorded with other digits than those in "
+            f"{recipe.data!r}; {fix}"
+        )
+    return recipe.source(baseline.name)
+
+
+def _agreement(baseline: Baseline, place: int, trial: Trial) -> str:
+    if baseline.weights and trial.weights_sha256.startswith(baseline.weights[place]):
+        return "same bits"
+    recorded = baseline.outcomes[place], baseline.epochs_to_target[place]
+    return "same outcome" if (trial.outcome, trial.epochs_to_target) == recorded else "differs"
+
+
+def _retrained_table(again: Sequence[tuple[Baseline, int, Trial]], same: Sequence[str]) -> Table:
+    def ending(outcome: str, epochs: int | None) -> str:
+        return outcome if epochs is None else f"{outcome} in epoch {epochs}"
+
+    return Table(
+        "Recorded trials, trained again",
+        columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement"),
+        tuple(
+            (
+                trial.name,
+                trial.recipe,
+                str(trial.seed),
+                ending(baseline.outcomes[place], baseline.epochs_to_target[place]),
+                ending(trial.outcome, trial.epochs_to_target),
+                agreement,
+            )
+            for (baseline, place, trial), agreement in zip(again, same, strict=True)
+        ),
+    )
+
+
+def add_symptoms(commands: Commands) -> None:
+    """The command's arguments."""
+    summary = "Say which symptoms foretold the stuck trials of `study --symptoms`."
+    parser = add_command(commands, "symptoms", symptoms, summary)
+    share(parser, ledger=Path("build/study/symptoms"))
+
+
+def symptoms(options: Namespace) -> int:
+    """Say which symptoms, declared beforehand, foretold the stuck trials of a ledger, and how its trials
+    failed."""
+    records = read_ledger(options.ledger)
+    trials = records.trials
+    for problem in records.problems:
+        print(f"answer: {problem}", file=sys.stderr)
+    if not any(PREDICTORS in trial.probes for trial in trials):
+        raise InputError(
+            f"{options.ledger} holds no trials with symptoms; run `study --symptoms` first"
+        )
+    found = associate(trials)
+    for association in found:
+        if not association.stuck[1] + association.converged[1]:
+            print(
+                f"answer: no trial was measured for {association.predictor.words}: no execution ended "
+                "at that step; use a steps_per_execution that divides it",
+                file=sys.stderr,
+            )
+    modes = symptom_counts(trials)
+    missed = sum(modes.values())
+    intervals = {mode: binomial_interval(count, missed) for mode, count in modes.items()}
+    if options.json:
+        record = {
+            "trials": len(trials),
+            "recipes": sorted({trial.recipe for trial in trials}),
+            "predictors": [asdict(association) for association in found],
+            "modes": modes,
+            "mode_intervals": intervals,
+        }
+        print(json.dumps(record, indent=2))
+        return 0
+    _predictors_table(found).write(sys.stdout)
+    print()
+    Table(
+        f"Failures: {missed} of {len(trials)} trials",
+        columns("<mode", "trials", "share", "95 % interval"),
+        tuple(
+            (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
+            for mode, count in modes.items()
+        ),
+    ).write(sys.stdout)
+    return 0
+
+
+def _predictors_table(found: Sequence[Association]) -> Table:
+    return Table(
+        "Symptoms declared before the trials, and how the trials ended",
+        columns("<symptom", "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"),
+        tuple(
+            (
+                association.predictor.words,
+                "{} / {}".format(*association.stuck),
+                "{} / {}".format(*association.converged),
+                f"{association.p:.2g}",
+                f"{association.least_p:.2g}",
+            )
+            for association in found
+        ),
+    )

@@ -1,0 +1,271 @@
+"""Networks of one's own: modules of the current folder, with and without TensorFlow."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from deepcaptcha.cli.main import main
+from deepcaptcha.trials.ledger import read_ledger
+
+PERCEPTRON = """
+import numpy as np
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+
+def train(seed, rate=0.1):
+    "Two clouds of points, learned by a perceptron."
+    draw = np.random.default_rng(seed)
+    y = draw.integers(2, size=200)
+    x = np.c_[4 * y[:, None] + draw.standard_normal((200, 2)), np.ones(200)]
+    weights = np.zeros(3)
+    while True:
+        for point, label in zip(x, y):
+            weights += rate * (label - (point @ weights > 0)) * point
+        yield {"accuracy": float(np.mean((x @ weights > 0) == y))}
+
+def learn_nothing(seed):
+    while True:
+        yield {"accuracy": 0.5}
+
+source = FunctionSource(train, Target(0.9, 3, "accuracy"), version="1")
+nothing = 3
+"""
+KERAS = """
+import keras, numpy as np
+
+def build():
+    layers = [keras.Input((2,)), keras.layers.Dense(2, activation="softmax", name="classes")]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def build_uncompiled():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+
+def build_frozen():
+    model = build()
+    model.trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def points():
+    draw = np.random.default_rng(0)
+    y = draw.integers(2, size=400)
+    return (4 * y[:, None] + draw.standard_normal((400, 2)) - 2).astype("float32"), y
+
+def data():
+    x, y = points()
+    return (x[:300], y[:300]), (x[300:], y[300:])
+
+def triple():
+    return 1, 2, 3
+
+def broken():
+    raise RuntimeError("no disk")
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The current folder, with modules of one's own that no other test has imported."""
+    (tmp_path / "own_perceptron.py").write_text(PERCEPTRON)
+    (tmp_path / "own_keras.py").write_text(KERAS)
+    (tmp_path / "own_broken.py").write_text("import no_such_library")
+    (tmp_path / "own_torn.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in ("own_perceptron", "own_keras"):
+        sys.modules.pop(name, None)
+
+
+ACCURACY = ["--monitor", "accuracy"]
+
+
+def test_a_function_is_judged_without_tensorflow(here, capsys):
+    arguments = ["own_perceptron:train", "--target", "0.9", "--epochs", "3", *ACCURACY]
+    assert main(["judge", *arguments, "--ledger", str(here / "ledger")]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(
+        "green: own_perceptron:train under its own training reached its target"
+    )
+    assert told.err.startswith("seed 2000000: converged\n")
+    trials = read_ledger(here / "ledger").trials
+    assert trials
+    assert {(t.target.value, t.target.epochs, t.target.monitor) for t in trials} == {
+        (0.9, 3, "accuracy")
+    }
+
+
+def test_one_that_learns_nothing_is_red(here, capsys):
+    arguments = ["own_perceptron:learn_nothing", "--epochs", "2", *ACCURACY, "--json"]
+    assert main(["judge", *arguments]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert (record["colour"], record["successes"]) == ("red", 0)
+    assert read_ledger(here / "build" / "ledger").trials
+
+
+def test_a_source_brings_its_own_target(here, capsys):
+    assert main(["judge", "own_perceptron:source", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["colour"] == "green"
+
+
+@pytest.mark.integration
+def test_functions_are_studied_side_by_side(here, capsys):
+    networks = ["own_perceptron:train", "own_perceptron:learn_nothing"]
+    arguments = [*networks, "--seeds", "2", "--epochs", "2", *ACCURACY, "--jobs", "2"]
+    assert main(["study", *arguments, "--baselines", "kept"]) == 0
+    told = capsys.readouterr()
+    assert "accuracy >= 0.90 within 2 epochs" in told.out
+    assert "report --ledger build/study/ledger" in told.out
+    rows = json.loads((here / "build" / "study" / "study.json").read_text())["rows"]
+    assert [(row["variant"], row["converged"], row["trials"]) for row in rows] == [
+        ("own_perceptron:train", 2, 2),
+        ("own_perceptron:learn_nothing", 0, 2),
+    ]
+    assert len(list((here / "kept").glob("*/*.json"))) == 2
+    assert "2 baselines written to kept." in told.err
+
+
+def test_a_factory_is_judged_on_its_own_data(here, capsys):
+    arguments = ["own_keras:build", "--data", "own_keras:data", "--target", "0.9", "--epochs", "3"]
+    assert main(["judge", *arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["colour"] == "green"
+    assert read_ledger(here / "build" / "ledger").trials[0].name == "own_keras:build"
+
+
+@pytest.mark.parametrize("held", ["validation", "test", None])
+def test_a_factory_is_checked_on_arrays_of_a_file(held, here, capsys):
+    draw = np.random.default_rng(0)
+    y = draw.integers(2, size=100)
+    x = (4 * y[:, None] + draw.standard_normal((100, 2)) - 2).astype("float32")
+    others = {} if held is None else {f"x_{held}": x[80:], f"y_{held}": y[80:]}
+    np.savez("data.npz", x_train=x[:80], y_train=y[:80], **others)
+    assert main(["check", "own_keras:build", "--data", "data.npz", "--seed", "3"]) == 0
+    assert "own_keras:build, seed 3: nothing that stops it" in capsys.readouterr().out
+
+
+def test_training_data_alone_do_for_a_check(here, capsys):
+    assert main(["check", "own_keras:build", "--data", "own_keras:points"]) == 0
+    assert main(["judge", "own_keras:build", "--data", "own_keras:points"]) == 2
+    assert "own_keras:points gives no validation data" in capsys.readouterr().err
+
+
+def test_a_finding_names_its_fix(here, capsys):
+    assert main(["check", "own_keras:build_frozen", "--data", "own_keras:data"]) == 1
+    out = capsys.readouterr().out
+    assert "error: frozen: " in out or "no layer is trainable" in out or "error: " in out
+    assert "\n  Fix: " in out
+    assert "own_keras:build_frozen, seed 0: 1 error\n" in out
+
+
+def test_the_layers_of_ones_own_are_listed(here, capsys):
+    assert main(["list", "own_keras:build"]) == 0
+    first, total = capsys.readouterr().out.splitlines()
+    assert first.split() == ["classes", "(2)", "6"]  # two weights and a bias for each class
+    assert total.split() == ["total", "6"]
+
+
+def test_a_built_in_network_may_have_another_target(tmp_path, monkeypatch):
+    """Which is recorded, and told from the recipe it was."""
+    from deepcaptcha.cli.main import _parser
+    from deepcaptcha.cli.subject import read_subject
+
+    options = _parser().parse_args(
+        ["judge", "valid:sound-subset", "--epochs", "2", "--batch", "64"]
+    )
+    source = read_subject(options.network, options.data).source(options)
+    assert (source.name, source.target.epochs, source.training.batch) == ("valid", 2, 64)
+    assert source.recipe != "sound-subset"
+
+
+DATA = ["--data", "own_keras:data"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "own_keras:build"], "own_keras:build needs data: give --data module:function"),
+        (["judge", "own_keras:build"], "own_keras:build needs data: give --data module:function"),
+        (
+            ["check", "no_such:build", *DATA],
+            "no_such cannot be imported: ModuleNotFoundError: No mod",
+        ),
+        (
+            ["check", "own_broken:build", *DATA],
+            "own_broken cannot be imported: ModuleNotFoundError",
+        ),
+        (
+            ["check", "own_torn:build", *DATA],
+            "own_torn cannot be imported: ZeroDivisionError: divis",
+        ),
+        (
+            ["check", "own_keras:bild", *DATA],
+            "own_keras has no 'bild'; package.module:object is need",
+        ),
+        (["check", "own_keras:", *DATA], "'own_keras:' names nothing; package.module:object"),
+        (
+            ["check", "own_perceptron:nothing", *DATA],
+            "own_perceptron:nothing is of type int; a facto",
+        ),
+        (["check", "own_keras:points", *DATA], "the factory returned tuple; a new keras.Model"),
+        (["check", "own_keras:build_uncompiled", *DATA], "the model is not compiled; compile it"),
+        (["judge", "own_keras:build_uncompiled", *DATA], "model that is not compiled; compile it"),
+        (["judge", "own_keras:build", *DATA, "--monitor", "val_f1"], "val_f1"),
+        (
+            ["check", "own_keras:build", "--data", "own_keras:triple"],
+            "own_keras:triple gives tuple",
+        ),
+        (
+            ["check", "own_keras:build", "--data", "own_keras:broken"],
+            "own_keras:broken() failed: Runt",
+        ),
+        (
+            ["check", "own_keras:build", "--data", "none.npz"],
+            "cannot read the data from none.npz: No",
+        ),
+        (["check", "own_keras:build", "--data", "own_keras.py"], "'own_keras.py' names nothing"),
+        (["check", "own_perceptron:source"], "own_perceptron:source is no Keras network"),
+        (["judge", "own_perceptron:train", *DATA], "own_perceptron:train brings its own data"),
+        (["judge", "own_perceptron:source", "--target", "0.5"], "source brings its own target"),
+        (
+            ["judge", "own_perceptron:train", "--batch", "8"],
+            "train brings its own batch; leave it out",
+        ),
+        (
+            ["judge", "own_perceptron:train"],
+            "the target is on 'val_accuracy', which own_perceptron:t",
+        ),
+        (["list", "own_perceptron:train"], "own_perceptron:train is no factory of Keras models"),
+        (["study", "own_perceptron:train", "--symptoms"], "symptoms are measured on Keras models"),
+        (
+            ["bisect", "own_perceptron:source", "same"],
+            "source has no settings to change; a Keras ne",
+        ),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "told",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, here, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_file_without_the_arrays_is_one_line(here, capsys):
+    np.savez("other.npz", images=np.zeros(3))
+    assert main(["check", "own_keras:build", "--data", "other.npz"]) == 2
+    assert "other.npz holds images; the arrays x_train, y_train and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "judge"])
+def test_without_tensorflow_a_network_is_one_line(command, monkeypatch, capsys):
+    for name in ("backend", "source", "fit"):
+        monkeypatch.delitem(sys.modules, f"deepcaptcha.keras.{name}", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main([command, "same"]) == 2
+    error = capsys.readouterr().err
+    assert "pytest-deepcaptcha with its extra `keras`" in error
+    assert len(error.splitlines()) == 1
