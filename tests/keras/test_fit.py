@@ -365,14 +365,19 @@ def test_no_memory_address_joins_the_identity(place):
         {"build": partial(dense_model, kernel_initializer="zeros")},
     ],
 )
-def test_identity_tells_trials_apart(change):
-    base = {"build": dense_model, "recipe": POINTS, "seed": 5, "data": points()}
-    first, again, other = (identity(**arguments) for arguments in (base, base, {**base, **change}))
-    assert first == again != other
+def test_identity_tells_trials_apart(identities, change):
+    first, again = identities
+    assert first == again != identity(**change)
 
 
-def identity(seed, **arguments):
-    return source_of(**arguments).identity(seed)
+def identity(build=dense_model, recipe=POINTS, seed=5, data=None):
+    return source_of(build, recipe, points() if data is None else data).identity(seed)
+
+
+@pytest.fixture(scope="module")
+def identities():
+    """Of one trial, asked for twice."""
+    return identity(), identity()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def test_a_proved_run_that_goes_on_ends_with_the_very_weights():
     assert stopped.epochs[0].zero_gradient_share == 1
 
 
+@pytest.mark.integration
 def test_a_frozen_run_that_meets_its_target_has_converged():
     right = points()
     labels = np.tile(np.array([[1, 0]], "float32"), (64, 1))

@@ -66,6 +66,10 @@ def test_what_was_seen_of_the_weights_counts(settings, outcome):
     assert outcome_of([HALF], Target(), 0.1, **settings) == outcome
 
 
+def test_a_frozen_run_that_meets_its_target_has_converged():
+    assert outcome_of([Epoch({"val_accuracy": 0.9})], Target(), 0.1, frozen=True) == "converged"
+
+
 def test_no_changed_weight_in_the_last_epoch_is_stuck():
     still = Epoch(HALF.metrics, weights_changed=False)
     assert outcome_of([HALF, still], Target(), 0.1) == "stuck"
