@@ -76,7 +76,7 @@ def test_an_unchanged_condition_is_the_same_training_as_the_baseline(name, label
     ("arguments", "words"),
     [
         (["nothing"], "unknown 'nothing'; known: step, pixels"),
-        (["step", "--seeds", "0"], "--seeds: '0'; a whole number >= 1"),
+        (["step", "--seeds", "0"], "--seeds: '0' is no whole number >= 1"),
         (["trajectory", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),
     ],
 )

@@ -315,10 +315,10 @@ def test_a_loss_of_ones_own_may_read_targets_of_any_kind():
 
 
 def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
-    def interrupted(options):
+    def interrupted(network, data):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deepcaptcha.cli.check.check_variant", interrupted)
+    monkeypatch.setattr("deepcaptcha.cli.judge.read_subject", interrupted)
     assert main(["check", "same"]) == 130
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -343,8 +343,8 @@ def test_the_question_is_told_from_its_repairs(arguments, code, capsys):
     [
         (["check", "sane"], "unknown variant 'sane'"),
         (["check", "same:row"], "unknown recipe 'row'"),
-        (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number from 0 to 4294967295"),
-        (["check", "same", "--seed", "4294967296"], "--seed is '4294967296'; a whole number from"),
+        (["check", "same", "--seed", "-1"], "--seed: '-1' is no whole number from 0 to 4294967295"),
+        (["check", "same", "--seed", "4294967296"], "--seed: '4294967296' is no whole number from"),
         (["check", "same", "--data", "missing.npz"], "missing.npz"),
     ],
 )
