@@ -170,7 +170,7 @@ def _with_symptoms(source: Source) -> Source:
 
     if not isinstance(source, KerasSource):
         raise InputError(f"symptoms are measured on Keras models, and {source.name} is none")
-    return replace(source, probes=SYMPTOMS, _ready={})
+    return replace(source, probes=SYMPTOMS)
 
 
 def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
