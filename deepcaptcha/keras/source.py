@@ -80,6 +80,7 @@ class KerasSource:
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
     stop_when_frozen: bool = True
+    _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
@@ -211,7 +212,8 @@ class KerasSource:
         for ready in _ready:
             if (ready.source, ready.seed, ready.random_states) == (self, seed, random_states):
                 return ready
-        environment.require_single_thread()
+        if not self._any_threads:
+            environment.require_single_thread()
         _set_libraries_apart()
         _ready.clear()
         while len(_traced) > _MODELS_KEPT:
@@ -349,17 +351,20 @@ def rehearsed_source(
     callbacks: Callbacks | None = None,
     version: str | None = None,
     name: str | None = None,
+    elsewhere: bool = False,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
     and one batch trained and validated, as in a trial.
 
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
+    - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
     """
-    environment.require_single_thread()  # before TensorFlow computes anything
+    if not elsewhere:
+        environment.require_single_thread()  # before the first model is made
     data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
@@ -397,6 +402,7 @@ def rehearsed_source(
             build=lambda: second,
             data=data.head(settings.batch),
             target=replace(target, epochs=1),
+            _any_threads=elsewhere,
         ).run(0)
     except InputError:
         raise

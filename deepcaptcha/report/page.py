@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from ..errors import InputError, write_file
 from ..trials.ledger import read_ledger
 from ..verdicts.judge import Evidence
