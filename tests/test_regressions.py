@@ -1,16 +1,19 @@
 """Deliberate regressions under sound-subset: is each seen, and is a mere rewrite left alone?"""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deepcaptcha import RECIPES
-from deepcaptcha.keras import environment
+from deepcaptcha.keras.backend import keras
 from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES
+from deepcaptcha.plugin.judging import Convergence
+from deepcaptcha.plugin.marker import Declared
+from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.seeds import first_seed
-from deepcaptcha.verdicts.claim import Budget, Claim
-from deepcaptcha.verdicts.judge import Judge, Recorder
+from deepcaptcha.verdicts.claim import Budget
 
 BASELINES = Path(__file__).parent.parent / "fixtures" / "baselines"
 RECIPE = RECIPES["sound-subset"]
@@ -18,7 +21,6 @@ RECIPE = RECIPES["sound-subset"]
 
 def same_network(initializer="glorot_uniform", activation="relu", optimizer=None):
     """The variant `same`, written anew as a Sequential model with other layer names."""
-    keras = environment.load_keras()
     layers = keras.layers
 
     def conv(filters):
@@ -39,20 +41,18 @@ def same_network(initializer="glorot_uniform", activation="relu", optimizer=None
         ]
     )
     if optimizer is not None:
-        model.compile(optimizer, RECIPE.loss, metrics=["accuracy"])
+        model.compile(optimizer, RECIPE.training.loss, metrics=["accuracy"])
     return model
 
 
 def scaled_initializer():
     """Glorot's uniform initializer with limits 4 times as wide: variance times 16."""
-    keras = environment.load_keras()
     return same_network(
         keras.initializers.VarianceScaling(16.0, mode="fan_avg", distribution="uniform")
     )
 
 
 def thirtyfold_learning_rate():
-    keras = environment.load_keras()
     return same_network(optimizer=keras.optimizers.Adam(0.03))
 
 
@@ -63,24 +63,19 @@ def dropped_activation():
 def judge(build, tmp_path):
     """(evidence, failure message or None) of one row within the whole suite's budget."""
     reported = []
-    with Recorder(tmp_path, reuse=False) as recorder:
-        judge = Judge(
+    # The row's own source, but for the network, which is no variant.
+    source = replace(RECIPE.source("same"), build=build, arguments={}, reuse_model=False)
+    with Runner(tmp_path, reuse=False) as runner:
+        convergence = Convergence(
             Budget(HYPOTHESES),
-            3,
             first_seed("pull-request"),
-            recorder,
-            record=False,
-            report=reported.append,
-            again="pytest",
+            runner,
+            reported.append,
+            "pytest",
+            Declared(hypotheses=3),
         )
         try:
-            judge.judge(
-                build,
-                RECIPE,
-                Claim(*CLAIMS["same", "sound-subset"]),
-                name="same",
-                baselines=BASELINES,
-            )
+            convergence.judge(source, CLAIMS["same", "sound-subset"], baselines=BASELINES)
         except pytest.fail.Exception as failure:
             return reported[0], str(failure)
     return reported[0], None
@@ -93,7 +88,7 @@ def test_a_deliberate_regression_is_red(build, tmp_path):
     assert failure is not None
     assert "trains less reliably than its baseline" in failure
     assert re.search(r"^\d+ of \d+ that missed the target (is|are) \w+", failure, re.MULTILINE)
-    assert evidence["verdicts"][0]["colour"] == "red"
+    assert evidence.verdicts[0].colour == "red"
 
 
 @pytest.mark.slow
@@ -102,11 +97,11 @@ def test_a_dropped_activation_is_said_to_be_undetectable(tmp_path):
     green and says how large a fall it would have seen."""
     evidence, failure = judge(dropped_activation, tmp_path)
     assert failure is None
-    assert "detects a fall from 100 % to" in evidence["verdicts"][1]["note"]
+    assert "detects a fall from 100 % to" in evidence.verdicts[1].note
 
 
 @pytest.mark.slow
 def test_an_equivalent_rewrite_stays_green(tmp_path):
     evidence, failure = judge(same_network, tmp_path)
     assert failure is None
-    assert {verdict["colour"] for verdict in evidence["verdicts"]} == {"green"}
+    assert {verdict.colour for verdict in evidence.verdicts} == {"green"}

@@ -170,7 +170,7 @@ def _with_symptoms(source: Source) -> Source:
 
     if not isinstance(source, KerasSource):
         raise InputError(f"symptoms are measured on Keras models, and {source.name} is none")
-    return replace(source, probes=SYMPTOMS, _ready={})
+    return replace(source, probes=SYMPTOMS)
 
 
 def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
@@ -252,7 +252,7 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
         _, recipe = first.known
         title += f": {recipe.n_train:,} images, pixels {recipe.pixels}"
     sign = ">=" if target.mode == "max" else "<="
-    return Table(
+    table = Table(
         f"{title}, {target.monitor} {sign} {target.value:.2f} within {target.epochs} epochs",
         columns(
             *("<variant", "last conv", "parameters", "converged", "95 % interval", "epochs"),
@@ -272,6 +272,7 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
             for row in rows
         ),
     )
+    return table if first.known is not None else table.without_empty_columns()
 
 
 def add_compare(commands: Commands) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from ..errors import InputError, error_words
+from ..keras import environment
 from ..networks import recipes, variants
 from ..trials.source import ChangeableSource, FunctionSource, Source
 from ..trials.trial import Target
@@ -202,7 +203,8 @@ def _load_object(text: str) -> object:
         raise InputError(f"{text!r} names nothing; package.module:object is needed")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    with _in_one_line(f"{module} cannot be imported"):
+    environment.prepare_import()  # it may import TensorFlow, which is as quiet then as ours
+    with _in_one_line(f"{module} cannot be imported"), environment.loading():
         found: object = importlib.import_module(module)
     for name in path.split("."):
         if not hasattr(found, name):

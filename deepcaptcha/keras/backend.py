@@ -3,15 +3,20 @@ from here, so that they are loaded once, quietly, and with a trial's environment
 
 from __future__ import annotations
 
+import sys
+
 from . import environment
 
 environment.require_extra()
+_first = "tensorflow" not in sys.modules
 environment.prepare_import()
 with environment.loading():
     import keras
     import tensorflow as tf
 
     tf.config.list_physical_devices()
+if _first:
+    environment.require_single_thread()  # it cannot be told any more once it has computed anything
 
 __all__ = ["keras", "tf"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import re
+import pickle
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, error_words
-from ..trials.source import function_name
+from ..trials.source import function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
@@ -43,8 +44,6 @@ _traced: dict[bytes, Prepared] = {}  # of this process
 
 _TRAINING_FIELDS = tuple(each.name for each in fields(Training))
 _TARGET_FIELDS = tuple(Target().as_dict())
-
-_Ready = tuple[Prepared, Identity, Sequence[keras.callbacks.Callback]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +80,11 @@ class KerasSource:
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
     stop_when_frozen: bool = True
-    _ready: dict[int, _Ready] = field(default_factory=dict, repr=False)
+    _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
         _require_arguments(self.name, self.build, self.arguments)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_ready": {}}  # a model of this process
 
     @property
     def factory(self) -> Callable[[], keras.Model]:
@@ -150,13 +146,12 @@ class KerasSource:
             facts=changed(self.facts),
             training=Training(**changed(self.training.as_dict())),
             target=Target.from_dict(target),
-            _ready={},
         )
 
     def identity(self, seed: int) -> Identity:
         """The model's configuration, compile settings and initial weights; what is `recorded`; digests
         of the data; seed, environment and protocol. Code is not looked into."""
-        return self._prepared(seed)[1]
+        return self._make_ready(seed).identity
 
     def run(self, seed: int, *, steps: int | None = None) -> Trial:
         """Train once, in this process, and report how it went; `steps` counts batches.
@@ -165,14 +160,15 @@ class KerasSource:
         fit it, callbacks that no function makes, and where TensorFlow runs more than one thread.
         """
         began = time.perf_counter()
-        prepared, identity, callbacks = self._prepared(seed)
-        self._ready.clear()
-        run = Run(prepared.model, self.examples, self.training, self.target, prepared.kept)
+        ready = self._make_ready(seed)
+        _ready.clear()
+        prepared, identity = ready.prepared, ready.identity
+        run = Run(prepared.model, ready.data, self.training, self.target, prepared.kept)
         fit_run(
             run,
             prepared,
             seed,
-            callbacks=callbacks,
+            callbacks=ready.callbacks,
             probes=self.probes,
             stop_when_frozen=self.stop_when_frozen,
             steps=steps,
@@ -208,29 +204,27 @@ class KerasSource:
             return model, *data.first, None
         return model, data.x_train, data.y_train, (data.x_validation, data.y_validation)
 
-    def _prepared(self, seed: int) -> _Ready:
-        """A model at its start, its identity and callbacks, kept until they are trained with."""
-        if seed not in self._ready:
-            if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
-                raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
+    def _make_ready(self, seed: int) -> _Ready:
+        """A model at its start, with its identity, kept until it is trained or another is made."""
+        if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
+            raise InputError(f"seed is {seed!r}; a whole number from 0 to 2**32 - 1 is needed")
+        random_states = _random_states()
+        for ready in _ready:
+            if (ready.source, ready.seed, ready.random_states) == (self, seed, random_states):
+                return ready
+        if not self._any_threads:
             environment.require_single_thread()
-            _set_libraries_apart()
-            while len(_traced) > _MODELS_KEPT:
-                del _traced[next(iter(_traced))]  # the one traced first
-            data = self.examples
-            prepared = prepare_model(
-                self.factory,
-                self.training,
-                self.target,
-                data,
-                seed,
-                _traced if self.reuse_model else None,
-            )
-            callbacks = make_callbacks(self.callbacks)
-            identity = self._identify(prepared.model, seed, data, callbacks)
-            self._ready.clear()
-            self._ready[seed] = prepared, identity, callbacks
-        return self._ready[seed]
+        _set_libraries_apart()
+        _ready.clear()
+        while len(_traced) > _MODELS_KEPT:
+            del _traced[next(iter(_traced))]  # the one traced first
+        data = self.examples
+        traced = _traced if self.reuse_model else None
+        prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
+        callbacks = make_callbacks(self.callbacks)
+        identity = self._identify(prepared.model, seed, data, callbacks)
+        _ready.append(_Ready(self, seed, data, prepared, identity, callbacks, _random_states()))
+        return _ready[0]
 
     def _identify(
         self,
@@ -243,13 +237,17 @@ class KerasSource:
             structure = model.to_json()
         except (NotImplementedError, TypeError, ValueError):  # code of its own, no configuration
             parts = [model, *model.layers]
-            structure = _text(
+            structure = without_addresses(
                 [(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts]
             )
         try:
-            settings = json.dumps(model.get_compile_config(), sort_keys=True, default=_text)
+            settings = json.dumps(
+                model.get_compile_config(), sort_keys=True, default=without_addresses
+            )
         except (NotImplementedError, TypeError):  # a loss, say, that is an object of its own
-            settings = _text([model.loss, type(model.optimizer), _config(model.optimizer)])
+            settings = without_addresses(
+                [model.loss, type(model.optimizer), _config(model.optimizer)]
+            )
         extra: dict[str, object] = {} if self.version is None else {"version": self.version}
         if callbacks:
             extra["callbacks"] = [_describe_callback(callback) for callback in callbacks]
@@ -264,6 +262,26 @@ class KerasSource:
             "environment": environment.describe(),
             "protocol": PROTOCOL,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    source: KerasSource
+    seed: int
+    data: Data
+    prepared: Prepared
+    identity: Identity
+    callbacks: Sequence[keras.callbacks.Callback]
+    random_states: tuple[object, ...]
+
+
+# At most one a process: two could share a traced model. Whoever draws random numbers in between spoils
+# it, since a model may draw on while it is trained.
+_ready: list[_Ready] = []
+
+
+def _random_states() -> tuple[object, ...]:
+    return random.getstate(), pickle.dumps(np.random.get_state())
 
 
 def _require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
@@ -284,8 +302,9 @@ def _require_arguments(name: str, build: object, arguments: Mapping[str, object]
 
 
 def forget_models() -> None:
-    """Let go of the traced models of this process; a pytest worker does between two factories."""
+    """Let go of the models of this process; a pytest worker does between two factories."""
     _traced.clear()
+    _ready.clear()
 
 
 @cache
@@ -302,11 +321,6 @@ def hash_weights(weights: Sequence[Array]) -> str:
         digest.update(f"{weight.dtype}{weight.shape}".encode())
         digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()
-
-
-def _text(value: object) -> str:
-    """Its repr without memory addresses, which no other process would have again."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _config(part: keras.Layer) -> object:
@@ -337,16 +351,20 @@ def rehearsed_source(
     callbacks: Callbacks | None = None,
     version: str | None = None,
     name: str | None = None,
+    elsewhere: bool = False,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
     and one batch trained and validated, as in a trial.
 
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
+    - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
     """
+    if not elsewhere:
+        environment.require_single_thread()  # before the first model is made
     data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
@@ -384,7 +402,7 @@ def rehearsed_source(
             build=lambda: second,
             data=data.head(settings.batch),
             target=replace(target, epochs=1),
-            _ready={},
+            _any_threads=elsewhere,
         ).run(0)
     except InputError:
         raise

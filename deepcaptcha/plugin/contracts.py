@@ -24,27 +24,100 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError, error_words
-from ..keras import environment, training
-from ..keras.examples import Examples
-from ..keras.identity import hash_weights
-from ..trials.trial import run_trial
-from ..verdicts.judge import Judge
-from .contracted import SEED
-from .contracted import Contracted as Contracted
+from ..keras.data import Data, Examples, read_data
+from ..keras.settings import Training
+from ..trials.source import function_name
+from ..trials.trial import Target
 
 if TYPE_CHECKING:
     import keras
     import pytest
 
+    from ..keras.fit import Callbacks, Factory
+    from .judging import Convergence
+
+SEED = 1
+"""Of the models that are looked at."""
+
 _FEW_STEPS = 3
+_ONE_EPOCH = Target(0.0, epochs=1, monitor="loss", mode="min")
+
+
+@dataclass(frozen=True)
+class Contracted:
+    """A factory, its data, and what it is held to.
+
+    - `build`, `train`, `validation`, `training`, `callbacks`, `version`, `name`: as for
+      `Convergence.check`.
+    - `shapes`: layer's name -> output shape without the batch axis. `parameters`: of the model.
+    - `claim`: the arguments of `pytest.mark.convergence`.
+    - `overfit_share`, `overfit_steps`, `overfit_batch`: the loss on one batch of so many examples must
+      fall to this share of its start within so many steps.
+    - `known_failures`: contract -> reason; such a test is expected to fail, and fails if it passes.
+    """
+
+    build: Factory
+    train: object
+    validation: object
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None
+    parameters: int | None = None
+    claim: Mapping[str, Any] | None = None
+    training: Training | None = None
+    callbacks: Callbacks | None = None
+    version: str | None = None
+    name: str | None = None
+    overfit_share: float = 0.1
+    overfit_steps: int = 200
+    overfit_batch: int = 32
+    known_failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name, or else the factory's."""
+        return function_name(self.build) if self.name is None else self.name
+
+    @cached_property
+    def data(self) -> Data:
+        """The data, read once in a process."""
+        return read_data(self.train, self.validation)
+
+    def small_training(self, batch: int | None = None) -> Training:
+        """Step by step, with the training's or the claim's batches unless given."""
+        settings = Training() if self.training is None else self.training
+        claimed = (self.claim or {}).get("batch", settings.batch)
+        return replace(settings, batch=batch or claimed, steps_per_execution=1)
+
+    def new_model(self, seed: int = SEED) -> keras.Model:
+        """A model as a trial has it before it is compiled, if it is not.
+
+        Raises InputError where neither the factory nor a training would compile it.
+        """
+        from ..keras.environment import require_single_thread
+        from ..keras.fit import new_model
+        from ..keras.source import require_compiled
+
+        require_single_thread()  # of a process that may run trials later
+        model = new_model(self.build, self.small_training(), self.data, seed)
+        require_compiled(model, self.training)
+        return model
+
+    def compiled_model(self) -> keras.Model:
+        """A model as a trial trains it."""
+        from ..keras.training import prepare
+
+        model = self.new_model()
+        prepare(model, self.small_training(), _ONE_EPOCH, self.data)
+        return model
 
 
 class DoesNotApply(Exception):  # noqa: N818 - it is no error
@@ -85,17 +158,17 @@ def parameter_count(it: Contracted) -> None:
 
 def overfits_one_batch(it: Contracted) -> None:
     """The training loss on one batch falls to a share of its start within some steps."""
-    keras = environment.load_keras()
-    model = it.new_model()
-    data, recipe = it.data.head(it.overfit_batch), it.small_recipe(it.overfit_batch)
-    training.prepare(model, recipe, data)
+    from ..keras.backend import keras
+    from ..keras.training import feed
+
+    model = it.compiled_model()
     losses: list[float] = []
 
     def after_epoch(epoch: int, logs: dict[str, float]) -> None:
         losses.append(float(logs["loss"]))
         model.stop_training = losses[-1] <= it.overfit_share * losses[0]
 
-    batch, _ = training.feed(data, it.overfit_batch, SEED)
+    batch, _ = feed(it.data.head(it.overfit_batch), it.overfit_batch, SEED)
     model.fit(
         batch,
         epochs=it.overfit_steps + 1,  # an epoch's loss is that before its only step
@@ -114,11 +187,12 @@ def overfits_one_batch(it: Contracted) -> None:
 
 def is_reproducible(it: Contracted) -> None:
     """The same seed gives the same bits before and after a few steps, another seed other weights."""
-    recipe = it.small_recipe()
-    data = it.data.head(_FEW_STEPS * recipe.batch)
-    first, second = (
-        run_trial(it.build, recipe, SEED, examples=data, callbacks=it.callbacks) for _ in range(2)
-    )
+    from ..keras.source import KerasSource, hash_weights
+
+    training = it.small_training()
+    data = it.data.head(_FEW_STEPS * training.batch)
+    source = KerasSource(it.build, data, _ONE_EPOCH, training, callbacks=it.callbacks)
+    first, second = source.run(SEED), source.run(SEED)
     start = first.identity["initial_weights"]
     _demand(
         start == second.identity["initial_weights"],
@@ -137,7 +211,8 @@ def is_reproducible(it: Contracted) -> None:
 
 def saves_and_loads(it: Contracted) -> None:
     """A model saved as `.keras` and loaded again gives the same predictions, bit for bit."""
-    keras = environment.load_keras()
+    from ..keras.backend import keras
+
     model = it.new_model()
     for weight in model.weights:
         if keras.backend.is_float_dtype(weight.dtype):
@@ -168,9 +243,7 @@ def passes_preflight(it: Contracted) -> None:
     """What can be checked before training finds no error."""
     from ..diagnosis.check import check
 
-    model = it.new_model()
-    training.prepare(model, it.small_recipe(), it.data)
-    data = it.data
+    model, data = it.compiled_model(), it.data
     if isinstance(data, Examples):
         found = check(model, data.x_train, data.y_train, (data.x_validation, data.y_validation))
     else:
@@ -181,15 +254,15 @@ def passes_preflight(it: Contracted) -> None:
     )
 
 
-def converges(it: Contracted, judge: Callable[[], Judge]) -> None:
+def converges(it: Contracted, convergence: Callable[[], Convergence]) -> None:
     """The claim holds, as far as trials can tell."""
     if it.claim is None:
         raise DoesNotApply("no claim is declared")
-    judge().check(
+    convergence().check(
         it.build,
         train=it.train,
         validation=it.validation,
-        recipe=it.recipe,
+        training=it.training,
         callbacks=it.callbacks,
         version=it.version,
         name=it.name,
@@ -219,14 +292,14 @@ class Contract:
     factory: Contracted
     name: str
 
-    def verify(self, judge: Callable[[], Judge]) -> None:
-        """Fail the test with one message, skip it with a reason, or return. `judge` gives the
-        `convergence` fixture, which only a claim needs."""
+    def verify(self, convergence: Callable[[], Convergence]) -> None:
+        """Fail the test with one message, skip it with a reason, or return. `convergence`
+        gives the fixture of that name, which only a claim needs."""
         import pytest
 
         try:
             if self.name == _CONVERGENCE:
-                converges(self.factory, judge)
+                converges(self.factory, convergence)
             else:
                 _ALONE[self.name](self.factory)
         except DoesNotApply as reason:
@@ -234,7 +307,11 @@ class Contract:
         except (AssertionError, InputError) as error:
             message = f"{self.factory.title}, {self.name}: {error}"
             raise pytest.fail.Exception(message, pytrace=False) from None
-        except environment.keras_errors() as error:
+        except Exception as error:
+            from ..keras.backend import KERAS_ERRORS
+
+            if not isinstance(error, KERAS_ERRORS):
+                raise
             message = f"{self.factory.title}, {self.name}: {error_words(error)}"
             raise pytest.fail.Exception(message, pytrace=False) from error
 
@@ -277,12 +354,13 @@ def _demand(met: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def _shape(output: Any) -> Any:
+def _shape(output: Any) -> object:
     if isinstance(output, list | tuple):
         return [_shape(each) for each in output]
     return tuple(output.shape[1:])
 
 
-def _predictions(model: keras.Model, inputs: Any) -> list[Any]:
-    tf = environment.load_tensorflow()
+def _predictions(model: keras.Model, inputs: object) -> list[NDArray[Any]]:
+    from ..keras.backend import tf
+
     return [np.asarray(output) for output in tf.nest.flatten(model(inputs, training=False))]

@@ -1,34 +1,35 @@
-"""The pytest plugin: options, fixtures, summary. Registered as a `pytest11` entry point only.
+"""The pytest plugin: options and fixtures. Registered as a `pytest11` entry point only.
 
-Nothing here imports TensorFlow or SciPy before a test asks for a verdict.
+Nothing here imports TensorFlow, NumPy, SciPy or Rich before a test asks for a verdict.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ..errors import InputError
 from ..keras import environment
-from ..trials import seeds
-from . import options as settings
 from . import suite
+from .options import Options, add_settings, marker_expression, read_options, repeating_options
+from .summary import EVIDENCE, Node, Summary, header
 
 if TYPE_CHECKING:
-    from ..verdicts.judge import Judge
+    from ..trials.runner import Runner
+    from ..verdicts.judge import Evidence
+    from .judging import Convergence
     from .marker import Declared
 
+_OPTIONS = pytest.StashKey[Options]()
 _COUNT = pytest.StashKey[int]()
 _USED = pytest.StashKey[bool]()
 _MISTAKE = pytest.StashKey[str]()
-_EVIDENCE = pytest.StashKey[list[dict[str, Any]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,29 +39,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
-    settings.add_settings(parser)
+    add_settings(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if early_config.getini("convergence_single_thread"):
-        _prepare()
+        environment.prepare_import()
 
 
-def pytest_collect_file(file_path: Path) -> None:
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
     """A module that asks for verdicts may import Keras at its top. All files of a directory come here
     before the first of them is imported."""
     # Only where the project asks for it: an installed plugin must not change other people's runs.
-    if file_path.suffix == ".py" and suite.declares_hypotheses(file_path):
-        _prepare()
+    alone = parent.config.stash[_OPTIONS].jobs is None
+    if alone and file_path.suffix == ".py" and suite.declares_hypotheses(file_path):
+        # Too late where TensorFlow is there already: the tests that train say so, each by itself.
+        environment.prepare_import()
 
 
-def _prepare() -> None:
-    # Too late where TensorFlow is there already: the tests that train say so, each by itself.
-    if "tensorflow" not in sys.modules:
-        environment.prepare()
-
-
+@pytest.hookimpl(trylast=True)  # a conftest may set an option
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
@@ -69,23 +67,22 @@ def pytest_configure(config: pytest.Config) -> None:
         "on training, and what its factory is claimed to reach",
     )
     try:
-        # A worker of xdist takes what its controller drew.
-        drawn = getattr(config, "workerinput", {}).get("convergence_seed")
-        config.option.convergence_seed = settings.first_seed(config) if drawn is None else drawn
-        settings.rates(config)
-        settings.pinned_hypotheses(config)
-        if settings.path(config, "report") is not None:
+        # A worker of xdist, which reads the command line anew, takes what its controller drew.
+        if (drawn := getattr(config, "workerinput", {}).get("convergence_seed")) is not None:
+            config.option.convergence_seed = drawn
+        options = config.stash[_OPTIONS] = read_options(config)
+        if options.report is not None:
             from ..report.page import require_extra
 
             require_extra()
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
-    config.pluginmanager.register(_Summary(config), "convergence-summary")
+    config.pluginmanager.register(Summary(config, options), "convergence-summary")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    node.workerinput["convergence_seed"] = node.config.option.convergence_seed
+def pytest_configure_node(node: Node) -> None:
+    node.workerinput["convergence_seed"] = node.config.stash[_OPTIONS].seed
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,8 +99,12 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         return
     config.stash[_USED] = collected > 0
     try:
-        failed = session.testsfailed > 0
-        config.stash[_COUNT] = suite.count_hypotheses(config, collected, failed=failed)
+        config.stash[_COUNT] = suite.count_hypotheses(
+            config,
+            config.stash[_OPTIONS].hypotheses,
+            collected,
+            failed=session.testsfailed > 0,
+        )
     except InputError as error:
         config.stash[_MISTAKE] = str(error)  # the other tests have no part in it
 
@@ -112,6 +113,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Test modules that import Keras have done so, and no test has made a model yet."""
     if session.config.stash.get(_USED, False) and "tensorflow" in sys.modules:
         environment.set_libraries_apart()
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    if not config.stash.get(_USED, False) or config.option.verbose < 0:
+        return []
+    return [header(config, config.stash[_OPTIONS], config.stash.get(_COUNT, None))]
 
 
 def _marker(item: pytest.Item) -> pytest.Mark | None:
@@ -130,25 +137,23 @@ def _declared(item: pytest.Item) -> Declared:
 
 
 @pytest.fixture(scope="session")
-def convergence_recorder(pytestconfig: pytest.Config) -> Iterator[Any]:
-    """Runs and records the trials of this process (`deepcaptcha.judge.Recorder`)."""
-    from ..verdicts.judge import Recorder
+def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
+    """Runs and records the trials of this process (`deepcaptcha.trials.runner.Runner`)."""
+    from ..trials.runner import Runner
 
-    folder = settings.path(pytestconfig, "ledger")
-    assert folder is not None  # it has a default
-    with Recorder(folder, reuse=settings.find(pytestconfig, "reuse")[0]) as recorder:
-        yield recorder
+    options = pytestconfig.stash[_OPTIONS]
+    with Runner(options.ledger, reuse=options.reuse, jobs=options.jobs) as runner:
+        yield runner
 
 
 @pytest.fixture
-def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Judge:
-    """Asks for verdicts on training; see `deepcaptcha.judge.Judge`."""
+def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> Convergence:
+    """Asks for verdicts on training; see `deepcaptcha.Convergence`."""
     from ..report.words import verdict_properties
     from ..verdicts.claim import Budget
-    from ..verdicts.judge import Judge
+    from .judging import Convergence
 
-    config = request.config
-    node = request.node
+    config, node = request.config, request.node
     if _MISTAKE in config.stash:
         pytest.fail(config.stash[_MISTAKE], pytrace=False)
     if _marker(node) is None:
@@ -158,35 +163,33 @@ def convergence(request: pytest.FixtureRequest, convergence_recorder: Any) -> Ju
             pytrace=False,
         )
 
-    def report(evidence: dict[str, Any]) -> None:
-        node.stash.setdefault(_EVIDENCE, []).append(evidence)
+    def report(evidence: Evidence) -> None:
+        node.stash.setdefault(EVIDENCE, []).append(evidence.as_dict())
         node.user_properties.extend(verdict_properties(evidence))  # JUnit's file has them
 
-    declared = _declared(node)
-    count = config.stash[_COUNT]
+    options, count = config.stash[_OPTIONS], config.stash[_COUNT]
     test = f"{node.parent.nodeid}::{node.name}"  # to its nodeid, xdist may append @group
-    return Judge(
-        budget=Budget(count, *settings.rates(config)),
-        hypotheses=declared.hypotheses,
-        first_seed=config.option.convergence_seed,
-        recorder=convergence_recorder,
-        record=settings.find(config, "record")[0],
-        report=report,
-        again=" ".join(
-            (
-                f"pytest {shlex.quote(test)}",
-                *settings.marker_expression(config),
-                settings.repeating_options(config, count),
-            )
-        ),
-        declared=declared,
-        test=test,
+    again = (
+        f"pytest {shlex.quote(test)}",
+        *marker_expression(config),
+        repeating_options(config, count),
+    )
+    return Convergence(
+        Budget(count, options.alpha, options.beta),
+        options.seed,
+        convergence_runner,
+        report,
+        " ".join(again),
+        _declared(node),
+        options.record,
+        test,
+        elsewhere=options.jobs is not None,
     )
 
 
 @pytest.fixture
 def contract(request: pytest.FixtureRequest) -> Callable[[], None]:
-    """Asserts what `deepcaptcha.contracts.parametrize_with_contracts` has chosen for this test."""
+    """Asserts what `deepcaptcha.parametrize_with_contracts` has chosen for this test."""
     if not hasattr(request, "param"):
         pytest.fail(
             "the contract fixture needs @parametrize_with_contracts([...]) on its test",
@@ -196,107 +199,11 @@ def contract(request: pytest.FixtureRequest) -> Callable[[], None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Hand the evidence to the summary; xdist sends a report's attributes along."""
     report = yield
-    if report.when == "call" and (found := item.stash.get(_EVIDENCE, [])):
-        report.convergence = found
+    if report.when == "call" and (found := item.stash.get(EVIDENCE, [])):
+        report.convergence = found  # type: ignore[attr-defined]
     return report
-
-
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    return [_header(config)] if config.stash.get(_USED, False) and _talks(config) else []
-
-
-def _talks(config: pytest.Config) -> bool:
-    return int(config.option.verbose) >= 0
-
-
-def _header(config: pytest.Config) -> str:
-    facts = environment.describe()
-    versions = ", ".join(f"{name} {facts[name]}" for name in ("tensorflow", "keras", "numpy"))
-    count = config.stash.get(_COUNT, None) or suite.known_hypotheses(config)
-    shared = f" {settings.repeating_options(config, count)}" if count else ""
-    return (
-        f"convergence: again with --convergence-seed {config.option.convergence_seed}{shared}; "
-        f"{versions}, one thread a process, oneDNN on"
-    )
-
-
-class _Summary:
-    """Gathers the verdicts of a session, of all workers, and prints them at its end."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self.reported: list[dict[str, Any]] = []
-        self.collected = 0
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        """The header, once, of a controller, which collects nothing itself."""
-        self.collected += 1
-        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
-        if self.collected != node.workerinput["workercount"] or not _talks(self.config):
-            return
-        files = {self.config.rootpath / name.partition("::")[0] for name in ids}
-        if terminal is not None and any(map(suite.declares_hypotheses, files)):
-            terminal.write_line(_header(self.config))
-
-    @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found = getattr(report, "convergence", [])
-        self.reported.extend(found)
-        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
-        if found and terminal is not None and self.config.option.verbose > 0:
-            from ..report.words import verdict_line
-
-            for evidence in found:
-                terminal.write_line(verdict_line(evidence))
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if hasattr(self.config, "workerinput"):
-            return
-        if not self.reported:
-            if (given := self.config.getoption("--convergence-report")) is not None:
-                terminalreporter.write_line(f"No report {given}: no verdict was reached")
-            return
-        from ..report.words import summary_lines, verdict_table
-
-        table = verdict_table(self.reported)
-        workers = getattr(self.config.option, "numprocesses", None) or 1
-        nightly = self.config.option.convergence_seed >= seeds.STREAMS["nightly"].start
-        notes = summary_lines(self.reported, workers, nightly)
-        options = settings.repeating_options(self.config, self.reported[0]["hypotheses"])
-        again = f"--convergence-seed {self.config.option.convergence_seed} {options}"
-        lines = [*notes, f"Again: {again}"]
-        if (path := settings.path(self.config, "report")) is not None:
-            lines.append(self._write_report(path, again, notes))
-        if job := os.environ.get("GITHUB_STEP_SUMMARY"):
-            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
-            lines += _append(Path(job), text)
-        terminalreporter.section("convergence")
-        table.write(terminalreporter._tw._file)
-        for line in lines:
-            terminalreporter.write_line(line)
-
-    def _write_report(self, path: Path, again: str, notes: list[str]) -> str:
-        from ..report.page import write_report
-
-        ledger = settings.path(self.config, "ledger")
-        assert ledger is not None  # it has a default
-        command = f"{settings.own_command(self.config)} {again}"
-        try:
-            write_report(path, ledger, command, self.reported, notes)
-        except InputError as error:
-            return f"No report: {error}"
-        return f"Report: {path}"
-
-
-def _append(path: Path, text: str) -> list[str]:
-    """Nothing, or why the text could not be added to the file: a summary is no reason to fail."""
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        return [f"No summary in {path}: {error.strerror}"]
-    return []

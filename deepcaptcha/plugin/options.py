@@ -3,9 +3,11 @@ counts."""
 
 from __future__ import annotations
 
+import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +17,47 @@ from ..errors import InputError
 from ..trials import seeds
 
 
+def _seed(text: str) -> int:
+    if text in ("fixed", "any"):
+        return seeds.first_seed("pull-request" if text == "fixed" else "nightly")
+    if not text.isdecimal() or int(text) >= 2**32 - 10_000:
+        raise InputError(
+            f"{text!r} is given; 'fixed', 'any' or a whole number below 2**32 - 10000 is needed"
+        )
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise InputError(f"{text!r} is given; a number between 0 and 1 is needed")
+    return rate
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{text!r} is given; a whole number of at least 1 is needed")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One setting; a `flag` is on or off, any other takes a text."""
+    """One setting: how its text is read (None: it is on or off), and its text where none is given."""
 
     name: str
+    parse: Callable[[str], object] | None
     default: str
     help: str
     metavar: str | None = None
-    flag: bool = False
 
 
 SETTINGS = (
     Setting(
         "seed",
+        _seed,
         "fixed",
         "first seed of every verdict: 'fixed' (default, always the same), 'any' (a fresh one for this "
         "run) or a number",
@@ -36,32 +65,57 @@ SETTINGS = (
     ),
     Setting(
         "hypotheses",
+        _count,
         "",
         "verdicts that share the suite's error rates, whatever is collected; default: all that were",
         "N",
     ),
-    Setting("alpha", "0.05", "the suite's chance of a false red (0.05)", "A"),
-    Setting("beta", "0.05", "the suite's chance of a false green (0.05)", "B"),
-    Setting("ledger", "build/ledger", "folder that keeps every trial (build/ledger)", "DIR"),
+    Setting("alpha", _rate, "0.05", "the suite's chance of a false red (0.05)", "A"),
+    Setting("beta", _rate, "0.05", "the suite's chance of a false green (0.05)", "B"),
+    Setting("ledger", str, "build/ledger", "folder that keeps every trial (build/ledger)", "DIR"),
     Setting(
         "report",
+        str,
         "",
         "write an HTML report on the verdicts to this file (needs the extra `report`)",
         "FILE",
     ),
     Setting(
-        "reuse",
+        "jobs",
+        _count,
         "",
-        "take trials with the very same fingerprint from the ledger instead of training them",
-        flag=True,
+        "train in so many worker processes, each with one thread; default: in the process of the test",
+        "N",
     ),
     Setting(
-        "record",
+        "reuse",
+        None,
         "",
-        "train and write the baselines instead of comparing with them",
-        flag=True,
+        "take trials with the very same fingerprint from the ledger instead of training them",
     ),
+    Setting("record", None, "", "train and write the baselines instead of comparing with them"),
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """A run's settings.
+
+    - `seed`: the first of every verdict. `hypotheses`: None where their number is not pinned.
+    - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
+    - `jobs`: worker processes; None: trials run in the test's own process.
+    - `reuse`, `record`: see `SETTINGS`.
+    """
+
+    seed: int
+    hypotheses: int | None
+    alpha: float
+    beta: float
+    ledger: Path
+    report: Path | None
+    jobs: int | None
+    reuse: bool
+    record: bool
 
 
 def add_settings(parser: pytest.Parser) -> None:
@@ -69,72 +123,42 @@ def add_settings(parser: pytest.Parser) -> None:
     group = parser.getgroup("convergence", "verdicts on training (deepcaptcha)")
     for setting in SETTINGS:
         option, ini = f"--convergence-{setting.name}", f"convergence_{setting.name}"
-        if setting.flag:
+        if setting.parse is None:
             parser.addini(ini, setting.help, type="bool", default=False)
             group.addoption(option, action="store_true", default=None, help=setting.help)
         else:
             parser.addini(ini, setting.help, default=setting.default)
-            group.addoption(option, metavar=setting.metavar, help=setting.help)
+            read = partial(_option, setting.parse)
+            group.addoption(option, metavar=setting.metavar, type=read, help=setting.help)
 
 
-def find(config: pytest.Config, name: str) -> tuple[Any, str]:
-    """A setting's value, and how the user would call it."""
-    given = config.getoption(f"--convergence-{name}")
-    if given is not None:
-        return given, f"--convergence-{name}"
-    return config.getini(f"convergence_{name}"), f"convergence_{name}"
-
-
-def path(config: pytest.Config, name: str) -> Path | None:
-    """A setting that is a path, from the root folder of the tests; None where it is empty."""
-    text, _ = find(config, name)
-    return config.rootpath / text if text else None
-
-
-def first_seed(config: pytest.Config) -> int:
-    """The first seed of every verdict of this run; InputError for none of the above."""
-    text, source = find(config, "seed")
-    if text == "fixed":
-        return seeds.first_seed("pull-request")
-    if text == "any":
-        return seeds.first_seed("nightly")
+def _option(parse: Callable[[str], object], text: str) -> object:
     try:
-        seed = int(text)
-    except ValueError:
-        seed = -1
-    if not 0 <= seed < 2**32 - 10_000:
-        raise InputError(
-            f"{source} is {text!r}; 'fixed', 'any' or a whole number below 2**32 - 10000 is needed"
-        )
-    return seed
+        return parse(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def rates(config: pytest.Config) -> tuple[float, float]:
-    """The suite's (alpha, beta); InputError where they are no probabilities."""
-    found = []
-    for name in ("alpha", "beta"):
-        text, source = find(config, name)
-        try:
-            rate = float(text)
-        except ValueError:
-            rate = 0.0
-        if not 0 < rate < 1:
-            raise InputError(f"{source} is {text!r}; a number between 0 and 1 is needed")
-        found.append(rate)
-    return found[0], found[1]
+def read_options(config: pytest.Config) -> Options:
+    """The settings of a run; InputError for an ini value that is none."""
+    values: dict[str, Any] = {setting.name: _find(config, setting) for setting in SETTINGS}
+    for name in ("ledger", "report"):
+        values[name] = config.rootpath / values[name] if values[name] else None
+    return Options(**values)
 
 
-def pinned_hypotheses(config: pytest.Config) -> int | None:
-    """The number that the suite's rates are shared among, if it is pinned; InputError if it is none."""
-    text, source = find(config, "hypotheses")
-    if not text:
-        return None
-    if not str(text).isdecimal() or int(text) < 1:
-        raise InputError(f"{source} is {text!r}; a whole number of at least 1 is needed")
-    return int(text)
-
-
-_REPEATED = ("seed", "hypotheses", "alpha", "beta")
+def _find(config: pytest.Config, setting: Setting) -> object:
+    given: object = config.getoption(f"--convergence-{setting.name}")
+    if given is not None:
+        return given
+    ini = f"convergence_{setting.name}"
+    value: object = config.getini(ini)
+    if setting.parse is None:
+        return value
+    try:
+        return setting.parse(str(value)) if value else None
+    except InputError as error:
+        raise InputError(f"{ini}: {error}") from None
 
 
 def repeating_options(config: pytest.Config, hypotheses: int) -> str:
@@ -148,7 +172,7 @@ def repeating_options(config: pytest.Config, hypotheses: int) -> str:
 
 def own_command(config: pytest.Config) -> str:
     """The command line of this run, but for what the seed and `repeating_options` say anew."""
-    options = [f"--convergence-{name}" for name in _REPEATED]
+    options = [f"--convergence-{name}" for name in ("seed", "hypotheses", "alpha", "beta")]
 
     def kept() -> Iterator[str]:
         words = map(str, config.invocation_params.args)

@@ -4,12 +4,10 @@ of it declare some."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ..errors import InputError
-from . import options as settings
 
 _KEY = "deepcaptcha/hypotheses"
 _WORDS = (b"mark.convergence", b"parametrize_with_contracts")
@@ -24,17 +22,18 @@ def declares_hypotheses(path: Path) -> bool:
     return any(word in text for word in _WORDS)
 
 
-def count_hypotheses(config: pytest.Config, collected: int, *, failed: bool) -> int:
-    """The whole suite's number: pinned, or `collected` where that was all of it, or else what was
+def count_hypotheses(
+    config: pytest.Config, pinned: int | None, collected: int, *, failed: bool
+) -> int:
+    """The whole suite's number: `pinned`, or `collected` where that was all of it, or else what was
     collected when it last was; at least 1. `failed`: some file could not be collected.
 
     Raises InputError where none of these is known, or the known one is less than `collected`.
     """
-    pinned = settings.pinned_hypotheses(config)
     if pinned is None and not failed and not _selects(config):
         _remember(config, collected)
         return max(collected, 1)
-    known = known_hypotheses(config)
+    known = known_hypotheses(config, pinned)
     if known is None:
         raise InputError(
             "only a part of the suite was collected, and its error rates are shared by all of it; let "
@@ -50,13 +49,12 @@ def count_hypotheses(config: pytest.Config, collected: int, *, failed: bool) -> 
     return max(known, 1)
 
 
-def known_hypotheses(config: pytest.Config) -> int | None:
+def known_hypotheses(config: pytest.Config, pinned: int | None) -> int | None:
     """The number that is pinned, or else remembered of the last collection of all; None without any."""
-    pinned = settings.pinned_hypotheses(config)
     cache = _cache(config)
     if pinned is not None or cache is None:
         return pinned
-    found = cache.get(_KEY, None)
+    found: object = cache.get(_KEY, None)
     return found if type(found) is int else None
 
 
@@ -67,7 +65,7 @@ def _remember(config: pytest.Config, collected: int) -> None:
         cache.set(_KEY, collected)
 
 
-def _cache(config: pytest.Config) -> Any:
+def _cache(config: pytest.Config) -> pytest.Cache | None:
     return getattr(config, "cache", None)  # there is none with -p no:cacheprovider
 
 

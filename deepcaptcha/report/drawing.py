@@ -29,7 +29,9 @@ FONT = 12
 INKS = {name: f"#0{i}0{i}0{i}" for i, name in enumerate(("ink", "muted", "line", *OUTCOMES), 1)}
 """Placeholders that matplotlib takes for colours; the page's variables stand there in the end."""
 
-LEGEND: dict[str, Any] = {
+Style = dict[str, Any]  # what matplotlib takes by name
+
+LEGEND: Style = {
     "loc": "upper left",
     "ncols": 2,
     "frameon": False,
@@ -52,17 +54,15 @@ svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --conver
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
+def place_axes(figure: Figure, height: int, top: int, right: int, bottom: int, left: int) -> Axes:
+    """Axes that leave so many pixels at each side of a figure `height` pixels high."""
+    size = ((WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
+    return figure.add_axes((left / WIDTH, bottom / height, *size))
+
+
 def add_axes(figure: Figure, height: int, *, top: int, right: int = 12) -> Axes:
     """Axes with a quiet grid, that leave `top` and `right` pixels of a figure `height` pixels high."""
-    left, bottom = 44, 36
-    axes = figure.add_axes(
-        (
-            left / WIDTH,
-            bottom / height,
-            (WIDTH - left - right) / WIDTH,
-            (height - top - bottom) / height,
-        )
-    )
+    axes = place_axes(figure, height, top, right, bottom=36, left=44)
     axes.grid(axis="y", color=INKS["line"], linewidth=0.8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(INKS["muted"])

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..finding import percent
 from ..trials.trial import OUTCOMES
 from .content import Reached, ReportRow, Walk
-from .drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, whole_ticks
+from .drawing import INKS, LEGEND, Style, add_axes, draw_svg, place_axes, whole_ticks
 from .words import plural
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by dash and by the mark at the end; colour only adds to it.
-Style = dict[str, Any]  # what matplotlib takes by name
+HEIGHT = 230
+"""Of the figures of a row."""
 
+# Told apart by dash and by the mark at the end; colour only adds to it.
 STYLES: dict[str, Style] = {
     "converged": {"linestyle": "-", "marker": "o"},
     "stuck": {"linestyle": (0, (5, 3)), "marker": "x"},
@@ -35,10 +37,8 @@ def curves_figure(row: ReportRow, key: str) -> str:
     def draw(figure: Figure) -> None:
         from matplotlib.lines import Line2D
 
-        axes = add_axes(figure, 230, top=26 if len(shown) < 3 else 44)
+        axes = _counting_axes(figure, "epoch", top=26 if len(shown) < 3 else 44)
         axes.set_xlim(0.8, max(target.epochs, 2) + 0.2)
-        whole_ticks(axes.xaxis)
-        axes.set_xlabel("epoch", loc="right", color=INKS["muted"])
         if "accuracy" in target.monitor:
             axes.set_ylim(0, 1.02)
         axes.axhline(target.value, color=INKS["ink"], linewidth=0.8, gid="is target")
@@ -70,7 +70,7 @@ def curves_figure(row: ReportRow, key: str) -> str:
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
     return draw_svg(
         draw,
-        230,
+        HEIGHT,
         key,
         f"Learning curves of {row.name} under {row.recipe}",
         f"{target.monitor} at the end of each epoch for {plural(len(curves), 'seed')}: {ends}. "
@@ -83,11 +83,9 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
     last = found.epochs[-1]
 
     def draw(figure: Figure) -> None:
-        axes = add_axes(figure, 230, top=26)
+        axes = _counting_axes(figure, "epoch")
         axes.set_xlim(0, last)
         axes.set_ylim(0, 1.02)
-        whole_ticks(axes.xaxis)
-        axes.set_xlabel("epoch", loc="right", color=INKS["muted"])
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.step(
             found.epochs,
@@ -119,7 +117,7 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
     )
     return draw_svg(
         draw,
-        230,
+        HEIGHT,
         key,
         f"Epochs to target of {row.name} under {row.recipe}",
         f"Share of trainings that met the target: {steps}. {found.missed} of {found.trials} had not "
@@ -138,12 +136,10 @@ def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
     )
 
     def draw(figure: Figure) -> None:
-        axes = add_axes(figure, 230, top=26, right=44)
+        axes = _counting_axes(figure, "trials read", right=44)
         axes.set_xlim(0, end)
         axes.set_ylim(0, top)
-        axes.set_xlabel("trials read", loc="right", color=INKS["muted"])
-        for axis in (axes.xaxis, axes.yaxis):
-            whole_ticks(axis)
+        whole_ticks(axes.yaxis)
         for name, boundary, dashes, middle in boundaries:
             # What no walk can reach is not drawn.
             points = [(n, s) for n, s in enumerate(boundary[: end + 1]) if 0 <= s <= n]
@@ -170,7 +166,7 @@ def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
 
     return draw_svg(
         draw,
-        230,
+        HEIGHT,
         key,
         f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}",
         f"After {plural(trials, 'trial')}, {successes} of them {walk.counted}, the walk crossed the "
@@ -184,15 +180,7 @@ def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
     height = top + pitch * len(rows) + bottom
 
     def draw(figure: Figure) -> None:
-        left, right = 8, 12
-        axes = figure.add_axes(
-            (
-                left / WIDTH,
-                bottom / height,
-                (WIDTH - left - right) / WIDTH,
-                1 - (top + bottom) / height,
-            )
-        )
+        axes = place_axes(figure, height, top, right=12, bottom=bottom, left=8)
         axes.set_xlim(0, 1)
         axes.set_ylim(len(rows), 0)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "", "50 %", "", "100 %"])
@@ -241,6 +229,14 @@ def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
         f"P(converge) under {rows[0].recipe}",
         f"Share of trainings that converged, with exact 95 % intervals: {listed}.",
     )
+
+
+def _counting_axes(figure: Figure, counted: str, top: int = 26, right: int = 12) -> Axes:
+    """Axes that count something from left to right."""
+    axes = add_axes(figure, HEIGHT, top=top, right=right)
+    whole_ticks(axes.xaxis)
+    axes.set_xlabel(counted, loc="right", color=INKS["muted"])
+    return axes
 
 
 def _style(outcome: str) -> Style:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import __version__
 from ..errors import InputError, write_file
 from ..trials.ledger import read_ledger
 from ..verdicts.judge import Evidence
@@ -83,7 +83,7 @@ def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -
         "made_by": made_by,
         "notes": list(notes),
         "seeds": seeds_text(rows),
-        "version": __version__,
+        "version": importlib.metadata.version("pytest-deepcaptcha"),
     }
     page = fill(_TEMPLATE, content, escape=True)
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
@@ -108,24 +108,14 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
 def _panel(row: ReportRow, key: str) -> Panel:
     from .figures import curves_figure, reached_figure, walk_figure
 
+    curves = curves_figure(row, f"{key}-curves")
+    way = reached_figure(row, reached(row.trials), f"{key}-reached")
     figures = [
-        (
-            "Learning curves",
-            f"{row.target.monitor} by epoch, a line a seed",
-            curves_figure(row, f"{key}-curves"),
-        ),
-        (
-            "Epochs to target",
-            "share of trainings there (Kaplan-Meier)",
-            reached_figure(row, reached(row.trials), f"{key}-reached"),
-        ),
+        ("Learning curves", f"{row.target.monitor} by epoch, a line a seed", curves),
+        ("Epochs to target", "share of trainings there (Kaplan-Meier)", way),
     ]
     for i, walk in enumerate(row.walks, 1):
-        figures.append(
-            (
-                f"Verdict: {walk.hypothesis}",
-                f"trials {walk.counted} against trials read",
-                walk_figure(row, walk, f"{key}-walk-{i}"),
-            )
-        )
+        words = f"trials {walk.counted} against trials read"
+        drawn = walk_figure(row, walk, f"{key}-walk-{i}")
+        figures.append((f"Verdict: {walk.hypothesis}", words, drawn))
     return Panel(row, key, tuple(figures))

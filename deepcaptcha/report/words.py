@@ -189,13 +189,11 @@ def _minutes(seconds: float) -> str:
 def verdict_line(evidence: Evidence) -> str:
     """A factory's verdict in one line: the claim's, and those against its baseline."""
     own, *others = evidence.verdicts
-    parts = [
-        f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, "
-        f"{own.successes} of {own.trials} {_interval_words(own)}",
-        *(f"{verdict.hypothesis}: {verdict.colour}" for verdict in others),
-        f"{evidence.summary.seconds:.0f} s",
-    ]
-    return "; ".join(parts)
+    compared = "".join(f"; {verdict.hypothesis}: {verdict.colour}" for verdict in others)
+    return (
+        f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, {own.successes} of "
+        f"{own.trials} {_interval_words(own)}{compared}; {evidence.summary.seconds:.0f} s"
+    )
 
 
 def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:

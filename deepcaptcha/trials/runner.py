@@ -13,7 +13,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,11 @@ from .worker import P, T, TimeLimitError, whole_jobs, workers
 
 DEATHS = 3
 """How often a trial is begun whose process dies, before it is told."""
+
+
+class LostTrialError(InputError):
+    """A trial whose process died again and again, or that took longer than it may."""
+
 
 Executors = Callable[[], AbstractContextManager[Executor]]
 
@@ -102,7 +107,7 @@ class Runner:
         # Another executor's queue takes whatever is sent.
         self._room = sys.maxsize if executors else 1 if jobs is None else whole_jobs(jobs)
         self._executors: Executors = executors or (
-            _this_process if jobs is None else partial(workers, jobs, time_limit)
+            _ThisProcess if jobs is None else partial(workers, jobs, time_limit)
         )
         self._on_trial = on_trial
         self._run = run
@@ -124,16 +129,25 @@ class Runner:
 
     def run_all(self, wanted: Iterable[tuple[Source, int]]) -> list[Trial]:
         """The trials of sources and seeds, in their order, however they finish; what the ledger may hold
-        comes last: it needs no training, only to be recognized."""
+        comes last: it needs no training, only to be recognized.
+
+        LostTrialError, once all others are done, where one was lost; any other error at once.
+        """
         pairs = list(wanted)
         order = sorted(range(len(pairs)), key=lambda i: _place(*pairs[i]) in self._known)
         done: dict[Hashable, Trial] = {}
-        while len(done) < len(pairs):
+        lost: list[LostTrialError] = []
+        while len(done) + len(lost) < len(pairs):
             while order and self.room > 0:
                 position = order.pop(0)
                 self.start(position, *pairs[position])
             for key, future in self.finished():
-                done[key] = future.result()
+                if isinstance(error := future.exception(), LostTrialError):
+                    lost.append(error)
+                else:
+                    done[key] = future.result()
+        if lost:
+            raise lost[0]
         return [done[position] for position in range(len(pairs))]
 
     def start(self, key: Hashable, source: Source, seed: int, *, steps: int | None = None) -> None:
@@ -145,8 +159,9 @@ class Runner:
             self._ledger = Ledger(self._folder)
         known = tuple(self._known.get(_place(started.source, started.seed), ()))
         call = partial(self._run, started.source, started.seed, known, started.steps)
+        executor = self._open()
         try:
-            future = self._open().submit(call)
+            future = executor.submit(call)
         except BrokenExecutor:
             self._close()  # it broke as a whole, and with it whatever it ran
             future = self._open().submit(call)
@@ -156,34 +171,30 @@ class Runner:
 
     def finished(self) -> Iterator[tuple[Hashable, Future[Trial]]]:
         """Wait until trials have finished and been recorded: their keys, and futures with the trial or
-        the error.
-
-        InputError where a trial's process died again and again.
-        """
+        the error: LostTrialError, or whatever was raised."""
         found: list[tuple[Hashable, Future[Trial]]] = []
         while not found and self._running:
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                 started = self._running.pop(future)
                 error = future.exception()
                 if isinstance(error, BrokenExecutor):
-                    self._again(started, error)
-                    continue
-                if isinstance(error, TimeLimitError):
-                    future = _failed(f"{started.source.name} seed {started.seed} {error}")
+                    started.deaths += 1
+                    if started.deaths < DEATHS:
+                        self._start(started)
+                        continue
+                    future = _lost(
+                        f"a process died {DEATHS} times while it trained {started.source.name} "
+                        f"{started.source.recipe} seed {started.seed} ({error}); is there enough "
+                        "memory? Finished trials are kept, and the same call goes on"
+                    )
+                elif isinstance(error, TimeLimitError):
+                    future = _lost(
+                        f"{started.source.name} {started.source.recipe} seed {started.seed} {error}"
+                    )
                 elif error is None and started.steps is None:
                     self._keep(future.result())
                 found.append((started.key, future))
         return iter(found)
-
-    def _again(self, started: _Started, error: BrokenExecutor) -> None:
-        started.deaths += 1
-        if started.deaths == DEATHS:
-            raise InputError(
-                f"a process died {DEATHS} times while it trained {started.source.name} "
-                f"{started.source.recipe} seed {started.seed} ({error}); is there enough memory? "
-                "Finished trials are kept, and the same call goes on"
-            )
-        self._start(started)
 
     def _keep(self, trial: Trial) -> None:
         key = trial_key(trial)
@@ -236,14 +247,10 @@ def _place(source: Source, seed: int) -> tuple[str, str, int]:
     return source.name, source.recipe, seed
 
 
-def _failed(problem: str) -> Future[Trial]:
+def _lost(problem: str) -> Future[Trial]:
     future: Future[Trial] = Future()
-    future.set_exception(InputError(problem))
+    future.set_exception(LostTrialError(problem))
     return future
-
-
-def _this_process() -> AbstractContextManager[Executor]:
-    return nullcontext(_ThisProcess())
 
 
 class _ThisProcess(Executor):

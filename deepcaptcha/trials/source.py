@@ -11,13 +11,15 @@ import inspect
 import json
 import math
 import platform
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
+from types import ModuleType
 from typing import Protocol
 
 from ..errors import InputError
@@ -82,7 +84,8 @@ class FunctionSource:
       which only a monitor that never changes tells `stuck` from `slow`.
     - `name`: for people; the function's own by default.
     - `version`: stands for the code in a trial's identity. Without it the function's own source text
-      does, but nothing that the function calls.
+      does, with what is bound to it (by `functools.partial`, a closure or an object) as far as its
+      `repr` tells it apart, but nothing that the function calls.
     """
 
     train: Train
@@ -132,13 +135,13 @@ class FunctionSource:
         with closing(parts) if isinstance(parts, Generator) else nullcontext(parts):
             for metrics in parts:
                 epochs.append(Epoch(self._read(metrics)))
-                if self._is_met(epochs[-1]) or len(epochs) == most:
+                if self._is_met(epochs[-1]) or len(epochs) >= most:
                     break
         if not epochs:
             raise InputError(f"{self.name} yields no metrics; a mapping after each epoch is needed")
         met = self._is_met(epochs[-1])
         history = json.dumps([dict(epoch.metrics) for epoch in epochs], sort_keys=True)
-        cut = steps is not None and not met and len(epochs) == most < self.target.epochs
+        cut = steps is not None and not met and most <= len(epochs) < self.target.epochs
         return Trial(
             name=self.name,
             recipe=self.recipe,
@@ -182,13 +185,14 @@ class FunctionSource:
         return number if math.isfinite(number) else None
 
     def _code(self) -> str:
-        """A digest of the function's own text, or of its compiled code where it has none."""
-        function = inspect.unwrap(_innermost(self.train))
+        """A digest of the function's own text, or of its compiled code where it has none, and of what is
+        bound to it."""
+        function, bound = inspect.unwrap(_innermost(self.train)), _bound(self.train)
         try:
-            text = inspect.getsource(function)
+            text = inspect.getsource(function if hasattr(function, "__code__") else type(function))
         except (OSError, TypeError):
             text = repr(getattr(getattr(function, "__code__", None), "co_code", type(function)))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(f"{text}{without_addresses(bound)}".encode()).hexdigest()
 
 
 def _iterator(made: object) -> Iterator[object]:
@@ -197,6 +201,26 @@ def _iterator(made: object) -> Iterator[object]:
             f"train returned {made!r:.60}; a mapping of metrics, or a generator of them, is needed"
         )
     return iter(made)
+
+
+def _bound(function: object) -> list[object]:
+    """Arguments, values of a closure and attributes that a function carries with it."""
+    found: list[object] = []
+    while isinstance(function, partial):
+        found.append((function.args, sorted(function.keywords.items())))
+        function = function.func
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # not assigned yet
+            found.append(cell.cell_contents)
+    holder = getattr(function, "__self__", function)
+    if not hasattr(holder, "__code__") and not isinstance(holder, ModuleType):
+        found.append(sorted(getattr(holder, "__dict__", {}).items()))
+    return found
+
+
+def without_addresses(value: object) -> str:
+    """Its repr without memory addresses, which no other process would have again."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _innermost(function: object) -> Callable[..., object]:

@@ -42,8 +42,9 @@ class Target:
             raise InputError(f"epochs is {self.epochs!r}; a whole number >= 1 is needed")
         if self.mode not in get_args(Mode):
             raise InputError(f"mode is {self.mode!r}; 'max' or 'min' is needed")
-        if not isinstance(self.value, int | float) or not math.isfinite(self.value):
-            raise InputError(f"target is {self.value!r}; a finite number is needed")
+        for name, value in (("target", self.value), ("chance", self.chance or 0)):
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise InputError(f"{name} is {value!r}; a finite number is needed")
         if "accuracy" in self.monitor and not 0 < self.value <= 1:
             raise InputError(f"target is {self.value!r}; an accuracy lies above 0 and at most at 1")
 

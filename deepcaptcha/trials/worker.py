@@ -169,7 +169,7 @@ class _Worker:
             if timer is not None:
                 timer.cancel()
         self._first_size = size if self._first_size is None else self._first_size
-        self.fit = size - self._first_size < GROWTH
+        self.fit = size - self._first_size < GROWTH and not self._late
         if failed:
             raise result
         return result
@@ -254,7 +254,7 @@ def _main() -> None:
             call, args, kwargs = pickle.loads(waiting.pop(0))
             answer: tuple[bool, object] = False, call(*args, **kwargs)
         except Exception as error:
-            answer = True, error
+            answer = True, _portable(error)
         try:
             payload = cloudpickle.dumps((_size(), *answer))
         except Exception as error:
@@ -262,6 +262,17 @@ def _main() -> None:
                 (_size(), True, InputError(f"its result cannot be sent back ({error})"))
             )
         _send(answers, payload)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or its words where it would not arrive as itself."""
+    import cloudpickle
+
+    try:
+        pickle.loads(cloudpickle.dumps(error))
+    except Exception:
+        return InputError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _size() -> int:

@@ -28,7 +28,7 @@ from .claim import (
     judge_claim,
     summarise,
 )
-from .plan import worst_expected_trials
+from .plan import Plan, worst_expected_trials
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,20 @@ class Evidence:
         return self.summary.seconds / self.summary.trials
 
     @property
+    def plans(self) -> list[Plan]:
+        """Of the verdicts that have one."""
+        return [verdict.plan for verdict in self.verdicts if verdict.plan is not None]
+
+    @property
     def worst_expected_trials(self) -> float:
-        """The most that the plans are expected to read, whatever the rates."""
-        plans = (verdict.plan for verdict in self.verdicts)
-        worst = (worst_expected_trials(plan)[1] for plan in plans if plan is not None)
+        """The most trials that the plans are expected to read, whatever the rates."""
+        worst = (worst_expected_trials(plan)[1] for plan in self.plans)
         return max(worst, default=float(self.summary.trials))
 
     @property
     def most_trials(self) -> int:
-        """The most that the plans ever read."""
-        plans = (verdict.plan for verdict in self.verdicts)
-        return max(
-            (plan.max_trials for plan in plans if plan is not None), default=self.summary.trials
-        )
+        """The most trials that the plans ever read."""
+        return max((plan.max_trials for plan in self.plans), default=self.summary.trials)
 
     def as_dict(self) -> Json:
         """JSON-ready."""

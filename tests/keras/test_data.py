@@ -5,16 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from deepcaptcha import Examples, InputError
-from deepcaptcha.keras import environment
-from deepcaptcha.keras.data import Pipelines, read_data
+from deepcaptcha.errors import InputError
+from deepcaptcha.keras.backend import tf
+from deepcaptcha.keras.data import Examples, Pipelines, read_data
 
 X = np.arange(20, dtype="float32").reshape(10, 2)
 Y = np.arange(10) % 2
 
 
 def dataset(x=X, y=Y, batch=4):
-    tf = environment.load_tensorflow()
     made = tf.data.Dataset.from_tensor_slices((x, y))
     return made.batch(batch) if batch else made
 
@@ -59,7 +58,6 @@ def test_a_function_may_shuffle():
 
 
 def test_the_head_of_shuffled_data_is_one_batch_that_is_kept():
-    tf = environment.load_tensorflow()
     tf.random.set_seed(0)
     train = read_data(shuffled, dataset).head(1).make_train()
     first, second = ([x.numpy().tolist() for x, _ in train] for _ in "ab")
@@ -80,7 +78,6 @@ def test_strings_are_told_apart_by_their_content():
 def numbers(count=None):
     """`count` batches of one example, or endlessly many, from a generator that does not know it; 8 bytes
     each, as two float32."""
-    tf = environment.load_tensorflow()
     one = ([1.0], [1])
     return tf.data.Dataset.from_generator(
         lambda: itertools.repeat(one) if count is None else itertools.repeat(one, count),
@@ -96,7 +93,6 @@ def numbers(count=None):
     ],
 )
 def test_a_generator_without_end_is_given_up(monkeypatch, bound, words):
-    tf = environment.load_tensorflow()
     for name, most in bound.items():
         monkeypatch.setattr(f"deepcaptcha.keras.data.{name}", most)
     with pytest.raises(InputError, match=r"train does not know its length.* take\(n\)") as error:

@@ -1,47 +1,17 @@
-"""What surrounds a trial: its share of Python's `random`, and of the garbage collection."""
+"""What surrounds a trial: TensorFlow's settings, and its share of the garbage collection."""
 
 import gc
-import random
-import threading
+import subprocess
+import sys
 
+import pytest
+
+import deepcaptcha.keras.backend  # noqa: F401 - TensorFlow, as trials load it
 from deepcaptcha.keras import environment
-from deepcaptcha.keras.environment import own_random
-
-
-def test_other_threads_draw_from_another_random():
-    """Expected: a `random.Random` of its own, whatever else is drawn meanwhile."""
-    reference = random.Random(7)
-    expected = [reference.randint(1, 10**9) for _ in range(1000)]
-    stop = threading.Event()
-
-    def disturb():
-        while not stop.is_set():
-            random.random()
-
-    other = threading.Thread(target=disturb)
-    before = random.randint
-    with own_random():
-        other.start()
-        random.seed(7)
-        drawn = [random.randint(1, 10**9) for _ in range(1000)]
-        stop.set()
-        other.join()
-        assert random.getstate() == reference.getstate()
-    assert drawn == expected
-    assert random.randint == before
-
-
-def test_a_function_imported_by_name_is_seeded_too():
-    from random import randint
-
-    with own_random():
-        random.seed(7)
-        drawn = randint(1, 10**9), random.randint(1, 10**9)
-    assert drawn == (random.Random(7).randint(1, 10**9),) * 2
+from tests.helpers import ENVIRONMENT
 
 
 def test_what_tensorflow_keeps_is_looked_through_no_more():
-    environment.load_keras()
     assert gc.isenabled()
     # 323,000 objects are left to the collector by a plain import of TensorFlow 2.21 with Keras 3.15.
     assert gc.get_freeze_count() > 100_000
@@ -54,3 +24,51 @@ def test_what_was_made_before_deepcaptcha_was_asked_can_be_freed():
     environment.require_single_thread.cache_clear()
     environment.require_single_thread()
     assert gc.get_freeze_count() <= before
+
+
+@pytest.mark.integration
+def test_tensorflow_with_other_settings_or_more_threads_is_one_clear_error():
+    """In one fresh process: without the settings, and with them once it runs on two threads."""
+    code = (
+        "import os; os.environ.pop('TF_ENABLE_ONEDNN_OPTS', None)\n"
+        "import tensorflow as tf\n"
+        "from deepcaptcha.errors import InputError\n"
+        "from deepcaptcha.keras import environment\n"
+        "def load():\n"
+        "    try: environment.require_single_thread()\n"
+        "    except InputError as error: print('refused:', error)\n"
+        "load()\n"
+        "os.environ.update(environment.SETTINGS)\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(2); tf.constant(1)\n"
+        "load()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT
+    )
+    imported, running = done.stdout.splitlines()
+    assert "refused: TensorFlow was imported before its settings" in imported
+    assert "TF_ENABLE_ONEDNN_OPTS=1" in imported
+    assert "refused: TensorFlow already runs with 2 intra-op" in running
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "first", ["", "os.environ.update(environment.SETTINGS); import tensorflow"]
+)
+def test_a_source_is_rehearsed_in_a_fresh_process(first):
+    """Whoever imports TensorFlow: it runs on one thread before it computes anything."""
+    code = (
+        "import os; from deepcaptcha.keras import environment\n"
+        f"{first}\n"
+        "from deepcaptcha.keras.settings import Training\n"
+        "from deepcaptcha.keras.source import rehearsed_source\n"
+        "from deepcaptcha.trials.trial import Target\n"
+        "from tests.helpers import dense_model, points\n"
+        "given = points(16)\n"
+        "pair = given.x_train, given.y_train\n"
+        "print(rehearsed_source(dense_model, pair, pair, Target(), training=Training()).run(0).seed)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr

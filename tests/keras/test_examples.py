@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from deepcaptcha import Examples, InputError
+from deepcaptcha.errors import InputError
+from deepcaptcha.keras.data import Examples
 
 X, Y = np.zeros((4, 2)), np.zeros((4, 1))
 

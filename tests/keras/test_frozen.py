@@ -1,29 +1,14 @@
 """The proof that a run can never move again: when it is given, when refused, and that it holds."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from deepcaptcha import RECIPES, Examples, run_trial
-from deepcaptcha.keras import environment, frozen
-from tests.keras.test_fit import POINTS, points
-
-RECIPE = replace(POINTS, name="frozen", epochs=6, target=0.9, steps_per_execution=8)
-
-
-def hidden_softmax(slope=400.0, **dense):
-    """Softmax hidden behind a reshape, so steep that every point is clipped, all to class 0."""
-    keras = environment.load_keras()
-    model = keras.Sequential(
-        [
-            keras.Input((1,)),
-            keras.layers.Dense(2, activation="softmax", **dense),
-            keras.layers.Reshape((2,)),
-        ]
-    )
-    model.layers[0].set_weights([np.zeros((1, 2), "float32"), np.array([slope, 0], "float32")])
-    return model
+from deepcaptcha.keras import frozen
+from deepcaptcha.keras.backend import keras, tf
+from deepcaptcha.keras.data import Examples
+from deepcaptcha.networks.recipes import RECIPES
+from tests.helpers import FROZEN as RECIPE
+from tests.helpers import changed, hidden_softmax, points, train
 
 
 def compiled(model=None, optimizer="adam", loss="categorical_crossentropy"):
@@ -34,8 +19,8 @@ def compiled(model=None, optimizer="adam", loss="categorical_crossentropy"):
 
 @pytest.mark.integration
 def test_a_proved_run_that_goes_on_ends_with_the_very_weights():
-    stopped = run_trial(hidden_softmax, RECIPE, 0, examples=points())
-    ran_on = run_trial(hidden_softmax, RECIPE, 0, examples=points(), stop_when_frozen=False)
+    stopped = train(hidden_softmax, RECIPE, 0, points())
+    ran_on = train(hidden_softmax, RECIPE, 0, points(), stop_when_frozen=False)
     assert (stopped.outcome, stopped.stop_reason) == ("stuck", "frozen")
     assert (ran_on.outcome, ran_on.stop_reason) == ("stuck", "epochs")
     assert len(stopped.epochs) == 1
@@ -49,15 +34,15 @@ def test_a_frozen_run_that_meets_its_target_has_converged():
     right = points()
     labels = np.tile(np.array([[1, 0]], "float32"), (64, 1))
     examples = Examples(right.x_train, labels, right.x_train, labels)
-    trial = run_trial(hidden_softmax, RECIPE, 0, examples=examples)
+    trial = train(hidden_softmax, RECIPE, 0, examples)
     assert (trial.outcome, trial.epochs_to_target) == ("converged", 1)
     assert trial.frozen_at_step == 8
 
 
 def test_a_plateau_with_a_living_gradient_runs_on():
     """At log-odds 15 the probability is 3.1e-7: beyond sight, but not beyond the clip."""
-    recipe = replace(RECIPE, optimizer="sgd", optimizer_settings={"learning_rate": 0.0})
-    trial = run_trial(lambda: hidden_softmax(15.0), recipe, 0, examples=points())
+    recipe = changed(RECIPE, optimizer="sgd", optimizer_settings={"learning_rate": 0.0})
+    trial = train(lambda: hidden_softmax(15.0), recipe, 0, points())
     assert (trial.stop_reason, trial.frozen_at_step) == ("epochs", None)
     assert len(trial.epochs) == 6
 
@@ -95,7 +80,6 @@ def adam_with(model, momentum, velocity, iterations):
 
 def zero_gradient_steps(model, count):
     """Stock Keras steps with zero gradients: the truth that `settled` predicts."""
-    tf = environment.load_tensorflow()
     zeros = [tf.zeros(v.shape) for v in model.trainable_variables]
 
     @tf.function
@@ -144,7 +128,6 @@ def test_settled_is_never_wrong_about_adam(exponent):
 
 
 def test_settled_with_momentum_sgd():
-    keras = environment.load_keras()
     model = compiled(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
     model.optimizer.build(model.trainable_variables)
     assert frozen.settled(model)
@@ -162,7 +145,6 @@ def test_no_proof_before_the_weights_are_settled():
 
 
 def refusals():
-    keras = environment.load_keras()
     layers, optimizers = keras.layers, keras.optimizers
 
     def sequence(*middle):
@@ -217,7 +199,6 @@ def refusals():
 
 def graph_refusals():
     """Models that look like the chain of layers that can be proved, and are not."""
-    keras = environment.load_keras()
     layers = keras.layers
 
     def ending(head, end=lambda p: layers.Reshape((2,))(p), size=4):
@@ -264,11 +245,10 @@ def graph_refusals():
 
 
 def dense_end():
-    return environment.load_keras().layers.Dense(2, activation="softmax")
+    return keras.layers.Dense(2, activation="softmax")
 
 
 def test_a_head_called_elsewhere_first_is_proved_where_it_stands():
-    keras = environment.load_keras()
     head = dense_end()
     head(keras.Input((1,)))
     inputs = keras.Input((1,))
@@ -297,7 +277,6 @@ def test_large_terms_that_cancel_need_a_larger_margin():
 
 def test_adam_whose_steps_may_grow_again_is_never_settled():
     """For beta_1**2 > beta_2 the velocity falls faster than the momentum."""
-    keras = environment.load_keras()
     model = compiled(optimizer=keras.optimizers.Adam(beta_1=0.99, beta_2=0.975))
     adam_with(model, 0.0, 0.0, 500)
     assert not frozen.settled(model)
@@ -312,8 +291,6 @@ def test_no_proof_where_something_else_may_move_the_model():
 
 
 def test_an_unprovable_run_trains_to_its_end():
-    keras = environment.load_keras()
-
     def factory():
         model = hidden_softmax()
         model.compile(
@@ -323,9 +300,9 @@ def test_an_unprovable_run_trains_to_its_end():
         )
         return model
 
-    trial = run_trial(factory, RECIPE, 0, examples=points())
+    trial = train(factory, RECIPE, 0, points())
     assert (len(trial.epochs), trial.frozen_at_step) == (6, None)
 
 
 def test_the_recipes_of_the_question_can_be_proved():
-    assert {recipe.optimizer for recipe in RECIPES.values()} == {"adam"}
+    assert {recipe.training.optimizer for recipe in RECIPES.values()} == {"adam"}

@@ -1,42 +1,43 @@
 """Models built anew and traced ones put back to their start: the same training, bit for bit."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from deepcaptcha import run_trial
-from deepcaptcha.keras import environment, training
-from tests.keras.test_fit import POINTS, SAME, SMALL, dense_model, ending, points
+from deepcaptcha.keras import source, training
+from deepcaptcha.keras.backend import keras, tf
+from tests.helpers import POINTS, SAME, SMALL, changed, dense_model, ending, points, train
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """The models that this process keeps, of which there are none yet."""
+    kept = {}
+    monkeypatch.setattr(source, "_traced", kept)
+    return kept
 
 
 @pytest.mark.integration
-def test_a_reused_model_trains_bit_for_bit_as_a_new_one():
+def test_a_reused_model_trains_bit_for_bit_as_a_new_one(traced):
     """Also after a trial that diverged, and after one of another seed."""
-    recipe = replace(SMALL, n_train=320)
-    broken = replace(recipe, optimizer_settings={"learning_rate": 1e30})
+    recipe = changed(SMALL, n_train=320)
+    broken = changed(recipe, optimizer_settings={"learning_rate": 1e30})
     order = ((recipe, 1), (broken, 2), (recipe, 3), (broken, 4), (recipe, 1))
-    fresh = [run_trial(SAME, *one) for one in order]
-    traced = {}
-    reused = [run_trial(SAME, *one, traced=traced) for one in order]
+    fresh = [train(SAME, *one) for one in order]
+    reused = [train(SAME, *one, reuse_model=True) for one in order]
     assert [ending(trial) for trial in reused] == [ending(trial) for trial in fresh]
     assert [trial.outcome == "diverged" for trial in fresh] == [False, True, False, True, False]
     assert len(traced) == 2
 
 
 @pytest.mark.integration
-def test_a_reused_model_draws_its_dropout_as_a_new_one():
-    fresh = [run_trial(dropout_model, POINTS, seed, examples=points()) for seed in (1, 2)]
-    traced = {}
-    reused = [
-        run_trial(dropout_model, POINTS, seed, examples=points(), traced=traced) for seed in (1, 2)
-    ]
+def test_a_reused_model_draws_its_dropout_as_a_new_one(traced):
+    fresh = [train(dropout_model, POINTS, seed, points()) for seed in (1, 2)]
+    reused = [train(dropout_model, POINTS, seed, points(), reuse_model=True) for seed in (1, 2)]
     assert [ending(trial) for trial in reused] == [ending(trial) for trial in fresh]
     assert len(traced) == 1
 
 
 def dropout_model():
-    keras = environment.load_keras()
     return keras.Sequential(
         [
             keras.Input((1,)),
@@ -48,19 +49,16 @@ def dropout_model():
 
 
 def drawn_by_tensorflow():
-    tf = environment.load_tensorflow()
     model = dense_model()
     model.layers[0].set_weights([tf.random.normal((1, 2)).numpy(), np.zeros(2)])
     return model
 
 
-def test_a_model_drawn_by_tensorflows_own_generator_is_built_anew():
+def test_a_model_drawn_by_tensorflows_own_generator_is_built_anew(traced):
     """Its seed is not set for a model put back to its start."""
-    fresh = [run_trial(drawn_by_tensorflow, POINTS, seed, examples=points()) for seed in (1, 2)]
-    traced = {}
+    fresh = [train(drawn_by_tensorflow, POINTS, seed, points()) for seed in (1, 2)]
     reused = [
-        run_trial(drawn_by_tensorflow, POINTS, seed, examples=points(), traced=traced)
-        for seed in (1, 2)
+        train(drawn_by_tensorflow, POINTS, seed, points(), reuse_model=True) for seed in (1, 2)
     ]
     assert [ending(trial) for trial in reused] == [ending(trial) for trial in fresh]
     assert not traced
@@ -68,7 +66,6 @@ def test_a_model_drawn_by_tensorflows_own_generator_is_built_anew():
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1, 2**31, 2**32 - 1])
 def test_the_order_of_the_examples_is_that_of_a_stock_shuffle(seed):
-    tf = environment.load_tensorflow()
     numbers = tf.data.Dataset.range(200)
     ours = training.shuffled(numbers, 200, seed)
     tf.random.set_seed(seed)

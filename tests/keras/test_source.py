@@ -1,353 +1,285 @@
-"""A user's factory, data and callbacks: what fits becomes a task, what does not is refused at once."""
+"""A Keras source: prefixes, identities, changes of its settings, and its way to other processes."""
 
-from dataclasses import replace
-from functools import partial
+import pickle
 
+import cloudpickle
 import numpy as np
 import pytest
 
-from deepcaptcha import Examples, InputError, Recipe
-from deepcaptcha.errors import error_words
-from deepcaptcha.keras import environment
-from deepcaptcha.keras.source import factory_name, prepare_task
-from deepcaptcha.keras.training import require_fit
-from deepcaptcha.plugin.marker import read_marker
-from deepcaptcha.trials.runner import run_task
+from deepcaptcha.errors import InputError
+from deepcaptcha.keras import source as module
+from deepcaptcha.keras.backend import keras
+from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.fit import Probe
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.keras.source import KerasSource, hash_weights, rehearsed_source
+from deepcaptcha.networks.recipes import RECIPES
+from deepcaptcha.trials.runner import Runner
+from deepcaptcha.trials.trial import Target
+from tests.helpers import POINTS, changed, dense_model, ending, points, source_of
 
-RANDOM = np.random.RandomState(0)
-X = RANDOM.rand(64, 2).astype("float32")
-Y = (X[:, :1] > X[:, 1:]).astype("float32")
-TRUE = {"target": 0.9, "epochs": 2, "p_good": 0.95, "p_bad": 0.5, "batch": 16}
-DECLARED = read_marker((), TRUE)
+LONG = changed(POINTS, target=1.0, epochs=2, optimizer_settings={"learning_rate": 1e-5})
+
+# Of a trial in a ledger of 0.2; baselines and ledgers are recognized by them.
+IDENTITY = {
+    "factory",
+    "shapes",
+    "initial_weights",
+    "recipe",
+    "data",
+    "seed",
+    "environment",
+    "protocol",
+}
+RECORDED = {
+    "name",
+    "data",
+    "n_train",
+    "n_validation",
+    "validation_split",
+    "scaling",
+    "n_prediction",
+    "n_class",
+    "optimizer",
+    "optimizer_settings",
+    "loss",
+    "batch",
+    "epochs",
+    "monitor",
+    "mode",
+    "target",
+    "chance",
+    "steps_per_execution",
+}
 
 
-def mlp(loss="binary_crossentropy", compiled=True, monitor="accuracy"):
-    keras = environment.load_keras()
-    model = keras.Sequential(
-        [keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid", name="only")]
-    )
-    if compiled:
-        model.compile(keras.optimizers.Adam(0.1), loss, metrics=[monitor])
-    return model
+def weights(run):
+    return hash_weights(run.model.get_weights())
 
 
-def prepare(build=mlp, train=(X, Y), validation=(X, Y), declared=DECLARED, **settings):
-    return prepare_task(build, train, validation, declared=declared, **settings)
+def test_a_prefix_is_the_beginning_of_the_whole_and_is_never_recorded(tmp_path):
+    """8 batches an epoch, 4 an execution: 10 batches are reached in the middle of the second epoch."""
+    probe = Probe("weights", weights, at=("execution",))
+    source = source_of(dense_model, LONG, points(), probes=(probe,), reuse_model=True)
+    with Runner(tmp_path) as runner:
+        whole, prefix = runner.run(source, 3), runner.run(source, 3, steps=10)
+    assert (whole.stop_reason, prefix.stop_reason) == ("epochs", "steps")
+    assert [step for step, _ in whole.probes["weights"]] == [4, 8, 12, 16]
+    assert prefix.probes["weights"] == whole.probes["weights"][:3]
+    assert prefix.weights_sha256 == dict(whole.probes["weights"])[12] != whole.weights_sha256
+    assert prefix.epochs[0] == whole.epochs[0]
+    assert prefix.identity == {**whole.identity, "steps": 10}
+    (path,) = tmp_path.glob("*.jsonl")
+    assert len(path.read_text().splitlines()) == 1 + 1  # its format, and the whole
 
 
-@pytest.mark.integration
-def test_the_task_of_a_factory_and_arrays():
-    task = prepare()
-    recipe = task.recipe
-    assert (task.name, recipe.name, recipe.data) == ("mlp", "64 examples", "given")
-    assert (recipe.n_train, recipe.n_validation, recipe.batch) == (64, 64, 16)
-    assert (recipe.target, recipe.epochs, recipe.n_class) == (0.9, 2, 2)
-    assert (recipe.steps_per_execution, task.reuse_model) == (4, False)
-    first, second = run_task(task), run_task(task)
-    assert first.weights_sha256 == second.weights_sha256
-    assert "callbacks" not in first.identity
-    assert "version" not in first.identity
+def test_a_trial_is_the_same_whoever_asked_for_identities_before():
+    """Two sources of equal models share what this process traced, and both could be at their start."""
+    one, other = (source_of(dense_model, LONG, points(), reuse_model=True) for _ in range(2))
+    alone = one.run(1)
+    assert one.identity(1) == alone.identity
+    assert ending(one.run(1)) == ending(alone)
+    one.identity(1)
+    other.identity(2)
+    assert ending(one.run(1)) == ending(alone)
+    one.identity(1)
+    np.random.seed(5)
+    assert ending(one.run(1)) == ending(alone)
 
 
-def counter(seen):
-    keras = environment.load_keras()
+def drawing_as_it_trains():
+    """Draws from NumPy's generator at every epoch's end."""
 
-    class Counter(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.started = float("inf")
-
-        def on_train_batch_end(self, batch, logs=None):
-            seen.append(batch)
-
+    class Shaken(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            logs["val_own"] = 1.0
+            layer = self.model.layers[-1]
+            layer.set_weights([w + np.random.rand(*w.shape) for w in layer.get_weights()])
 
-    return Counter()
-
-
-@pytest.mark.integration
-def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
-    seen = []
-    declared = read_marker((), {**TRUE, "monitor": "val_own", "mode": "max", "target": 2.0})
-    task = prepare(callbacks=lambda: [counter(seen)], version="2", declared=declared)
-    assert task.recipe.steps_per_execution == 1
-    seen.clear()
-    trial = run_task(task)
-    assert seen == 2 * [0, 1, 2, 3]
-    assert trial.epochs[-1].metrics["val_own"] == 1.0
-    ((name, settings),) = trial.identity["callbacks"]
-    assert name.endswith("Counter")
-    assert settings["started"] == "inf"
-    assert trial.identity["version"] == "2"
+    return [Shaken()]
 
 
-@pytest.mark.integration
-def test_a_pipeline_made_by_a_function_is_shuffled_by_the_trials_seed():
-    tf = environment.load_tensorflow()
-
-    def train():
-        return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64).batch(20)
-
-    declared = read_marker((), {k: v for k, v in TRUE.items() if k != "batch"})
-    task = prepare(train=train, validation=lambda: train().take(2), declared=declared)
-    assert (task.recipe.n_train, task.recipe.n_validation, task.recipe.batch) == (64, 40, 20)
-    one, again, other = (run_task(replace(task, seed=seed)) for seed in (3, 3, 4))
-    assert one.weights_sha256 == again.weights_sha256 != other.weights_sha256
-    assert one.identity == again.identity
-    assert one.identity["data"] == other.identity["data"]
+def test_what_is_drawn_between_identity_and_run_changes_nothing():
+    source = source_of(dense_model, LONG, points(), callbacks=drawing_as_it_trains)
+    alone = source.run(1)
+    source.identity(1)
+    np.random.rand()
+    assert ending(source.run(1)) == ending(alone)
 
 
-def two_outputs():
-    keras = environment.load_keras()
-    inputs = {"a": keras.Input((2,), name="a"), "b": keras.Input((2,), name="b")}
-    both = keras.layers.Concatenate()([inputs["a"], inputs["b"]])
-    outputs = {
-        "sum": keras.layers.Dense(1, name="sum")(both),
-        "more": keras.layers.Dense(1, activation="sigmoid", name="more")(both),
+def test_an_identity_is_that_of_the_data_that_are_trained_on():
+    """Loaded once a trial, also where a function loads others each time."""
+    loaded = []
+
+    def load():
+        loaded.append(points(seed=len(loaded)))
+        return loaded[-1]
+
+    source = KerasSource(dense_model, load, Target(1.0, 1), LONG.training)
+    trial = source.run(0)
+    assert trial.identity["data"] == loaded[0].sha256
+    assert len(loaded) == 1
+
+
+def test_the_recorded_names_are_those_of_version_0_2():
+    named = RECIPES["raw-subset"].source("same")
+    assert {"name", *named.recorded} == RECORDED
+    x, y = np.zeros((8, 1), "float32"), np.eye(2, dtype="float32")[np.arange(8) % 2]
+    mine = rehearsed_source(
+        dense_model, (x, y), (x, y), Target(0.9, 2), training=Training(), batch=4
+    )
+    identity = mine.identity(0)
+    assert set(identity) == IDENTITY
+    assert set(identity["recipe"]) == RECORDED
+    assert identity["recipe"] == {
+        "name": "8 examples",
+        "data": "given",
+        "n_train": 8,
+        "n_validation": 8,
+        "validation_split": None,
+        "scaling": "raw",
+        "n_prediction": 1,
+        "n_class": 2,
+        "optimizer": "adam",
+        "optimizer_settings": {"learning_rate": 0.001},
+        "loss": "categorical_crossentropy",
+        "batch": 4,
+        "epochs": 2,
+        "monitor": "val_accuracy",
+        "mode": "max",
+        "target": 0.9,
+        "chance": None,
+        "steps_per_execution": 2,
     }
-    model = keras.Model(inputs, outputs)
-    model.compile(
-        "adam",
-        {"sum": "mse", "more": "binary_crossentropy"},
-        metrics={"more": ["accuracy"]},
-    )
-    return model
 
 
 @pytest.mark.integration
-def test_several_inputs_and_outputs_of_which_one_is_monitored():
-    parts = {"a": X, "b": X}, {"sum": Y, "more": Y}
-    declared = read_marker((), {**TRUE, "monitor": "val_more_accuracy"})
-    trial = run_task(prepare(two_outputs, parts, parts, declared))
-    assert {"val_more_accuracy", "val_sum_loss"} <= set(trial.epochs[-1].metrics)
+def test_the_identity_of_a_named_recipe_is_that_of_version_0_2():
+    identity = RECIPES["raw-subset"].source("same").identity(0)
+    assert set(identity) == IDENTITY
+    assert identity["recipe"] == {
+        "name": "raw-subset",
+        "data": "subset",
+        "n_train": 6400,
+        "n_validation": 2000,
+        "validation_split": None,
+        "scaling": "raw",
+        "n_prediction": 1,
+        "n_class": 10,
+        "optimizer": "adam",
+        "optimizer_settings": {"learning_rate": 0.001},
+        "loss": "categorical_crossentropy",
+        "batch": 32,
+        "epochs": 5,
+        "monitor": "val_accuracy",
+        "mode": "max",
+        "target": 0.9,
+        "chance": None,
+        "steps_per_execution": 50,
+    }
 
 
-@pytest.mark.integration
-def test_an_uncompiled_model_is_compiled_as_the_recipe_says():
-    declared = read_marker((), {**TRUE, "monitor": "val_loss", "mode": "min"})
-    recipe = Recipe(name="mine", optimizer="sgd", loss="mean_squared_error")
-    task = prepare(partial(mlp, compiled=False), recipe=recipe, declared=declared)
-    assert (task.name, task.recipe.name, task.recipe.optimizer) == ("mlp", "mine", "sgd")
-    assert task.recipe.n_class == 1
-    assert set(run_task(task).epochs[-1].metrics) == {"loss", "val_loss"}
+def line(count, slope=1.0):
+    """`count` points on a line."""
+    given = points(count)
+    x = slope * given.x_train
+    return Examples(x, given.y_train, x, given.y_train)
 
 
-SHARED = {}
+SOURCE = KerasSource(
+    dense_model,
+    line,
+    Target(0.9, 4),
+    Training(batch=8),
+    name="dense",
+    recipe="line",
+    arguments={"units": 2, "activation": "softmax"},
+    facts={"count": 64, "slope": 2.0},
+)
 
 
-def same_model():
-    return SHARED.setdefault("model", mlp())
-
-
-def same_layer():
-    keras = environment.load_keras()
-    layer = SHARED.setdefault("layer", keras.layers.Dense(1))
-    model = keras.Sequential([keras.Input((2,)), layer])
-    model.compile("adam", "mse")
-    return model
-
-
-def same_layer_inside():
-    """The layer of a wrapper that is new each time."""
-    keras = environment.load_keras()
-    layer = SHARED.setdefault("inside", keras.layers.Dense(2, name="inside"))
-    inside = keras.Sequential([keras.Input((2,)), layer])
-    model = keras.Sequential([keras.Input((2,)), inside, keras.layers.Dense(1)])
-    model.compile("adam", "mse")
-    return model
-
-
-def same_optimizer():
-    model = mlp(compiled=False)
-    keras = environment.load_keras()
-    model.compile(SHARED.setdefault("optimizer", keras.optimizers.Adam()), "mse")
-    return model
+def test_settings_are_arguments_facts_training_and_target():
+    assert SOURCE.settings == {
+        "units": 2,
+        "activation": "softmax",
+        "count": 64,
+        "slope": 2.0,
+        **Training(batch=8).as_dict(),
+        **Target(0.9, 4).as_dict(),
+    }
+    assert set(SOURCE.settings) - set(SOURCE.recorded) == {"units", "activation"}
+    assert SOURCE.examples.n_train == 64
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("changes", "recipe"),
     [
-        ({"build": lambda: None}, "the factory returned NoneType; a new keras.Model each time"),
-        ({"build": lambda: 3}, "the factory returned int"),
-        (
-            {"build": lambda units: 3},
-            "cannot be called without arguments (missing a required argument",
-        ),
-        ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
-        ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),
-        ({"build": same_layer}, "share sequential/dense and so weights; it must make new layers"),
-        ({"build": same_layer_inside}, "share sequential/inside/kernel and so weights"),
-        ({"build": same_optimizer}, "share one optimizer and so its memory"),
-        (
-            {"build": partial(mlp, compiled=False)},
-            "that is not compiled; compile it, or give a recipe",
-        ),
-        (
-            {"train": (X[:, :1], Y), "validation": (X[:, :1], Y)},
-            "input has shape (2,) and the data's",
-        ),
-        ({"train": (X, X), "validation": (X, X)}, "output has shape (1,) and the data's (2,)"),
-        ({"train": None}, "train is None; a pair (x, y)"),
-        ({"train": (X[:0], Y[:0])}, "train data: 0 inputs and 0 labels"),
-        (
-            {"callbacks": lambda: None},
-            "callbacks returned None; a function that makes a list of keras",
-        ),
-        (
-            {"callbacks": []},
-            "callbacks is of type list; a function that makes new ones for every trial is needed",
-        ),
-        ({"callbacks": lambda: [mlp]}, "a function that makes a list of keras callbacks is needed"),
+        ({"activation": "sigmoid"}, "line"),
+        ({"batch": 16, "target": 0.8, "activation": "sigmoid"}, "line + batch, target"),
+        ({"count": 32}, "line + count"),
     ],
 )
-def test_bad_input_is_one_clear_line_before_anything_is_traced(change, words):
-    SHARED.clear()
+def test_a_change_reaches_whatever_has_the_setting(changes, recipe):
+    other = SOURCE.replace("other", **changes)
+    assert other.settings == {**SOURCE.settings, **changes}
+    assert (other.name, other.recipe) == ("other", recipe)
+    assert other.base == SOURCE.base
+    assert SOURCE.replace("other", "mine", **changes).recipe == "mine"
+    assert SOURCE.settings["batch"] == 8
+    assert other.examples.n_train == changes.get("count", 64)
+    assert (other.training.batch, other.target.value) == (
+        changes.get("batch", 8),
+        changes.get("target", 0.9),
+    )
+
+
+def test_a_setting_that_is_argument_and_fact_is_changed_in_both():
+    digits = RECIPES["sound-subset"].source("same").replace("wide", n_prediction=2)
+    assert digits.arguments["n_prediction"] == digits.facts["n_prediction"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"momentum": 1},
+            "nothing is named 'momentum'; known: units, activation, count, slope, opti",
+        ),
+        ({"batch": 0}, "batch is 0; a whole number >= 1"),
+        ({"target": 1.5}, "target is 1.5; an accuracy"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused(changes, words):
     with pytest.raises(InputError) as error:
-        prepare(**change)
+        SOURCE.replace("other", **changes)
     assert words in str(error.value)
-    assert "\n" not in str(error.value)
 
 
-def test_the_same_callback_twice_is_refused():
-    kept = counter([])
-    with pytest.raises(InputError, match="returned the same Counter twice; it must make new ones"):
-        prepare(callbacks=lambda: [kept])
+def test_data_that_are_given_cannot_be_changed():
+    given = source_of(dense_model, POINTS, points())
+    with pytest.raises(InputError, match="n_train is of data that are given; a function must load"):
+        given.replace("other", n_train=32)
+    assert given.replace("other", batch=16).training.batch == 16
 
 
-def test_a_batch_for_a_dataset_is_refused():
-    tf = environment.load_tensorflow()
-    dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
-    with pytest.raises(InputError, match="a dataset brings its own batches"):
-        prepare(train=dataset, validation=dataset)
+def test_arguments_that_the_factory_does_not_take_are_refused():
+    with pytest.raises(InputError, match="dense: the factory does not take its arguments: missing"):
+        KerasSource(lambda units, more: None, line, Target(), name="dense", arguments={"units": 2})
 
 
-@pytest.mark.integration
-def test_a_metric_that_is_not_logged_is_found_with_one_batch():
-    declared = read_marker((), {**TRUE, "monitor": "val_f1", "mode": "max"})
-    with pytest.raises(InputError, match="on 'val_f1', which training does not log; it logs acc"):
-        prepare(declared=declared)
+def test_a_source_travels_with_closures_and_without_its_model():
+    units = 2
+    source = source_of(lambda: dense_model(units), LONG, lambda **facts: points())
+    identity = source.identity(0)
+    again = pickle.loads(cloudpickle.dumps(source))
+    assert len(cloudpickle.dumps(source)) < 20_000
+    assert again.settings == source.settings
+    assert again.identity(0) == identity
 
 
-@pytest.mark.integration
-def test_what_keras_refuses_is_told_in_its_words():
-    labels = np.full((64, 1), 7)
-    with pytest.raises(InputError, match=r"one batch could not be trained: .*label value of 7"):
-        prepare(partial(mlp, "sparse_categorical_crossentropy"), (X, labels), (X, labels))
-
-
-@pytest.mark.integration
-def test_labels_that_are_no_numbers_are_told_in_one_line():
-    labels = np.full((64, 1), np.nan, "float32")
-    with pytest.raises(InputError) as error:
-        prepare(partial(mlp, "sparse_categorical_crossentropy"), (X, labels), (X, labels))
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
-def test_labels_that_are_words_are_refused_in_one_short_line(loss):
-    words = np.array([["a"], ["b"]] * 32)
-    with pytest.raises(InputError) as error:
-        prepare(partial(mlp, loss), (X, words), (X, words))
-    assert str(error.value) == (
-        "one batch could not be trained: Cast string to float is not supported"
-    )
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(
-    ("raised", "words"),
-    [
-        (KeyError("mask"), r"KeyError: .*\bmask\b"),
-        (TypeError("no such operand"), "no such operand"),
-    ],
-)
-def test_what_a_model_raises_itself_is_one_short_line(raised, words):
-    keras = environment.load_keras()
-
-    class Broken(keras.Model):
-        def call(self, x):
-            raise raised
-
-    def build():
-        model = Broken()
-        model.compile("sgd", "mse")
-        return model
-
-    with pytest.raises(InputError, match=f"^one batch could not be trained: .*{words}") as error:
-        prepare(build)
-    assert str(error.value).isprintable()  # in one line, nothing bold
-
-
-def test_only_an_input_may_lack_a_last_axis_of_one():
-    """Keras adds it: numbers for Input((1,)), and series of one number a step."""
-    keras = environment.load_keras()
-
-    def fit(shape, x, y=Y):
-        pool = [keras.layers.GlobalAveragePooling1D()] if len(shape) == 2 else []
-        layers = [keras.Input(shape), *pool, keras.layers.Dense(1)]
-        model = keras.Sequential(layers)
-        model.compile("sgd", "mse")
-        require_fit(model, Recipe(name="any"), Examples(x, y, x, y))
-        assert model(x).shape == (64, 1)
-
-    fit((1,), X[:, 0])
-    fit((2, 1), X)
-    fit((None, 1), X)
-    for shape, x in (((2,), X[:, 0]), ((2, 1), X[:, 0]), ((3, 1), X)):
-        with pytest.raises(InputError) as error:
-            fit(shape, x)
-        assert f"has shape {shape} and the data's {x.shape[1:]};" in str(error.value)
-
-
-def test_the_words_of_an_error_in_user_code_begin_after_its_places():
-    """As AutoGraph writes them: pairs of a place and its code, then what was raised."""
-    place = '    File "/some/where.py", line 3, in call\n        return self.only(x)\n'
-    error = ValueError(f"in user code:\n\n{place}{place}\n    ValueError: too\n    wide\n")
-    assert error_words(error) == "ValueError: too wide"
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("given", [lambda loss: [loss], lambda loss: {"only": loss}])
-def test_one_loss_in_a_list_or_mapping_tells_the_classes(given):
-    def build():
-        keras = environment.load_keras()
-        inputs = keras.Input((2,))
-        outputs = keras.layers.Dense(1, activation="sigmoid", name="only")(inputs)
-        model = keras.Model(inputs, outputs)
-        model.compile("adam", given("binary_crossentropy"), metrics=["accuracy"])
-        return model
-
-    assert prepare(build).recipe.n_class == 2
-
-
-def test_only_a_loss_that_compares_outputs_needs_labels_of_their_shape():
-    """Keras' sparse cross-entropy takes a column of class numbers; a loss of one's own, anything."""
-    keras = environment.load_keras()
-    examples = Examples(X, Y, X, Y)
-
-    def fit(loss):
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
-        model.compile("sgd", loss)
-        require_fit(model, Recipe(name="any"), examples)
-
-    fit("sparse_categorical_crossentropy")
-    fit(keras.losses.SparseCategoricalCrossentropy())
-    fit(lambda y, prediction: prediction - y)
-    for loss in (
-        "categorical_crossentropy",
-        keras.losses.MeanSquaredError(),
-        keras.losses.mean_squared_error,
-    ):
-        with pytest.raises(InputError, match=r"output has shape \(3,\) and the data's \(1,\)"):
-            fit(loss)
-
-
-def test_names():
-    class Maker:
-        def __call__(self):
-            return None
-
-    assert factory_name(partial(partial(mlp, "mse"), True)) == "mlp"
-    assert factory_name(Maker()) == "Maker"
+def test_models_are_forgotten():
+    source_of(dense_model, LONG, points(), reuse_model=True).identity(0)
+    assert module._traced
+    assert module._ready
+    module.forget_models()
+    assert not module._traced
+    assert not module._ready

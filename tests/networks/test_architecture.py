@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcaptcha import VARIANTS, Architecture, ConvBlock, InputError
+from deepcaptcha.errors import InputError
+from deepcaptcha.networks.architecture import Architecture, ConvBlock
+from deepcaptcha.networks.variants import VARIANTS
 
 # (last conv output, parameters), worked out by hand with pencil: see the arithmetic beside each.
 BY_HAND = {
@@ -110,6 +112,28 @@ def architectures(draw):
         n_prediction=draw(st.integers(1, 4)),
         n_class=draw(st.integers(2, 12)),
     )
+
+
+@given(architectures())
+def test_an_architecture_comes_back_from_its_arguments(architecture):
+    assert Architecture.from_arguments(**architecture.arguments) == architecture
+
+
+def test_arguments_are_the_fields_across_the_blocks():
+    arguments = VARIANTS["extra-conv"].architecture.arguments
+    assert arguments == {
+        "filters": (32, 48, 64),
+        "kernels": (3, 3, 3),
+        "strides": (1, 1, 1),
+        "paddings": ("same", "same", "same"),
+        "pools": (2, 2, 2),
+        "extra": (ConvBlock(64),),
+        "dense": (512,),
+        "head": "softmax-reshape",
+        "input_shape": (28, 28, 1),
+        "n_prediction": 1,
+        "n_class": 10,
+    }
 
 
 def sides(length, kernel, stride, padding):

@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from deepcaptcha import (
-    RECIPES,
-    VARIANTS,
-    ConvBlock,
-    InputError,
+from deepcaptcha.errors import InputError
+from deepcaptcha.networks.architecture import ConvBlock
+from deepcaptcha.networks.build import (
     assert_parameter_count,
     build,
     create_DeepCAPCHA,
-    fit_to,
     working_DeepCAPCHA,
 )
-from deepcaptcha.networks.variants import question_architecture
+from deepcaptcha.networks.recipes import RECIPES
+from deepcaptcha.networks.variants import VARIANTS, question_architecture
 from tests.networks.test_architecture import BY_HAND, architectures
 
 
@@ -49,8 +47,8 @@ def test_any_architecture_agrees_with_keras_layer_by_layer(architecture):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_is_fitted_to_a_recipe(name):
     architecture = VARIANTS[name].architecture
-    assert fit_to(architecture, RECIPES["raw-subset"]) == architecture
-    fitted = fit_to(architecture, RECIPES["captcha"])
+    assert RECIPES["raw-subset"].fit(architecture) == architecture
+    fitted = RECIPES["captcha"].fit(architecture)
     assert fitted.rows[-1].output_shape == (4, 10)
     assert replace(fitted, input_shape=(28, 28, 1), n_prediction=1) == architecture
     if name == "same":
@@ -62,7 +60,7 @@ def test_a_variant_is_fitted_to_a_recipe(name):
 def test_an_architecture_that_cannot_fit_is_refused():
     deep = question_architecture(input_shape=(64, 64, 1), extra=(ConvBlock(64), ConvBlock(64)))
     with pytest.raises(InputError, match="pool5: a 2 x 2 pool does not fit into its 1 x 1 input"):
-        fit_to(deep, RECIPES["sound-subset"])
+        RECIPES["sound-subset"].fit(deep)
 
 
 def test_a_wrong_count_names_the_first_layer_that_differs():

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepcaptcha import RECIPES, InputError
+from deepcaptcha.errors import InputError
 from deepcaptcha.networks.captcha import draw_captchas, load_captchas
-from deepcaptcha.networks.recipes import load_examples
+from deepcaptcha.networks.recipes import RECIPES, load_examples
 
 
 def same(a, b):
@@ -107,7 +107,10 @@ def test_a_missing_package_is_one_line_that_names_the_extra(load, tmp_path, monk
     for name in [name for name in sys.modules if name.partition(".")[0] == "captcha"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(InputError, match=r"^CAPTCHA images need .*'deepcaptcha\[captcha\]'$"):
+    with pytest.raises(
+        InputError,
+        match="CAPTCHA images need a package: install pytest-deepcaptcha with its extra `captcha`",
+    ):
         load(1, 4, seed=0)
 
 

@@ -7,21 +7,19 @@ that plateau in some seeds: `same` in 0 and 1, not within an epoch in 2; `same-r
 within three epochs in 2.
 """
 
-from functools import partial
+from dataclasses import replace
 
 import pytest
 
-from deepcaptcha import RECIPES, VARIANTS, build, fit_to, run_trial
 from deepcaptcha.diagnosis.probes import SYMPTOMS
+from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.trials.history import diagnose, is_at_chance_plateau, state_at_end
 from deepcaptcha.trials.seeds import first_seed
 
 
 def train(name):
-    recipe = RECIPES[name]
-    architecture = fit_to(VARIANTS["extra-conv"].architecture, recipe)
-    seed = first_seed("pull-request")
-    trial = run_trial(partial(build, architecture), recipe, seed, probes=SYMPTOMS)
+    source = replace(RECIPES[name].source("extra-conv"), probes=SYMPTOMS)
+    trial = source.run(first_seed("pull-request"))
     for epoch in trial.epochs:
         print(epoch)
     return trial

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from deepcaptcha import RECIPES, VARIANTS
-from deepcaptcha.networks.variants import CLAIMS
+from deepcaptcha.networks.recipes import RECIPES
+from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES, VARIANTS
 from deepcaptcha.trials.seeds import STREAMS
 from deepcaptcha.verdicts.baseline import read_baseline
-from deepcaptcha.verdicts.claim import Claim
 from deepcaptcha.verdicts.plan import binomial_interval
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -18,10 +17,16 @@ def test_every_variant_has_a_claim_under_both_subset_recipes():
     assert set(CLAIMS) == {(v, r) for v in VARIANTS for r in ("raw-subset", "sound-subset")}
 
 
+def test_the_suites_hypotheses_are_those_of_its_rows():
+    """24 rows: reliability and speed of each, and a claim of all but 5 that are mixed."""
+    assert sum(claim.kind == "mixed" for claim in CLAIMS.values()) == 5
+    assert HYPOTHESES == 24 * 2 + 19
+
+
 def interval(folder, variant, recipe):
     """The exact 95 % interval of the claimed outcome in the trials of a folder."""
     recorded = read_baseline(FIXTURES / folder, variant, recipe)
-    outcome = "stuck" if CLAIMS[variant, recipe][0] == "stuck" else "converged"
+    outcome = "stuck" if CLAIMS[variant, recipe].kind == "stuck" else "converged"
     return binomial_interval(recorded.outcomes.count(outcome), len(recorded.outcomes))
 
 
@@ -30,7 +35,7 @@ def interval(folder, variant, recipe):
 def test_a_claims_rates_lie_outside_the_recorded_intervals(variant, recipe, folder):
     """A rate between p_bad and p_good promises nothing, so what was recorded must lie above or below
     both."""
-    claim = Claim(*CLAIMS[variant, recipe])
+    claim = CLAIMS[variant, recipe]
     low, high = interval(folder, variant, recipe)
     if claim.kind != "mixed":
         assert claim.p_bad < claim.p_good <= low

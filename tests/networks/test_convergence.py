@@ -1,34 +1,26 @@
 """Does each variant still train? A verdict for every declared claim, and against its baseline."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from deepcaptcha import RECIPES, VARIANTS, build
+from deepcaptcha import RECIPES
 from deepcaptcha.networks.variants import CLAIMS
-from deepcaptcha.verdicts.claim import Claim
 
 BASELINES = Path(__file__).parents[2] / "fixtures" / "baselines"
 
 # A verdict on raw pixels takes longest: up to five epochs a trial, and rates between the clear ones.
-ROWS = sorted(CLAIMS, key=lambda row: (row[1] != "raw-subset", CLAIMS[row][0] != "mixed"))
+ROWS = sorted(CLAIMS, key=lambda row: (row[1] != "raw-subset", CLAIMS[row].kind != "mixed"))
 
 
 def row(variant, recipe):
     # Reliability and speed against the baseline, and the claim where it is judged.
-    hypotheses = 2 if CLAIMS[variant, recipe][0] == "mixed" else 3
+    hypotheses = 2 if CLAIMS[variant, recipe].kind == "mixed" else 3
     return pytest.param(variant, recipe, marks=pytest.mark.convergence(hypotheses=hypotheses))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("variant", "recipe"), [row(*names) for names in ROWS])
 def test_convergence(variant, recipe, convergence):
-    convergence.judge(
-        partial(build, VARIANTS[variant].architecture),
-        RECIPES[recipe],
-        Claim(*CLAIMS[variant, recipe]),
-        name=variant,
-        baselines=BASELINES,
-        reuse_model=True,
-    )
+    source = RECIPES[recipe].source(variant)
+    convergence.judge(source, CLAIMS[variant, recipe], baselines=BASELINES)

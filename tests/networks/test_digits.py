@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcaptcha import InputError, digit_strips, load_mnist
+from deepcaptcha.errors import InputError
 from deepcaptcha.networks import digits as data
-from deepcaptcha.networks.digits import Digits
+from deepcaptcha.networks.digits import Digits, digit_strips, load_mnist
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +58,7 @@ def test_the_wheels_copy_comes_first_and_the_repositorys_stands_in(tmp_path, mon
         load_mnist()
 
 
+@pytest.mark.integration
 def test_the_wheel_carries_the_subset(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],

@@ -2,22 +2,33 @@
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from deepcaptcha import RECIPES, InputError, load_mnist
-from deepcaptcha.networks.digits import Digits
-from deepcaptcha.networks.recipes import find_recipe, load_examples
+from deepcaptcha.errors import InputError
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.networks.architecture import Architecture
+from deepcaptcha.networks.digits import Digits, load_mnist
+from deepcaptcha.networks.recipes import RECIPES, Recipe, find_recipe, load_examples
+from deepcaptcha.networks.variants import VARIANTS, question_architecture
+from deepcaptcha.trials.trial import Target
+from tests.helpers import changed
 
 RAW = RECIPES["raw-subset"]
 
 
 def test_the_named_recipes_are_as_declared():
     figures = {
-        name: (r.n_train, r.scaling, r.epochs, r.batch, r.target, r.validation_split)
+        name: (
+            r.n_train,
+            r.scaling,
+            r.target.epochs,
+            r.training.batch,
+            r.target.value,
+            r.validation_split,
+        )
         for name, r in RECIPES.items()
     }
     assert figures == {
@@ -27,7 +38,7 @@ def test_the_named_recipes_are_as_declared():
         "captcha": (40_000, "ink", 3, 32, 0.9, None),
         "captcha-white": (40_000, "unit", 3, 32, 0.9, None),
     }
-    assert {r.optimizer for r in RECIPES.values()} == {"adam"}
+    assert {r.training.optimizer for r in RECIPES.values()} == {"adam"}
     captcha = RECIPES["captcha"]
     assert (captcha.image_shape, captcha.n_prediction) == ((30, 80, 1), 4)
     assert replace(captcha, name="captcha-white", scaling="unit") == RECIPES["captcha-white"]
@@ -81,22 +92,32 @@ def test_labels_out_of_range_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("make", "words"),
     [
-        ({"n_train": 0}, "recipe raw-subset: n_train is 0"),
-        ({"epochs": 2.5}, "epochs is 2.5"),
-        ({"scaling": "half"}, "scaling is 'half'; 'raw', 'unit' or 'ink'"),
-        ({"mode": "best"}, "mode is 'best'"),
-        ({"validation_split": 1.0}, "validation_split is 1.0; between 0 and 1"),
-        ({"target": 1.2}, "target is 1.2; an accuracy lies above 0 and at most at 1"),
-        ({"target": float("nan")}, "target is nan; a finite number"),
-        ({"target": np.float32(0.5)}, "it cannot be recorded as JSON"),
-        ({"chance": float("inf")}, "it cannot be recorded as JSON"),
+        (partial(replace, RAW, n_train=0), "recipe raw-subset: n_train is 0"),
+        (partial(replace, RAW, scaling="half"), "scaling is 'half'; 'raw', 'unit' or 'ink'"),
+        (partial(replace, RAW, validation_split=1.0), "validation_split is 1.0; between 0 and 1"),
+        (partial(Target, epochs=2.5), "epochs is 2.5"),
+        (partial(Target, mode="best"), "mode is 'best'"),
+        (partial(Target, 1.2), "target is 1.2; an accuracy lies above 0 and at most at 1"),
+        (partial(Target, float("nan")), "target is nan; a finite number"),
+        (partial(Target, np.float32(0.5)), "; a finite number is needed"),
+        (partial(Target, chance=float("inf")), "chance is inf; a finite number"),
+        (partial(Training, batch=0), "batch is 0"),
+        (partial(Training, steps_per_execution=2.0), "steps_per_execution is 2.0"),
+        (
+            partial(Training, optimizer_settings={"learning_rate": np.float32(0.5)}),
+            "a training cannot be recorded as JSON",
+        ),
+        (
+            partial(Training, optimizer_settings={"learning_rate": float("inf")}),
+            "a training cannot be recorded as JSON",
+        ),
     ],
 )
-def test_an_impossible_recipe_is_refused(change, words):
+def test_an_impossible_recipe_is_refused(make, words):
     with pytest.raises(InputError) as error:
-        replace(RAW, **change)
+        make()
     assert words in str(error.value)
 
 
@@ -106,16 +127,44 @@ def test_an_unknown_recipe_lists_the_known():
 
 
 def test_a_recipe_travels():
-    recipe = replace(RAW, optimizer="sgd", optimizer_settings={"learning_rate": 0.1})
+    recipe = changed(RAW, optimizer="sgd", optimizer_settings={"learning_rate": 0.1})
+    assert recipe.training == Training("sgd", {"learning_rate": 0.1})
     assert pickle.loads(pickle.dumps(recipe)) == recipe
+    assert hash(pickle.loads(pickle.dumps(recipe))) == hash(recipe)
+    with pytest.raises(TypeError):
+        recipe.training.optimizer_settings["learning_rate"] = 1
 
 
-@given(st.floats(0, 1), st.floats(0.01, 1))
-def test_meeting_a_target_has_a_direction(value, target):
-    assert replace(RAW, target=target).meets_target(value) == (value >= target)
-    least = replace(RAW, target=target, monitor="val_loss", mode="min")
-    assert least.meets_target(value) == (value <= target)
-    assert not least.meets_target(float("nan"))
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_comes_back_from_its_record(name):
+    assert Recipe.from_dict(RECIPES[name].as_dict()) == RECIPES[name]
+
+
+def test_a_recipe_hands_out_sources_of_networks():
+    """Of a variant's name, a variant, or an architecture, fitted to its images."""
+    captcha = RECIPES["captcha"]
+    by_name, by_variant, own = (
+        captcha.source(network)
+        for network in ("pool4", VARIANTS["pool4"], question_architecture(dense=7))
+    )
+    assert (by_name.name, by_variant.name, own.name) == ("pool4", "pool4", "network")
+    assert captcha.source(question_architecture(), name="mine").name == "mine"
+    assert by_name.arguments == by_variant.arguments
+    fitted = Architecture.from_arguments(**own.arguments)
+    assert fitted == captcha.fit(question_architecture(dense=7))
+    assert (by_name.recipe, by_name.target, by_name.training, by_name.reuse_model) == (
+        "captcha",
+        captcha.target,
+        captcha.training,
+        True,
+    )
+    assert {"name": "captcha", **by_name.recorded} == captcha.as_dict()
+    np.testing.assert_array_equal(RAW.source("same").examples.x_train, load_examples(RAW).x_train)
+
+
+def test_an_unknown_network_lists_the_known():
+    with pytest.raises(InputError, match="unknown variant 'sam'; known: same, valid, extra-conv"):
+        RAW.source("sam")
 
 
 def test_digits_unpack():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepcaptcha import Contracted, InputError, parametrize_with_contracts
-from deepcaptcha.keras import environment
+from deepcaptcha.keras.backend import keras
 from deepcaptcha.plugin.contracts import (
     CONTRACTS,
     Contract,
@@ -26,7 +26,6 @@ Y = X.sum(axis=1, keepdims=True)
 
 def mlp(rate=0.03, seed=None):
     """(2 + 1) * 8 + (8 + 1) * 1 = 33 parameters."""
-    keras = environment.load_keras()
     if seed is not None:
         keras.utils.set_random_seed(seed)
     model = keras.Sequential(
@@ -41,8 +40,6 @@ def mlp(rate=0.03, seed=None):
 
 
 def subclassed():
-    keras = environment.load_keras()
-
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
@@ -58,7 +55,6 @@ def subclassed():
 
 def two_outputs():
     """With a loss of one's own, so that Keras alone looks at the labels' shape."""
-    keras = environment.load_keras()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile("sgd", lambda y, prediction: keras.ops.square(y - prediction))
     return model
@@ -129,8 +125,6 @@ def test_saving_and_loading():
 
 
 def test_a_layer_that_forgets_a_setting_is_seen():
-    keras = environment.load_keras()
-
     @keras.saving.register_keras_serializable("tests")
     class Times(keras.layers.Layer):
         def __init__(self, factor=1.0, **settings):

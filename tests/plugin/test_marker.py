@@ -1,28 +1,32 @@
 """What a marker may say."""
 
-from dataclasses import replace
-
 import pytest
 
-from deepcaptcha import RECIPES, InputError
-from deepcaptcha.plugin.marker import Declared, make_recipe, read_marker
+from deepcaptcha import InputError
+from deepcaptcha.plugin.marker import Declared, read_marker
+from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Claim
 
 FULL = {"target": 0.95, "epochs": 3, "p_good": 0.95, "p_bad": 0.5}
 
 
 def test_a_bare_marker_counts_one_verdict_and_claims_nothing():
-    assert read_marker((), {}) == Declared(1, None, {})
-    assert read_marker((), {"hypotheses": 3}) == Declared(3, None, {})
+    assert read_marker((), {}) == Declared(1, None, None, None)
+    assert read_marker((), {"hypotheses": 3}) == Declared(3, None, None, None)
 
 
 def test_a_full_marker():
     declared = read_marker((), {**FULL, "batch": 16})
     assert declared.claim == Claim("trains", 0.95, 0.5)
-    assert declared.training == {"target": 0.95, "epochs": 3, "batch": 16}
+    assert (declared.target, declared.batch) == (Target(0.95, 3, "val_accuracy", "max", None), 16)
+    loss = read_marker((), {**FULL, "monitor": "val_loss", "mode": "min", "chance": 2})
+    assert loss.target == Target(0.95, 3, "val_loss", "min", 2)
     assert read_marker((), {**FULL, "kind": "stuck"}).claim == Claim("stuck", 0.95, 0.5)
     assert read_marker((), {"target": 1.0, "epochs": 1, "kind": "mixed"}).claim == Claim("mixed")
-    assert read_marker((), {**FULL, "chance": None}).training["chance"] is None
+    assert read_marker((), {**FULL, "chance": None}).target.chance is None
+    assert read_marker((), {"p_good": 0.9, "p_bad": 0.1}) == Declared(
+        1, Claim("trains", 0.9, 0.1), None, None
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,15 +74,15 @@ def test_an_impossible_marker_is_one_clear_line(keywords, words):
     assert "\n" not in str(error.value)
 
 
-def test_the_marker_wins_over_the_recipe_and_the_data_over_both():
-    declared = read_marker((), {**FULL, "target": 0.5})
-    recipe = make_recipe(declared, RECIPES["question"], n_train=7, data="given")
-    expected = replace(RECIPES["question"], target=0.5, epochs=3, n_train=7, data="given")
-    assert recipe == expected
-
-
-def test_something_must_name_a_target():
-    declared = read_marker((), {"epochs": 1, "p_good": 0.9, "p_bad": 0.1})
-    with pytest.raises(InputError, match="nothing says target; write"):
-        make_recipe(declared, None, name="mine")
-    assert make_recipe(declared, RECIPES["question"]).target == 0.9
+@pytest.mark.parametrize(
+    ("keywords", "missing"),
+    [
+        ({"epochs": 1}, "target"),
+        ({"target": 0.9}, "epochs"),
+        ({"batch": 16}, "target and epochs"),
+        ({"monitor": "accuracy"}, "target and epochs"),
+    ],
+)
+def test_a_target_is_named_as_a_whole(keywords, missing):
+    with pytest.raises(InputError, match=f"^nothing says {missing}; write pytest.mark.convergence"):
+        read_marker((), {**keywords, "p_good": 0.9, "p_bad": 0.1})

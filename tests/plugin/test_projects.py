@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,13 +19,15 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def project(pytester, monkeypatch):
-    """A function that makes a project of one of the modules, beside the factories."""
+    """A function that makes a project of some of the modules, beside the factories and functions."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
-    def make(name, ini=""):
+    def make(*names, ini=""):
         pytester.makeini(INI + ini)
-        for source, target in (("factories", "factories"), (name, f"test_{name}")):
-            (pytester.path / f"{target}.py").write_text((HERE / f"{source}.py").read_text())
+        for name in names:
+            shutil.copy(HERE / f"{name}.py", pytester.path / f"test_{name}.py")
+        for name in ("factories", "functions"):
+            shutil.copy(HERE / f"{name}.py", pytester.path)
         return pytester
 
     return make
@@ -39,22 +42,33 @@ def verdicts(text):
     return sorted(re.findall(r"^(convergence: .* \d+-\d+ %\)); \d+ s$", text, re.MULTILINE))
 
 
-def test_six_factories_pass_fail_and_are_known_to_fail(project, monkeypatch):
-    pytester = project("verdicts")
+def test_factories_contracts_and_mistakes(project, monkeypatch):
+    """Everything with TensorFlow in two runs, in one process and in two workers: starting it takes
+    longer than the rest."""
+    # 18 verdicts of test_verdicts, one of a mistake, one of a contract.
+    pytester = project(
+        "verdicts",
+        "contracts",
+        "mistakes",
+        ini="convergence_alpha = 0.06\nconvergence_beta = 0.06\n",
+    )
     found = []
     for workers in ("0", "2"):
         folder = pytester.path / f"with-{workers}"
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
         folder.mkdir()
         arguments = [f"--convergence-ledger={folder}", f"--junitxml={folder / 'junit.xml'}"]
-        result = run(pytester, "-n", workers, "-v", *arguments)
-        result.assert_outcomes(passed=6, failed=6, xfailed=6)
+        result = run(pytester, "-n", workers, "-v", "-rs", *arguments)
+        # The contracts: passed=14, failed=1, skipped=5, xfailed=1; the mistakes: passed=1, failed=1.
+        result.assert_outcomes(passed=6 + 15, failed=6 + 2, skipped=5, xfailed=6 + 1)
         trials = {trial_key(t): t.weights_sha256 for t in read_ledger(folder).trials}
         found.append((verdicts(result.stdout.str()), trials))
+        check_contracts(result.stdout.str())
+        check_mistakes(result, read_ledger(folder).trials)
     assert found[0] == found[1]
-    lines, _ = found[0]
-    assert len(lines) == 18
-    # Two successes of two decide at 0.999 / 0.05 within 0.05 / 18 = 0.0027: their chance is
+    lines = [line for line in found[0][0] if "0.999/0.05" in line]
+    assert (len(found[0][0]), len(lines)) == (19, 18)
+    # Two successes of two decide at 0.999 / 0.05 within 0.06 / 20 = 0.003: their chance is
     # 0.05 ** 2 = 0.0025. One failure does: the chance of any in two is 1 - 0.999 ** 2 = 0.002. The
     # intervals end where one such outcome has a chance of 2.5 %: 0.025 ** (1 / 2) and 1 - 0.025.
     green = [line for line in lines if ": green, 2 of 2 (95 % interval 15-100 %)" in line]
@@ -65,18 +79,36 @@ def test_six_factories_pass_fail_and_are_known_to_fail(project, monkeypatch):
         "build_regression under 192 examples is claimed 'trains' in at least 99.9 % of trainings; 0",
         "The target, val_loss <= 0.02 within 1 epochs, was missed: stuck 1.",
         "1 of 1 that missed the target is frozen: no weight changed in epoch 1",
-        "pytest test_verdicts.py::test_regression_without_a_rate --convergence-hypotheses 18 "
+        "pytest test_verdicts.py::test_regression_without_a_rate --convergence-hypotheses 20 "
         "--convergence-seed 2000000",
-        "18 hypotheses share the suite's rates",
-        "24 trials took",
+        "20 hypotheses share the suite's rates",
     ):
         assert words in text
+    assert f"{len(found[0][1])} trials took" in text
     assert "retracing" not in text
     check_junit(folder / "junit.xml")
     summary = (folder / "summary.md").read_text()
-    assert summary.count("\n| build_") == 18
+    assert summary.count("\n| build_") == 19
     assert summary.count("## Verdicts") == 1
-    assert "- Again: --convergence-seed 2000000 --convergence-hypotheses 18" in summary
+    assert "- Again: --convergence-seed 2000000 --convergence-hypotheses 20" in summary
+
+
+def check_contracts(text):
+    for name in CONTRACTS:
+        identifier = f"test_contracts.py::test_factories[build_mlp-{name.replace(' ', '_')}]"
+        assert identifier in text
+    assert "build_subclassed, parameter count: the model has 82 parameters; 81 are declared" in text
+    assert "Own is subclassed: its layers have no shape until they are called" in text
+    assert "SKIPPED [2]" in text
+    assert "no claim is declared" in text
+
+
+def check_mistakes(result, trials):
+    text = result.stdout.str() + result.stderr.str()
+    assert "test_mistakes.py::test_bad_input: train is None; a pair (x, y) of arrays" in text
+    assert "Traceback" not in text
+    assert "During handling" not in text
+    assert "bad input" not in {trial.name for trial in trials}
 
 
 def check_junit(path):
@@ -97,7 +129,7 @@ def check_junit(path):
     )
 
 
-GREEN = "convergence: build_mlp trains 0.95/0.1: green, "
+GREEN = "convergence: perceptron trains 0.95/0.1: green, "
 RED = "convergence: still trains 0.95/0.1: red, 0 of "
 
 
@@ -124,7 +156,7 @@ def test_ways_to_distribute(project, arguments):
 
 def test_ways_to_select(project):
     """The failing test comes first, and its number of verdicts is pinned."""
-    pytester = project("tiny", "convergence_hypotheses = 2\n")
+    pytester = project("tiny", ini="convergence_hypotheses = 2\n")
     result = run(pytester, "--collect-only", "-q")
     assert "2 tests collected" in result.stdout.str()
     assert not (pytester.path / "build").exists()
@@ -145,7 +177,7 @@ def test_ways_to_select(project):
 def test_the_seed_that_got_stuck_comes_again_alone_and_first(project):
     """Although the project deselects it, unless asked."""
     slow = "addopts = -m 'not slow' --strict-markers\nmarkers = slow: minutes\n"
-    pytester = project("tiny", slow)
+    pytester = project("tiny", ini=slow)
     path = pytester.path / "test_tiny.py"
     path.write_text(path.read_text().replace("def test_does", "@pytest.mark.slow\ndef test_does"))
     result = run(pytester, "-m", "slow and convergence")
@@ -162,53 +194,84 @@ def test_the_seed_that_got_stuck_comes_again_alone_and_first(project):
     assert [t.weights_sha256 for t in before if t.seed == first.seed] == [first.weights_sha256]
 
 
-def test_bad_input_names_its_test_and_trains_nothing(project):
-    pytester = project("tiny")
-    path = pytester.path / "test_tiny.py"
-    path.write_text(path.read_text().replace("train=points(0)", "train=None"))
-    result = run(pytester)
-    result.assert_outcomes(failed=2)
-    text = result.stdout.str()
-    assert "test_tiny.py::test_trains: train is None; a pair (x, y) of arrays" in text
-    assert "Traceback" not in text
-    assert "During handling" not in text
-    assert not (pytester.path / "build").exists()
+def test_workers_train_whatever_the_threads_of_the_tests_are(project):
+    pytester = project("mistakes")
+    path = pytester.path / "test_mistakes.py"
+    path.write_text(path.read_text().replace("train=None", "train=points(0)"))
+    pytester.makeini("[pytest]\n")
+    pytester.makeconftest(
+        """
+        import tensorflow as tf
+        tf.config.threading.set_intra_op_parallelism_threads(2)
+        tf.zeros(1)
+        """
+    )
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+        pytester._monkeypatch.delenv(name, raising=False)
+    result = run(pytester, "-v", "-k", "bad_input", "--convergence-jobs", "1")
+    result.assert_outcomes(passed=1, deselected=1)
+    (line,) = verdicts(result.stdout.str())
+    assert line.startswith("convergence: bad input trains 0.999/0.05: green, ")
 
 
-def test_what_keras_keeps_is_looked_through_no_more_where_the_marker_is_used(project):
-    pytester = project("tiny")
-    marked = pytester.path / "test_tiny.py"
-    frozen = "\n\ndef test_frozen():\n    import gc\n    assert gc.get_freeze_count()"
-    marked.write_text(marked.read_text() + f"{frozen} > 100_000\n")
-    (pytester.path / "test_plain.py").write_text(f"import keras\n{frozen} == 0\n")
-    run(pytester, "test_plain.py").assert_outcomes(passed=1)
-    run(pytester, "test_tiny.py", "-k", "frozen").assert_outcomes(passed=1, deselected=2)
+def test_what_keras_keeps_is_frozen_only_where_the_marker_is_used(pytester):
+    pytester.makeini(INI)
+    pytester.makepyfile(
+        "import gc, keras\ndef test_frozen():\n    assert gc.get_freeze_count() == 0\n"
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_functions_pass_fail_and_are_known_to_fail_without_keras(project, workers):
+    pytester = project("trainings")
+    (pytester.path / "factories.py").unlink()  # imports Keras
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_sessionfinish(session):
+            assert not {"tensorflow", "keras"} & set(sys.modules)
+        """
+    )
+    result = run(pytester, "-n", workers, "-v")
+    result.assert_outcomes(passed=1, failed=1, xfailed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    found = [re.sub(r"\(.*", "", line) for line in verdicts(result.stdout.str())]
+    assert found == [
+        "convergence: perceptron trains 0.95/0.1: green, 2 of 2 ",
+        "convergence: perceptron trains 0.95/0.1: red, 0 of 2 ",
+        "convergence: perceptron trains 0.95/0.1: red, 0 of 2 ",
+    ]
 
 
 def test_two_checks_need_two_verdicts(project):
     pytester = project("tiny")
     path = pytester.path / "test_tiny.py"
-    line = "    convergence.check(build_mlp, train=points(0), validation=points(1))\n"
+    line = "    convergence.check_training(perceptron)\n"
     path.write_text(path.read_text().replace(line, 2 * line))
     result = run(pytester, "-k", "test_trains")
     result.assert_outcomes(failed=1, deselected=1)
     assert "and its test declares 1, of which 1 are used; mark it with" in result.stdout.str()
 
 
-def test_contracts(project):
-    pytester = project("contracts")
-    result = run(pytester, "--collect-only", "-q")
-    for name in CONTRACTS:
-        identifier = f"test_contracts.py::test_factories[build_mlp-{name.replace(' ', '_')}]"
-        assert identifier in result.stdout.str()
-    result = run(pytester, "-v", "-rs")
-    result.assert_outcomes(passed=14, failed=1, skipped=5, xfailed=1)
-    text = result.stdout.str()
-    assert "build_subclassed, parameter count: the model has 82 parameters; 81 are declared" in text
-    assert "Own is subclassed: its layers have no shape until they are called" in text
-    assert "SKIPPED [2]" in text
-    assert "no claim is declared" in text
-    assert "During handling" not in text
-    assert "1 hypotheses share the suite's rates" in text
-    selected = run(pytester, "--collect-only", "-q", "-k", "build_mlp and save_and_load")
-    assert "1/21 tests collected (20 deselected)" in selected.stdout.str()
+def test_a_contract_and_a_factory_are_selected_by_name(pytester):
+    pytester.makepyfile(
+        """
+        from deepcaptcha import Contracted, parametrize_with_contracts
+
+        def build_mlp():
+            pass
+
+        def build_other():
+            pass
+
+        FACTORIES = [Contracted(build, None, None) for build in (build_mlp, build_other)]
+
+        @parametrize_with_contracts(FACTORIES)
+        def test_factories(contract):
+            contract()
+        """
+    )
+    result = run(pytester, "--collect-only", "-q", "-k", "build_mlp and save_and_load")
+    assert "1/14 tests collected (13 deselected)" in result.stdout.str()

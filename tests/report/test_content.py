@@ -1,6 +1,7 @@
 """What the report shows, by hand: curves, the way to the target, walks, chances, words."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,14 +17,15 @@ from deepcaptcha.report.content import (
     sections,
     seeds_text,
 )
-from deepcaptcha.trials.ledger import Records
-from deepcaptcha.trials.trial import Epoch
-from deepcaptcha.verdicts.claim import Budget, Claim, judge_plan
-from deepcaptcha.verdicts.judge import _evidence
+from deepcaptcha.trials.ledger import LedgerTrials
+from deepcaptcha.trials.trial import Epoch, Target
+from deepcaptcha.verdicts import claim as claims
+from deepcaptcha.verdicts.claim import Budget, Claim
+from deepcaptcha.verdicts.judge import judge
 from deepcaptcha.verdicts.plan import Plan
 from tests.trials.test_ledger import make_trial
 
-RECIPE = Recipe(name="points", epochs=5)
+RECIPE = Recipe(name="points", target=Target(epochs=5))
 CURVES = {
     "converged": (0.5, 0.95),
     "stuck": (0.1, 0.1),
@@ -49,7 +51,7 @@ def trained(seed=0, outcome="converged", name="same", recipe=RECIPE, values=None
         frozen_at_step=300 if outcome == "stuck" else None,
         stop_reason=STOPS[outcome],
         epochs=tuple(
-            Epoch({"loss": loss, "accuracy": accuracy, recipe.monitor: value}, 0.99, True)
+            Epoch({"loss": loss, "accuracy": accuracy, recipe.target.monitor: value}, 0.99, True)
             for value in values
         ),
         identity={
@@ -61,17 +63,19 @@ def trained(seed=0, outcome="converged", name="same", recipe=RECIPE, values=None
     )
 
 
-def judged(name, outcomes, kind="trains"):
+def judged(name, outcomes, kind="trains", test=""):
     """(evidence, trials) of a claim judged by PLAN."""
     trials = [trained(seed, outcome, name) for seed, outcome in enumerate(outcomes)]
-    claim = Claim(kind, 0.9, 0.5)
-    verdict = judge_plan(kind, PLAN, lambda i: claim.holds_in(trials[i]))
-    read = trials[: verdict.trials]
-    return _evidence(name, RECIPE, claim, Budget(1), [verdict], read, [PLAN]), read
+    source = SimpleNamespace(name=name, recipe=RECIPE.name, target=RECIPE.target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "design_plan", lambda *rates: PLAN)
+        claim = Claim(kind, PLAN.p_good, PLAN.p_bad)
+        evidence = judge(source, claim, Budget(1), trials.__getitem__, test=test)
+    return evidence, trials[: len(evidence.trials)]
 
 
 def test_a_curve_is_the_monitored_metric_of_every_epoch():
-    (row,) = rows_of_ledger(Records((trained(1, "diverged"), trained(0))))
+    (row,) = rows_of_ledger(LedgerTrials((trained(1, "diverged"), trained(0))))
     assert [(c.seed, c.outcome, c.values) for c in row.curves] == [
         (0, "converged", (0.5, 0.95)),
         (1, "diverged", (0.3, None)),
@@ -81,7 +85,7 @@ def test_a_curve_is_the_monitored_metric_of_every_epoch():
 def test_the_way_to_the_target_by_hand():
     """Three trials met it after 1, 2 and 2 epochs; one was given 2 epochs and one 5, in vain. Kaplan and
     Meier: 4/5 are left after epoch 1, and 4/5 * (1 - 2/4) = 2/5 after epoch 2."""
-    short = replace(RECIPE, epochs=2)
+    short = replace(RECIPE, target=Target(epochs=2))
     trials = [
         trained(0, values=(0.95,)),
         trained(1),
@@ -118,15 +122,15 @@ def test_where_none_or_all_met_the_target():
 
 def test_a_walk_counts_what_its_claim_counts_as_far_as_the_plan_read():
     evidence, trials = judged("mine", ["converged", "stuck", "slow", "converged"])
-    (row,) = rows_of_verdicts([evidence], Records(tuple(trials)))
+    (row,) = rows_of_verdicts([evidence], LedgerTrials(tuple(trials)))
     (walk,) = row.walks
     assert walk.successes == (0, 1, 1, 1)  # red after three: PLAN rejects one of three
     assert (walk.hypothesis, walk.colour) == ("trains", "red")
-    assert (walk.accept, walk.reject) == (PLAN.accept, PLAN.reject)
+    assert walk.plan == PLAN
     assert row.colour == "red"
     assert row.chance.trials == 3
     stuck, trials = judged("mine", ["stuck", "stuck", "stuck"], "stuck")
-    (row,) = rows_of_verdicts([stuck], Records(tuple(trials)))
+    (row,) = rows_of_verdicts([stuck], LedgerTrials(tuple(trials)))
     assert row.walks[0].successes == (0, 1, 2, 3)
     assert row.walks[0].colour == "green"
 
@@ -135,7 +139,7 @@ def test_a_claim_of_stuck_bounds_the_chance_to_converge_from_above():
     """Three of three stuck: Clopper and Pearson's lower limit, which PLAN's stop at 3 of 3 shares, is
     0.025 ** (1/3) = 0.292 for P(stuck), so P(converge) is at most 0.708."""
     evidence, trials = judged("mine", ["stuck", "stuck", "stuck"], "stuck")
-    (row,) = rows_of_verdicts([evidence], Records(tuple(trials)))
+    (row,) = rows_of_verdicts([evidence], LedgerTrials(tuple(trials)))
     assert (row.chance.converged, row.chance.trials) == (0, 3)
     assert row.chance.interval == pytest.approx((0, 0.7076), abs=1e-4)
     assert row.chance.text == "at most 71 %"
@@ -145,18 +149,18 @@ def test_a_claim_of_stuck_bounds_the_chance_to_converge_from_above():
 def test_a_ledger_without_the_judged_trials_is_told():
     evidence, trials = judged("mine", ["converged"] * 3)
     with pytest.raises(InputError, match="lacks 1 of 3 trials of mine points; no report"):
-        rows_of_verdicts([evidence], Records(tuple(trials[:2])))
+        rows_of_verdicts([evidence], LedgerTrials(tuple(trials[:2])))
 
 
 def test_sections_go_by_recipe_highest_rate_first():
-    other = replace(RECIPE, name="more", epochs=9)
+    other = replace(RECIPE, name="more", target=Target(epochs=9))
     trials = (
         trained(0, "stuck", "b"),
         trained(0, "converged", "c"),
         trained(0, "converged", "a"),
         trained(0, "slow", "a", other),
     )
-    first, second = sections(rows_of_ledger(Records(trials)))
+    first, second = sections(rows_of_ledger(LedgerTrials(trials)))
     assert (first.recipe, first.target) == ("more", "val_accuracy >= 0.9 within 9 epochs")
     assert [row.name for row in second.rows] == ["a", "c", "b"]
     assert "batch 32" in second.settings
@@ -165,8 +169,8 @@ def test_sections_go_by_recipe_highest_rate_first():
 
 def test_recipes_of_one_name_that_differ_are_told_apart():
     """As two tests on data of the same size have them, each with a target of its own."""
-    other = replace(RECIPE, monitor="val_loss", mode="min", target=0.02, epochs=8)
-    rows = rows_of_ledger(Records((trained(0), trained(0, recipe=other, values=(0.01,)))))
+    other = replace(RECIPE, target=Target(0.02, 8, "val_loss", "min"))
+    rows = rows_of_ledger(LedgerTrials((trained(0), trained(0, recipe=other, values=(0.01,)))))
     assert [section.target for section in sections(rows)] == [
         "val_accuracy >= 0.9 within 5 epochs",
         "val_loss <= 0.02 within 8 epochs",
@@ -176,21 +180,17 @@ def test_recipes_of_one_name_that_differ_are_told_apart():
 
 def test_factories_of_one_name_are_told_by_their_tests():
     (first, some), (second, others) = (
-        judged("build", ["converged"] * 3),
-        judged("build", ["stuck"] * 3),
+        judged("build", ["converged"] * 3, test="tests/test_a.py::test_mlp"),
+        judged("build", ["stuck"] * 3, test="tests/test_b.py::test_net[adam-1e-3]"),
     )
-    first["test"], second["test"] = (
-        "tests/test_a.py::test_mlp",
-        "tests/test_b.py::test_net[adam-1e-3]",
-    )
-    rows = rows_of_verdicts([first, second], Records((*some, *others)))
+    rows = rows_of_verdicts([first, second], LedgerTrials((*some, *others)))
     assert [row.name for row in rows] == ["build (test_mlp)", "build (test_net[adam-1e-3])"]
-    assert rows_of_verdicts([first], Records(tuple(some)))[0].name == "build"
+    assert rows_of_verdicts([first], LedgerTrials(tuple(some)))[0].name == "build"
 
 
 def test_words_for_a_study():
     trials = (trained(0), trained(1), trained(4, "stuck"), trained(0, name="other"))
-    rows = rows_of_ledger(Records(trials))
+    rows = rows_of_ledger(LedgerTrials(trials))
     assert opening(rows) == (
         "4 trainings of 2 factories under 1 recipe: 3 converged, 1 stuck (75 % converged). "
         "Every training converged in 1 of 2 rows."
@@ -204,7 +204,7 @@ def test_words_for_a_study():
 def test_words_for_verdicts():
     good, some = judged("good", ["converged"] * 3)
     bad, others = judged("bad", ["stuck"] * 3)
-    rows = rows_of_verdicts([good, bad], Records((*some, *others)))
+    rows = rows_of_verdicts([good, bad], LedgerTrials((*some, *others)))
     assert opening(rows).startswith(
         "2 rows judged: 1 red, 1 green, 0 cannot tell. Red: bad under points. 5 trainings of 2"
     )
@@ -213,7 +213,7 @@ def test_words_for_verdicts():
 def test_several_environments_are_told_apart():
     old = trained(1)
     old = replace(old, identity={**old.identity, "environment": {"tensorflow": "2.18.0"}})
-    rows = rows_of_ledger(Records((trained(0), old, trained(2))))
+    rows = rows_of_ledger(LedgerTrials((trained(0), old, trained(2))))
     assert environment_lines(rows) == [
         "2 trials: tensorflow 2.21.0, 1 thread, oneDNN on",
         "1 trial: tensorflow 2.18.0",

@@ -12,14 +12,15 @@ from deepcaptcha.report.content import rows_of_ledger, rows_of_verdicts
 from deepcaptcha.report.drawing import INKS
 from deepcaptcha.report.figures import STYLES, chances_figure, curves_figure
 from deepcaptcha.report.page import render
-from deepcaptcha.trials.ledger import Ledger, Records
+from deepcaptcha.trials.ledger import Ledger, LedgerTrials
+from deepcaptcha.trials.trial import Target
 from tests.report.test_content import CURVES, RECIPE, judged, trained
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 LONG = "tests.models.test_a_name_that_never_seems_to_end[adam-1e-3]"
-LOSS = replace(RECIPE, name="loss", monitor="val_loss", mode="min", target=0.05, epochs=40)
+LOSS = replace(RECIPE, name="loss", target=Target(0.05, 40, "val_loss", "min"))
 
 
 def study_rows():
@@ -28,7 +29,7 @@ def study_rows():
     for seed, outcome in enumerate(["converged", "slow"]):
         values = [2.3 / (1 + epoch) for epoch in range(40)]
         trials.append(trained(seed, outcome, LONG, LOSS, values))
-    return rows_of_ledger(Records(tuple(trials)))
+    return rows_of_ledger(LedgerTrials(tuple(trials)))
 
 
 def verdict_rows():
@@ -41,7 +42,7 @@ def verdict_rows():
         told, trials = judged(name, outcomes, kind)
         evidence.append(told)
         found += trials
-    return rows_of_verdicts(evidence, Records(tuple(found)))
+    return rows_of_verdicts(evidence, LedgerTrials(tuple(found)))
 
 
 def test_the_same_record_gives_the_same_page_that_needs_nothing_else():
@@ -53,16 +54,16 @@ def test_the_same_record_gives_the_same_page_that_needs_nothing_else():
 
 def test_letters_that_matplotlib_has_no_font_for_are_the_browsers():
     """Warnings are errors here, as in a user's project."""
-    page = render(rows_of_ledger(Records((trained(0, name="网络"),))), "made so")
+    page = render(rows_of_ledger(LedgerTrials((trained(0, name="网络"),))), "made so")
     assert page.count("网络") >= 3  # in the table, its heading and the figure of intervals
 
 
 def test_trainings_that_a_callback_ended_are_counted():
     early = (trained(0, "slow", values=(0.2,)), trained(1))
     assert "; 1 ended by a callback of their own" in render(
-        rows_of_ledger(Records(early)), "made so"
+        rows_of_ledger(LedgerTrials(early)), "made so"
     )
-    assert "callback" not in render(rows_of_ledger(Records((trained(1),))), "made so")
+    assert "callback" not in render(rows_of_ledger(LedgerTrials((trained(1),))), "made so")
 
 
 def test_names_are_text_and_identifiers_are_unique():

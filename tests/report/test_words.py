@@ -1,19 +1,23 @@
 """What people read."""
 
 import io
+from dataclasses import replace
 
 import pytest
 
+from deepcaptcha.finding import percent
 from deepcaptcha.report.words import (
+    failure_message,
     failures_text,
     interval_text,
-    percent,
-    summarise,
     summary_lines,
     verdict_line,
     verdict_properties,
     verdict_table,
 )
+from deepcaptcha.trials.trial import OUTCOMES, Target
+from deepcaptcha.verdicts.claim import Budget, Claim, Summary, Verdict, summarise
+from deepcaptcha.verdicts.judge import Evidence
 from tests.trials.test_ledger import make_trial
 
 
@@ -49,47 +53,42 @@ def test_interval_text():
     assert interval_text((0.147, 0.947)) == "14-95 %"
 
 
-CLAIM = {
-    "hypothesis": "trains",
-    "colour": "green",
-    "successes": 10,
-    "trials": 10,
-    "interval": [0.69, 1.0],
-    "detects": None,
-    "note": "",
-}
-EVIDENCE = {
-    "name": "valid",
-    "recipe": "raw",
-    "claim": "trains",
-    "p_good": 0.6,
-    "p_bad": 0.25,
-    "hypotheses": 5,
-    "alpha": 0.05,
-    "beta": 0.05,
-    "summary": summarise([make_trial(seed, epochs=2) for seed in range(10)]).as_dict(),
-    "seconds_per_trial": 3.0,
-    "worst_expected_trials": 20,
-    "most_trials": 40,
-    "frozen": 0,
-    "epochs_saved_by_proof": 0,
-    "environment": "",
-    "failures": "stuck 2, slow 1",
-    "symptom_counts": {"clipped": 2, "learning": 1},
-    "verdicts": [
-        CLAIM,
-        {**CLAIM, "hypothesis": "as reliable", "detects": 0.72, "note": "detects a fall"},
-        {**CLAIM, "hypothesis": "as fast", "note": "p 0.4"},
-    ],
-}
-BLIND = {
-    **EVIDENCE,
-    "name": "dense64",
-    "verdicts": [
-        CLAIM,
-        {**CLAIM, "hypothesis": "as reliable", "colour": "cannot tell", "note": "it is too low"},
-    ],
-}
+OWN = Verdict("trains", "green", 10, 10, (0.69, 1.0))
+EVIDENCE = Evidence(
+    name="valid",
+    recipe="raw",
+    target=Target(),
+    claim=Claim("trains", 0.6, 0.25),
+    budget=Budget(5),
+    verdicts=(
+        OWN,
+        replace(OWN, hypothesis="as reliable", detects=0.72, note="detects a fall"),
+        replace(OWN, hypothesis="as fast", note="p 0.4"),
+    ),
+    trials=(),
+    summary=Summary(
+        trials=13,
+        converged=10,
+        median_epochs=2,
+        outcomes={"converged": 10, "stuck": 2, "slow": 1, "diverged": 0},
+        epochs=35,
+        epochs_planned=65,
+        seconds=19.5,
+    ),
+    symptoms=(),
+    symptom_counts={"clipped": 2, "learning": 1},
+    failed_seeds=(),
+    frozen=0,
+    epochs_saved_by_proof=0,
+)
+BLIND = replace(
+    EVIDENCE,
+    name="dense64",
+    verdicts=(
+        OWN,
+        replace(OWN, hypothesis="as reliable", colour="cannot tell", note="it is too low"),
+    ),
+)
 
 
 def test_a_verdict_is_one_row_with_its_comparisons():
@@ -107,7 +106,8 @@ def test_a_verdict_is_one_row_with_its_comparisons():
 
 
 def test_a_column_that_says_nothing_is_left_out():
-    alone = {**EVIDENCE, "verdicts": [CLAIM], "failures": "", "symptom_counts": {}}
+    every = replace(EVIDENCE.summary, outcomes=dict.fromkeys(OUTCOMES, 0))
+    alone = replace(EVIDENCE, verdicts=(OWN,), summary=every, symptom_counts={})
     titles = [column.title for column in verdict_table([alone]).columns]
     assert titles == [
         *("factory", "recipe", "claim", "k/n", "95 % interval", "verdict", "epochs", "min")
@@ -120,24 +120,27 @@ def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
         "as reliable (p): a fall of the rate to p turns it red with 90 % probability.",
         "dense64 under raw: cannot tell whether as reliable: it is too low.",
     ]
-    assert len(summary_lines([{**BLIND, "verdicts": [CLAIM]}], workers=1, nightly=False)) == 2
+    assert len(summary_lines([replace(BLIND, verdicts=(OWN,))], workers=1, nightly=False)) == 2
 
 
-ONE_VERDICT = {**CLAIM, "colour": "red", "successes": 1, "trials": 4, "interval": [0.01, 0.81]}
-JUDGED = {
-    "name": "build_model",
-    "recipe": "192 examples",
-    "target": "val_loss <= 0.02 within 6 epochs",
-    "claim": "trains",
-    "p_good": 0.95,
-    "p_bad": 0.5,
-    "hypotheses": 7,
-    "verdicts": [ONE_VERDICT, {"hypothesis": "as fast", "colour": "green"}],
-    "summary": {"seconds": 12.4},
-    "failures": "stuck 3",
-    "failed_seeds": [5, 6, 8],
-    "symptoms": [],
-}
+JUDGED = replace(
+    EVIDENCE,
+    name="build_model",
+    recipe="192 examples",
+    target=Target(0.02, 6, "val_loss", "min"),
+    claim=Claim("trains", 0.95, 0.5),
+    budget=Budget(7),
+    verdicts=(
+        Verdict("trains", "red", 1, 4, (0.01, 0.81), alpha=0.004),
+        replace(OWN, hypothesis="as fast"),
+    ),
+    summary=replace(
+        EVIDENCE.summary,
+        outcomes={"converged": 1, "stuck": 3, "slow": 0, "diverged": 0},
+        seconds=12.4,
+    ),
+    failed_seeds=(5, 6, 8),
+)
 
 
 def test_a_verdict_in_a_line():
@@ -148,7 +151,7 @@ def test_a_verdict_in_a_line():
 
 
 def test_a_line_of_a_mixed_claim_has_no_rates():
-    mixed = {**JUDGED, "claim": "mixed", "p_good": None, "p_bad": None}
+    mixed = replace(JUDGED, claim=Claim("mixed"))
     assert verdict_line(mixed).startswith("convergence: build_model mixed: red, ")
 
 
@@ -169,3 +172,26 @@ def test_a_verdict_in_pairs_of_texts_without_empty_ones():
         "convergence.hypotheses": "7",
         "convergence.seconds": "12.4",
     }
+
+
+def test_the_message_of_a_red_test_reads_on_its_own():
+    verdicts = (
+        JUDGED.verdicts[0],
+        Verdict("as reliable", "red", 1, 4, (0.01, 0.81), alpha=0.002, note="detects a fall"),
+        Verdict("as fast", "red", 1, 4, (0.0, 1.0), alpha=0.001, note="p 0.0004"),
+    )
+    told = replace(JUDGED, verdicts=verdicts, symptoms=("3 are stuck",), environment="numpy 1 -> 2")
+    assert failure_message(told, "pytest x").splitlines() == [
+        "build_model under 192 examples is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
+        "trials were so (95 % interval 1-81 %).",
+        "The chance of such a red if all is well: 0.004.",
+        "build_model under 192 examples trains less reliably than its baseline: 1 of 4 trials converged "
+        "(95 % interval 1-81 %); detects a fall.",
+        "The chance of such a red if all is well: 0.002.",
+        "build_model under 192 examples trains more slowly than its baseline: p 0.0004.",
+        "The chance of such a red if all is well: 0.001.",
+        "The target, val_loss <= 0.02 within 6 epochs, was missed: stuck 3.",
+        "3 are stuck.",
+        "The baseline's environment differed: numpy 1 -> 2.",
+        "One of them again: pytest x --convergence-seed 5",
+    ]

@@ -2,30 +2,84 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from deepcaptcha import VARIANTS, InputError, build
 from deepcaptcha.cli.main import main
+from deepcaptcha.errors import InputError
+from deepcaptcha.networks.build import build
+from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.trials import dask as cluster
 from deepcaptcha.trials import seeds
-from deepcaptcha.trials.dask import dask_executor
+from deepcaptcha.trials.dask import dask_executor, own_random
 from deepcaptcha.trials.ledger import read_ledger
-from deepcaptcha.trials.runner import Task, process_executor, run_study
-from tests.plugin.test_hooks import INI, PROJECT
-from tests.processes import interrupt, interruptible
-from tests.trials.test_runner import ENVIRONMENT, TINY, die, figures, tasks
+from deepcaptcha.trials.runner import LostTrialError, Runner
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+from tests.helpers import ENVIRONMENT, TINY, figures, interrupt, interruptible, source_of, wanted
+
+PROJECT = """
+from dataclasses import replace
+import pytest
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.networks.recipes import RECIPES
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.claim import Claim
+
+TINY = replace(
+    RECIPES["sound-subset"], name="tiny", n_train=64, n_validation=50,
+    training=Training(batch=16), target=Target(0.99, epochs=1),
+)
+
+@pytest.mark.convergence
+@pytest.mark.parametrize("kind", ["trains", "stuck"])
+def test_four_steps_teach_nothing(kind, convergence):
+    convergence.judge(TINY.source("valid"), Claim(kind, 0.9, 0.2))
+"""
+
+
+def test_other_threads_draw_from_another_random():
+    """Expected: a `random.Random` of its own, whatever else is drawn meanwhile."""
+    reference = random.Random(7)
+    expected = [reference.randint(1, 10**9) for _ in range(1000)]
+    stop = threading.Event()
+
+    def disturb():
+        while not stop.is_set():
+            random.random()
+
+    other = threading.Thread(target=disturb)
+    before = random.randint
+    with own_random():
+        other.start()
+        random.seed(7)
+        drawn = [random.randint(1, 10**9) for _ in range(1000)]
+        stop.set()
+        other.join()
+        assert random.getstate() == reference.getstate()
+    assert drawn == expected
+    assert random.randint == before
+
+
+def test_a_function_imported_by_name_is_seeded_too():
+    from random import randint
+
+    with own_random():
+        random.seed(7)
+        drawn = randint(1, 10**9), random.randint(1, 10**9)
+    assert drawn == (random.Random(7).randint(1, 10**9),) * 2
 
 
 @contextmanager
@@ -57,11 +111,9 @@ def note(notes, marker=None):
     return ()
 
 
-def noted_tasks(notes, count):
-    return [
-        Task("noted", VALID, TINY, seed, reuse_model=True, callbacks=partial(note, notes))
-        for seed in range(count)
-    ]
+def noted(notes, count):
+    source = source_of(VALID, TINY, name="noted", callbacks=partial(note, notes), reuse_model=True)
+    return [(source, seed) for seed in range(count)]
 
 
 @pytest.mark.integration
@@ -70,17 +122,18 @@ def test_a_killed_worker_costs_its_running_trial_only(address, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     dies = partial(note, notes, tmp_path / "died")
-    dying = Task("dying", VALID, TINY, 0, callbacks=dies)
-    chosen = [*noted_tasks(notes, 4), dying]
-    disturbed = run_study(chosen, partial(dask_executor, address), tmp_path / "dask")
+    chosen = [*noted(notes, 4), (source_of(VALID, TINY, name="dying", callbacks=dies), 0)]
+    with Runner(tmp_path / "dask", executors=partial(dask_executor, address)) as runner:
+        disturbed = runner.run_all(chosen)
     assert (tmp_path / "died").exists()
     assert len(list(notes.iterdir())) == 5 + 1
-    run_study(chosen, partial(process_executor, 2), tmp_path / "processes")
-    assert [(t.name, t.seed) for t in disturbed.trials] == [(t.name, t.seed) for t in chosen]
-    ledgers = [read_ledger(tmp_path / name) for name in ("dask", "processes")]
+    with Runner(tmp_path / "processes", jobs=2) as runner:
+        runner.run_all(chosen)
+    assert [(t.name, t.seed) for t in disturbed] == [(source.name, seed) for source, seed in chosen]
+    ledgers = [read_ledger(tmp_path / name).trials for name in ("dask", "processes")]
     assert sorted(figures(ledgers[0])) == sorted(figures(ledgers[1]))
-    assert len(ledgers[0].trials) == 5
-    keys = [{(t.seed, json.dumps(t.identity)) for t in ledger.trials} for ledger in ledgers]
+    assert len(ledgers[0]) == 5
+    keys = [{(t.seed, json.dumps(t.identity)) for t in trials} for trials in ledgers]
     assert keys[0] == keys[1]
 
 
@@ -103,8 +156,9 @@ def test_a_cluster_of_its_own_listens_on_loopback_only():
 
 def settings():
     from deepcaptcha.keras import environment
+    from deepcaptcha.keras.backend import tf
 
-    threads = environment.load_tensorflow().config.threading
+    threads = tf.config.threading
     return (
         {key: os.environ[key] for key in environment.SETTINGS} == environment.SETTINGS,
         threads.get_intra_op_parallelism_threads(),
@@ -117,15 +171,17 @@ def test_a_fresh_trial_is_trained_anew(address, tmp_path):
     """Even where the very same calls are sent at the same time, or were answered before."""
     notes = tmp_path / "notes"
     notes.mkdir()
-    chosen = noted_tasks(notes, 2)
+    chosen = noted(notes, 2)
     with dask_executor(address) as executor:
         same = partial(nullcontext, executor)
-        first = run_study([*chosen, *chosen], same, tmp_path / "ledger")
+        with Runner(tmp_path / "ledger", executors=same) as runner:
+            first = runner.run_all([*chosen, *chosen])
         assert len(list(notes.iterdir())) == 4
-        again = run_study(chosen, same, tmp_path / "ledger", reuse=False)
+        with Runner(tmp_path / "ledger", reuse=False, executors=same) as runner:
+            again = runner.run_all(chosen)
         assert len(list(notes.iterdir())) == 6
         assert executor.submit(settings).result() == (True, 1, 1)
-    assert len({trial.weights_sha256 for trial in first.trials}) == 2  # equal specs, two seeds
+    assert len({trial.weights_sha256 for trial in first}) == 2  # equal specs, two seeds
     assert figures(first) == figures(again) * 2
 
 
@@ -142,13 +198,12 @@ def test_pytest_judges_what_a_cluster_trained(address, pytester):
         if left:
             os.kill(left.pop(), signal.SIGKILL)
 
-    chosen = [
-        replace(tasks()[0], name="valid", seed=seed) for seed in seeds.take("pull-request", 12)
-    ]
+    chosen = [(TINY.source("valid"), seed) for seed in seeds.take("pull-request", 12)]
     ledger = pytester.path / "trained"
-    run_study(chosen, partial(dask_executor, address), ledger, on_trial=kill)
+    with Runner(ledger, executors=partial(dask_executor, address), on_trial=kill) as runner:
+        runner.run_all(chosen)
     assert not left
-    pytester.makeini(INI)
+    pytester.makeini("[pytest]\nconvergence_single_thread = true\n")
     pytester.makepyfile(test_it=PROJECT)
     result = pytester.runpytest_subprocess(
         "--convergence-reuse", "--convergence-ledger", str(ledger)
@@ -159,13 +214,20 @@ def test_pytest_judges_what_a_cluster_trained(address, pytester):
     assert sizes == [12, 0]
 
 
+def die(seed):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.integration
 def test_workers_that_keep_dying_are_told_when_all_else_is_done(tmp_path):
-    dead = Task("dead", die, TINY, 7)
-    with pytest.raises(
-        InputError, match=r"died 3 times .* dead tiny seed 7; is there enough memory"
+    dead = FunctionSource(die, Target(), "dead", recipe="tiny")
+    with (
+        pytest.raises(
+            LostTrialError, match=r"died 3 times .* dead tiny seed 7 .*; is there enough memory"
+        ),
+        Runner(tmp_path, executors=partial(dask_executor, None, 1)) as runner,
     ):
-        run_study([dead, *tasks(2)], partial(dask_executor, None, 1), tmp_path)
+        runner.run_all([(dead, 7), *wanted(2)])
     assert {trial.name for trial in read_ledger(tmp_path).trials} == {"valid", "pool4"}
 
 

@@ -9,29 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deepcaptcha import InputError, Trial
+from deepcaptcha.errors import InputError
 from deepcaptcha.trials import ledger
-from deepcaptcha.trials.ledger import Ledger, find_same, read_ledger, trial_key
-from deepcaptcha.trials.trial import Epoch
-
-
-def make_trial(seed=0, name="same", outcome="converged", weights="aa", epochs=1):
-    """A record as `run_trial` returns it, without any training."""
-    reached = epochs if outcome == "converged" else None
-    return Trial(
-        name=name,
-        recipe="points",
-        seed=seed,
-        outcome=outcome,
-        stop_reason="target" if reached else "epochs",
-        epochs_to_target=reached,
-        steps_to_target=reached and 8 * reached,
-        frozen_at_step=None,
-        epochs=tuple(Epoch({"loss": 0.5, "val_accuracy": None}, 0.25, True) for _ in range(epochs)),
-        seconds=1.5,
-        weights_sha256=weights,
-        identity={"seed": seed, "factory": name, "recipe": {"name": "points", "epochs": 5}},
-    )
+from deepcaptcha.trials.ledger import FORMAT, Ledger, find_same, read_ledger, trial_key
+from tests.helpers import make_trial
 
 
 def test_what_is_appended_is_read_again(tmp_path):
@@ -104,7 +85,11 @@ def test_a_damaged_middle_line_costs_only_itself(tmp_path):
 @pytest.mark.parametrize(
     ("first_line", "words"),
     [
-        ({"deepcaptcha_ledger": 2}, "has ledger format 2; this version reads 1"),
+        (
+            {"deepcaptcha_ledger": FORMAT + 1},
+            f"has ledger format {FORMAT + 1}; this version reads 1 to",
+        ),
+        ({"deepcaptcha_ledger": 0}, "has ledger format 0; this version reads 1 to"),
         ({"something": "else"}, "is not a ledger"),
         ([], "is not a ledger"),
     ],
@@ -168,6 +153,7 @@ def write_many(folder, start):
             book.append(make_trial(seed))
 
 
+@pytest.mark.integration
 def test_writers_never_interleave(tmp_path):
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_many, args=(tmp_path, 50 * i)) for i in range(3)]

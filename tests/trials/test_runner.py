@@ -1,62 +1,202 @@
-"""Studies over real processes: recorded, resumed, interrupted."""
+"""One runner for every source: recorded, resumed, interrupted; dying and hanging processes."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deepcaptcha import RECIPES, VARIANTS, InputError, build
+from deepcaptcha.errors import InputError
 from deepcaptcha.trials.ledger import read_ledger
-from deepcaptcha.trials.runner import Task, process_executor, run_study, run_task
-from tests.processes import interrupt, interruptible
+from deepcaptcha.trials.runner import Runner, run_source
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+from tests.helpers import ENVIRONMENT, figures, interrupt, interruptible, wanted
 
-TINY = replace(
-    RECIPES["sound-subset"],
-    name="tiny",
-    n_train=64,
-    n_validation=50,
-    epochs=1,
-    batch=16,
-    target=0.99,
-)
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+RECORDED = Path(__file__).parents[1] / "data" / "ledger-0.2.jsonl"
+EASY = Target(0.9, 3, chance=0.0, monitor="accuracy")
 
 
-def tasks(count=4):
-    return [
-        Task(name, partial(build, VARIANTS[name].architecture), TINY, seed, reuse_model=True)
-        for seed in range(count // 2)
-        for name in ("valid", "pool4")
+def learn(seed):
+    """Converges in the second epoch with an odd seed, and never with an even one."""
+    for epoch in range(3):
+        yield {"accuracy": 0.2 + 0.5 * epoch * (seed % 2) + 0.1 * epoch}
+
+
+LEARN = FunctionSource(learn, EASY)
+
+
+def test_trials_come_in_the_order_they_were_asked_for_and_are_recorded(tmp_path):
+    heard = []
+    with Runner(tmp_path, on_trial=heard.append) as runner:
+        trials = runner.run_all([(LEARN, seed) for seed in (3, 0, 1)])
+        assert runner.run(LEARN, 5).seed == 5
+    assert [(trial.seed, trial.outcome) for trial in trials] == [
+        (3, "converged"),
+        (0, "slow"),
+        (1, "converged"),
     ]
+    assert read_ledger(tmp_path).trials == tuple(heard)
+    assert [trial.seed for trial in heard] == [3, 0, 1, 5]
 
 
-def figures(records):
-    return [(t.name, t.seed, t.outcome, t.weights_sha256, t.epochs) for t in records.trials]
+def test_a_recorded_trial_is_not_run_again_and_what_is_known_comes_last(tmp_path):
+    run, heard = [], []
+
+    def counted(source, seed, known, steps):
+        trial = run_source(source, seed, known, steps)
+        if trial not in known:
+            run.append(seed)
+        return trial
+
+    with Runner(tmp_path, run=counted) as runner:
+        first = runner.run_all([(LEARN, 0), (LEARN, 1)])
+    with Runner(tmp_path, run=counted, on_trial=heard.append) as runner:
+        again = runner.run_all([(LEARN, 1), (LEARN, 2), (LEARN, 0)])
+        assert runner.problems == ()
+    assert run == [0, 1, 2]
+    assert [trial.seed for trial in heard] == [2, 1, 0]
+    assert (again[2], again[0]) == tuple(first)
+    assert [trial.seed for trial in read_ledger(tmp_path).trials] == [0, 1, 2]
+    with Runner(tmp_path, run=counted, reuse=False) as runner:
+        runner.run_all([(LEARN, 0)])
+    assert run == [0, 1, 2, 0]
+    lines = [len(path.read_text().splitlines()) - 1 for path in sorted(tmp_path.glob("*.jsonl"))]
+    assert lines == [2, 1, 1]
+
+
+def test_a_changed_source_is_run_again(tmp_path):
+    with Runner(tmp_path) as runner:
+        runner.run(LEARN, 0)
+    with Runner(tmp_path) as runner:
+        runner.run_all([(LEARN, 0), (replace(LEARN, version="2"), 0)])
+    assert len(read_ledger(tmp_path).trials) == 2
+
+
+def test_a_prefix_is_never_recorded(tmp_path):
+    with Runner(tmp_path) as runner:
+        prefix = runner.run(LEARN, 0, steps=2)
+        runner.start("left", LEARN, 0, steps=1)
+    assert (prefix.stop_reason, len(prefix.epochs)) == ("steps", 2)
+    assert read_ledger(tmp_path).trials == ()
+
+
+def test_what_still_runs_when_a_runner_is_left_is_recorded(tmp_path):
+    with Runner(tmp_path) as runner:
+        runner.start("a", LEARN, 0)
+        assert runner.room == 0
+    assert [trial.seed for trial in read_ledger(tmp_path).trials] == [0]
+
+
+def test_the_torn_end_of_an_earlier_ledger_is_told(tmp_path):
+    with Runner(tmp_path) as runner:
+        runner.run(LEARN, 0)
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-5])
+    with Runner(tmp_path) as runner:
+        assert runner.problems == (f"{path}: line 2 is torn and was skipped",)
+        assert runner.run(LEARN, 0).seed == 0
+
+
+def fail(seed):
+    raise RuntimeError(f"seed {seed} is unlucky")
+
+
+def test_an_error_of_a_source_comes_as_itself_and_keeps_what_was_done(tmp_path):
+    with Runner(tmp_path) as runner:
+        runner.start("good", LEARN, 1)
+        runner.start("bad", FunctionSource(fail, EASY), 7)
+        found = {}
+        while len(found) < 2:
+            found.update(runner.finished())
+        assert found["good"].result().outcome == "converged"
+        with pytest.raises(RuntimeError, match="seed 7 is unlucky"):
+            found["bad"].result()
+        with pytest.raises(RuntimeError, match="seed 8 is unlucky"):
+            runner.run_all([(FunctionSource(fail, EASY), 8)])
+    assert [trial.seed for trial in read_ledger(tmp_path).trials] == [1]
+
+
+@pytest.mark.parametrize("jobs", [0, -2, 1.5])
+def test_a_runner_without_processes_is_refused(jobs):
+    with pytest.raises(InputError, match="jobs is"):
+        Runner(jobs=jobs)
+
+
+def test_threads_are_refused(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"^ThreadPoolExecutor runs trials in threads of one pro"),
+        Runner(tmp_path, executors=ThreadPoolExecutor) as runner,
+    ):
+        runner.run_all([(LEARN, 0)])
+
+
+def test_two_trials_in_one_process_at_once_are_refused():
+    outer = FunctionSource(lambda seed: run_source(LEARN, seed).epochs[0].metrics, EASY)
+    with pytest.raises(InputError, match="two trials ran in one process at the same time"):
+        run_source(outer, 0)
+    assert run_source(LEARN, 0).outcome == "slow"  # the first one is over
+
+
+def test_a_ledger_of_format_1_is_read():
+    records = read_ledger(RECORDED)
+    assert records.problems == ()
+    found = [(t.name, t.recipe, t.seed, t.outcome, t.epochs_to_target) for t in records.trials]
+    assert sorted(found) == [("valid", "sound-subset", seed, "converged", 1) for seed in (0, 1)]
+    assert {trial.weights_sha256[:8] for trial in records.trials} == {"a285a80e", "fb20303f"}
+    assert records.trials[0].target == Target(0.9, 3)
+    assert (records.trials[0].backend, records.trials[0].digests) == ("", {})
 
 
 @pytest.mark.integration
-def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
+def test_trials_recorded_by_version_0_2_are_not_trained_again(tmp_path, monkeypatch):
+    """Their environment is exchanged for this one; everything else is as it was written then."""
+    from deepcaptcha.keras import environment
+    from deepcaptcha.keras.source import KerasSource
+    from deepcaptcha.networks.recipes import RECIPES
+
+    head, *lines = RECORDED.read_text().splitlines()
+    trials = [json.loads(line) for line in lines]
+    here = environment.describe()
+    if trials[0]["identity"]["environment"]["keras"] != here["keras"]:
+        pytest.skip("another Keras may describe the same model in other words")
+    assert set(trials[0]["identity"]["environment"]) == set(here)
+    for trial in trials:
+        trial["identity"]["environment"] = here
+    (tmp_path / "old.jsonl").write_text("\n".join([head, *map(json.dumps, trials), ""]))
+    source = RECIPES["sound-subset"].source("valid")
+    recorded = {trial["seed"]: trial for trial in trials}
+    assert {seed: source.identity(seed) for seed in (0, 1)} == {
+        seed: recorded[seed]["identity"] for seed in (0, 1)
+    }
+    monkeypatch.setattr(KerasSource, "run", lambda *_, **__: pytest.fail("trained again"))
+    with Runner(tmp_path) as runner:
+        found = runner.run_all([(source, 0), (source, 1)])
+    assert [t.weights_sha256 for t in found] == [recorded[s]["weights_sha256"] for s in (0, 1)]
+
+
+@pytest.mark.integration
+def test_a_stopped_study_goes_on_to_the_same_record_and_ctrl_c_keeps_what_is_done(tmp_path):
+    """Also in two processes as in one, and with a trial of a source that no module holds."""
     whole, part = tmp_path / "whole", tmp_path / "part"
     trained = []
-    with process_executor(2) as executor:
-        two = partial(nullcontext, executor)
-        undisturbed = run_study(tasks(), two, whole, wave=3)
-        run_study(tasks()[:3], two, part, on_trial=trained.append)
-        resumed = run_study(tasks(), two, part, on_trial=trained.append)
-        fresh = run_study(tasks()[:1], two, part, reuse=False)
+    with Runner(whole, jobs=2) as runner:
+        undisturbed = runner.run_all(wanted())
+    with Runner(part, jobs=1, on_trial=trained.append) as runner:
+        runner.run_all(wanted()[:3])
+    with Runner(part, on_trial=trained.append) as runner:
+        resumed = runner.run_all(wanted())
+    with Runner(part, reuse=False) as runner:
+        fresh = runner.run_all(wanted()[:1])
     assert figures(resumed) == figures(undisturbed)
-    assert [(t.name, t.seed) for t in resumed.trials] == [(t.name, t.seed) for t in tasks()]
+    assert [(t.name, t.seed) for t in resumed] == [(s.name, seed) for s, seed in wanted()]
     assert len(trained) == 7
     lines = sum(len(path.read_text().splitlines()) - 1 for path in part.glob("*.jsonl"))
     assert lines == 4 + 1  # the three recalled trials were not recorded again, the fresh one was
@@ -80,68 +220,16 @@ def test_ctrl_c_ends_at_once_and_keeps_what_is_done(tmp_path):
     assert read_ledger(tmp_path / "ledger").trials
 
 
-@pytest.mark.parametrize("jobs", [0, -2, 1.5])
-def test_a_study_without_processes_is_refused(jobs):
-    with pytest.raises(InputError, match="jobs is"), process_executor(jobs):
-        pass
-
-
-def test_threads_are_refused(tmp_path):
-    with pytest.raises(
-        InputError, match="ThreadPoolExecutor runs trials in threads of one process"
-    ):
-        run_study(tasks(), ThreadPoolExecutor, tmp_path)
-
-
-def test_two_trials_in_one_process_at_once_are_refused():
-    inner = tasks()[0]
-    outer = Task("outer", lambda: run_task(inner), TINY, 0)
-    with pytest.raises(InputError, match="two trials ran in one process at the same time"):
-        run_task(outer)
-    with pytest.raises(InputError, match="the factory returned int"):  # the first one is over
-        run_task(replace(outer, build=int))
-
-
-def build_or_die(marker):
-    """Kills its own process the first time, as the system does when memory runs out."""
-    if not marker.exists():
-        marker.write_text("")
-        os.kill(os.getpid(), signal.SIGKILL)
-    return build(VARIANTS["valid"].architecture)
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.integration
-def test_a_process_that_dies_costs_its_running_trial_only(tmp_path):
-    dying = Task("dying", partial(build_or_die, tmp_path / "died"), TINY, 0)
-    records = run_study([*tasks(2), dying], partial(process_executor, 1), tmp_path / "ledger")
-    assert [t.name for t in records.trials] == ["valid", "pool4", "dying"]
-    assert len(read_ledger(tmp_path / "ledger").trials) == 3
-
-
-@pytest.mark.integration
-def test_processes_that_keep_dying_are_told(tmp_path):
-    with pytest.raises(
-        InputError, match=r"died 3 times .* dead tiny seed 7; is there enough memory"
-    ):
-        run_study([Task("dead", die, TINY, 7)], partial(process_executor, 1), tmp_path)
-
-
 STUDY = """
 import sys
-from functools import partial
 from pathlib import Path
-from deepcaptcha.trials.runner import process_executor, run_study
-from tests.trials.test_runner import tasks
+from deepcaptcha.trials.runner import Runner
+from tests.helpers import wanted
 
 if __name__ == "__main__":
-    run_study(
-        tasks(int(sys.argv[2])), partial(process_executor, 2), Path(sys.argv[1]),
-        on_trial=lambda trial: print("recorded", trial.name, trial.seed, flush=True),
-    )
+    said = lambda trial: print("recorded", trial.name, trial.seed, flush=True)
+    with Runner(Path(sys.argv[1]), jobs=2, on_trial=said) as runner:
+        runner.run_all(wanted(int(sys.argv[2])))
 """
 
 
@@ -168,8 +256,9 @@ def test_killed_at_fifty_moments_a_study_loses_nothing(tmp_path):
         assert announced <= set(found)
         assert len(found) == len(set(found))
         assert all("torn" in problem for problem in records.problems)
-    two = partial(process_executor, 2)
-    resumed = run_study(tasks(count), two, tmp_path / "killed")
-    undisturbed = run_study(tasks(count), two, tmp_path / "undisturbed")
-    assert figures(resumed) == figures(undisturbed)
+    trials = []
+    for folder in ("killed", "undisturbed"):
+        with Runner(tmp_path / folder, jobs=2) as runner:
+            trials.append(runner.run_all(wanted(count)))
+    assert figures(trials[0]) == figures(trials[1])
     print(f"{kills} kills; {len(announced)} of {count} trials were recorded before the last run")

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from deepcaptcha import InputError
+from deepcaptcha.errors import InputError
 from deepcaptcha.trials.seeds import STREAMS, first_seed, take
 
 

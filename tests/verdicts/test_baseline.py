@@ -2,14 +2,18 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from deepcaptcha import InputError
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.baseline import (
     Baseline,
     baseline_path,
     detectable_rate,
+    environment_differences,
     judge_reliability,
     judge_speed,
     make_baseline,
@@ -78,8 +82,8 @@ def test_a_damaged_baseline_is_told(tmp_path, text):
 
 def test_a_later_format_is_refused(tmp_path):
     path = write_baseline(tmp_path, baseline())
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    with pytest.raises(InputError, match="has format 2; this version reads 1"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
+    with pytest.raises(InputError, match="has format 3; this version reads 1 to 2"):
         read_baseline(tmp_path, "same", "points")
 
 
@@ -151,5 +155,62 @@ def test_a_trial_that_misses_its_target_counts_as_slower_than_any_other():
 
 
 def test_a_baseline_can_be_made_by_hand():
-    fields = {**baseline().__dict__, "format": 1}
-    assert Baseline(**fields) == baseline()
+    made = baseline(2, of=3)
+    day = made.date
+    shapes, environment = ((1, 2), (2,)), {"tensorflow": "2.19.1"}
+    outcomes = ("converged", "converged", "stuck")
+    epochs, weights = (1, 1, None), ("aa",) * 3
+    by_hand = Baseline(
+        "same", RECIPE, shapes, "d", 1, 1_000_000, outcomes, epochs, environment, day, weights
+    )
+    assert by_hand == made
+
+
+def test_a_baseline_of_the_first_format_is_read():
+    """A committed one, of version 0.2."""
+    read = read_baseline(Path("fixtures/pilot"), "same", "raw-subset")
+    assert (read.first_seed, read.outcomes) == (0, ("stuck",) * 16)
+    assert read.weights[0] == "3ac61131c047"
+    assert (read.history, read.losses, read.digests) == ((), (), {})
+    assert (read.backend, read.device, read.digest) == ("", "", "")
+
+
+def test_what_the_second_format_adds_is_written_and_read_again(tmp_path):
+    made = replace(
+        baseline(2, of=2),
+        history=(({"loss": 0.5}, {"loss": None}), ({"loss": 0.25},)),
+        losses=(((0.75, 0.5), (None,)), ((0.5,),)),
+        backend="jax",
+        device="gpu",
+        digests={"data": "ab"},
+        digest="cd",
+    )
+    path = write_baseline(tmp_path, made)
+    assert read_baseline(tmp_path, "same", "points") == made
+    assert json.loads(path.read_text())["format"] == 2
+    bare = json.loads(write_baseline(tmp_path, baseline()).read_text())
+    assert not {"history", "losses", "backend", "device", "digests", "digest"} & bare.keys()
+
+
+def test_a_function_without_a_model_has_a_baseline(tmp_path):
+    def train(seed):
+        yield {"val_accuracy": 0.5}
+        yield {"val_accuracy": 0.95 if seed % 2 else 0.55}
+
+    source = FunctionSource(train, Target(epochs=2, chance=0.5), name="train")
+    made = make_baseline([source.run(seed) for seed in range(4)])
+    write_baseline(tmp_path, made)
+    read = read_baseline(tmp_path, "train", "its own training")
+    assert (read, read.outcomes) == (made, ("stuck", "converged") * 2)
+    require_comparable(read, source.run(9))
+    assert environment_differences(read, source.run(9)) == ""
+    other = replace(source, target=Target(epochs=3, chance=0.5))
+    with pytest.raises(InputError, match=r"of another recipe \(epochs 2 -> 3\)"):
+        require_comparable(read, other.run(9))
+
+
+def test_an_environment_that_differs_is_told():
+    now = trial(environment={"tensorflow": "2.21.0", "threads": 1})
+    assert environment_differences(baseline(), now) == (
+        "tensorflow 2.19.1 -> 2.21.0, threads None -> 1"
+    )

@@ -72,6 +72,7 @@ def test_a_mixed_claim_is_described_not_judged():
     assert asked == list(range(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claim", "rate", "wrong", "declared"),
     [

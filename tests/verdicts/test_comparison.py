@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from deepcaptcha import InputError
-from deepcaptcha.trials.ledger import Records
-from deepcaptcha.verdicts.comparison import compare, comparison_table, environments
+from deepcaptcha.report.words import comparison_table
+from deepcaptcha.trials.ledger import LedgerTrials
+from deepcaptcha.verdicts.comparison import compare, environments
 from tests.verdicts.test_baseline import trial
 
 
@@ -27,7 +28,7 @@ def ledger(outcomes, start="w", version="2.19.1", weights="aa", name="same"):
 
 
 def rows(before, after, **options):
-    return compare(Records(tuple(before)), Records(tuple(after)), **options)
+    return compare(LedgerTrials(tuple(before)), LedgerTrials(tuple(after)), **options)
 
 
 def test_unpaired_is_fishers_exact_test():
@@ -76,8 +77,8 @@ def test_only_common_rows_are_compared_and_other_tasks_refused():
 
 def test_environments_name_what_differs():
     old, new = (
-        Records(tuple(ledger(["stuck"]))),
-        Records(tuple(ledger(["stuck"], version="2.21.0"))),
+        LedgerTrials(tuple(ledger(["stuck"]))),
+        LedgerTrials(tuple(ledger(["stuck"], version="2.21.0"))),
     )
     assert environments(old, new) == "tensorflow 2.19.1 -> 2.21.0"
     assert environments(old, old) == "the same in both"
@@ -92,6 +93,15 @@ def test_a_ledger_of_several_states_is_refused():
     twice = ledger(["stuck"]) + ledger(["stuck"], version="2.21.0")
     with pytest.raises(InputError, match="seed 0 was trained in several ways"):
         rows(twice, ledger(["stuck"]))
-    two = Records(tuple(ledger(["stuck"]) + ledger(["stuck", "stuck"], version="2.21.0")[1:]))
+    two = LedgerTrials(tuple(ledger(["stuck"]) + ledger(["stuck", "stuck"], version="2.21.0")[1:]))
     with pytest.raises(InputError, match="trials of several environments"):
         environments(two, two)
+
+
+def test_trials_without_weights_are_never_paired():
+    bare = [
+        replace(t, identity={k: v for k, v in t.identity.items() if k != "initial_weights"})
+        for t in ledger(["converged", "stuck"])
+    ]
+    (row,) = rows(bare, bare, paired=True)
+    assert not row.paired

@@ -1,0 +1,236 @@
+"""Verdicts in a test: trials as they are needed, and a failure that says what they show."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from ..errors import InputError
+from ..keras.settings import Training
+from ..report.words import failure_message
+from ..trials import seeds
+from ..trials.runner import Runner
+from ..trials.source import FunctionSource, Source
+from ..trials.source import Train as TrainFunction
+from ..trials.trial import Target, Trial
+from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_baseline
+from ..verdicts.claim import Budget, Claim
+from ..verdicts.judge import Evidence, judge
+from .marker import EXAMPLE, Declared, nothing_says
+
+if TYPE_CHECKING:
+    from ..keras.fit import Callbacks, Factory
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Asks for verdicts within the suite's budget; what the `convergence` fixture gives a test.
+
+    - `budget`: the whole suite's error rates, and how many hypotheses share them.
+    - `declared`: what the test's marker says. `test`: its name in messages.
+    - `first_seed`: begins the judged stream. `runner`: runs and records the trials.
+    - `record`: train and write the baselines, and judge nothing.
+    - `report`: receives the evidence. `again`: the command that repeats the test.
+    - `elsewhere`: trials run in other processes, whatever the threads of this one.
+    """
+
+    budget: Budget
+    first_seed: int
+    runner: Runner
+    report: Callable[[Evidence], None]
+    again: str
+    declared: Declared = field(default_factory=Declared)
+    record: bool = False
+    test: str = ""
+    elsewhere: bool = False
+    _asked: list[int] = field(default_factory=list)
+
+    def check(
+        self,
+        build: Factory,
+        *,
+        train: object,
+        validation: object,
+        training: Training | None = None,
+        callbacks: Callbacks | None = None,
+        version: str | None = None,
+        name: str | None = None,
+        baselines: Path | None = None,
+    ) -> None:
+        """Judge whether what `build()` returns trains on the given data, as the test's marker claims.
+
+        - `build`: no argument, a new Keras model each time, compiled; or not, and `training` names its
+          optimizer and loss.
+        - `train`, `validation`: pairs (x, y) of arrays, or of tuples or mappings of arrays; or
+          tf.data.Datasets, or functions that make them (see `deepcaptcha.keras.data.read_data`).
+        - `callbacks`: makes a list of new Keras callbacks for each trial.
+        - `version`: change it when code changes that no configuration shows (of a subclassed model, a
+          loss, a callback), so that `--convergence-reuse` takes no old trial for a new one.
+        - `name`: for people; the factory's own by default. `baselines`: as for `judge`.
+
+        Everything is tried once, with one batch, before the first trial. Fails the test like `judge`.
+        """
+        with self._answering():
+            target = self._declared_target()
+            from ..keras.source import rehearsed_source
+
+            source = rehearsed_source(
+                build,
+                train,
+                validation,
+                target,
+                training=training,
+                batch=self.declared.batch,
+                callbacks=callbacks,
+                version=version,
+                name=name,
+                elsewhere=self.elsewhere,
+            )
+            self._judge(source, None, baselines)
+
+    def check_training(
+        self,
+        train: TrainFunction,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        baselines: Path | None = None,
+    ) -> None:
+        """Judge whether a function trains, in whatever framework, as the test's marker claims.
+
+        - `train`: `train(seed)` yields a mapping of metrics, with the marker's monitor among them,
+          after each epoch, and is closed once the target is met; or returns one mapping. What it gives
+          is to depend on the seed alone.
+        - `version`: stands for the code in a trial's identity; the function's own text by default, and
+          nothing that it calls.
+        - `name`: for people; the function's own by default. `baselines`: as for `judge`.
+
+        Fails the test like `judge`.
+        """
+        with self._answering():
+            target = self._declared_target()
+            if self.declared.batch is not None:
+                raise InputError("a function has its own batches; leave batch out of the marker")
+            self._judge(FunctionSource(train, target, name or "", version), None, baselines)
+
+    def judge(
+        self, source: Source, claim: Claim | None = None, *, baselines: Path | None = None
+    ) -> None:
+        """Judge the claim, the marker's by default, and, where there is a folder of `baselines`,
+        reliability and speed.
+
+        Fails the test with a message that reads on its own if any verdict is red, if anything does not
+        fit together, or if the baseline is missing (it is written then). With `record`, only the
+        baseline is written.
+        """
+        with self._answering():
+            self._judge(source, claim, baselines)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Turns what a user did wrong into a failed test; leaves nothing running for the next one."""
+        logger = logging.getLogger("tensorflow")
+        level = logger.level
+        # A new model each trial means a new trace each trial; TensorFlow would warn of it.
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.runner.__exit__(*sys.exc_info())  # its workers do not hear of it
+            raise
+        except InputError as error:
+            self._finish()
+            _fail(f"{self.test}: {error}" if self.test else str(error))
+        except BaseException:  # a failed test is no Exception
+            self._finish()
+            raise
+        else:
+            self._finish()
+        finally:
+            logger.setLevel(level)
+            if (keras_source := sys.modules.get("deepcaptcha.keras.source")) is not None:
+                keras_source.forget_models()  # the next row has a model of its own
+
+    def _finish(self) -> None:
+        """Wait for trials that were started ahead; their errors are nobody's."""
+        while True:
+            try:
+                if not list(self.runner.finished()):
+                    return
+            except InputError:
+                continue
+
+    def _declared_target(self) -> Target:
+        if self.declared.claim is None:
+            raise InputError(f"the marker claims nothing; write {EXAMPLE}")
+        if self.declared.target is None:
+            raise nothing_says("target", "epochs")
+        return self.declared.target
+
+    def _judge(self, source: Source, claim: Claim | None, baselines: Path | None) -> None:
+        claim = self.declared.claim if claim is None else claim
+        if claim is None:
+            raise InputError(f"the marker claims nothing; write {EXAMPLE}")
+        row = f"{source.name} {source.recipe}"
+        self._count((claim.kind != "mixed") + 2 * (baselines is not None), row)
+        baseline = None
+        if baselines is not None:
+            if not self.record:
+                baseline = read_baseline(baselines, source.name, source.recipe)
+            if baseline is None:
+                path = self._write_baseline(source, baselines)
+                if not self.record:
+                    _fail(f"{row} had no baseline; it is now {path}. Commit it.")
+                return
+        trial_at = _Stream(self.runner, source, self.first_seed)
+        evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
+        self.report(evidence)
+        if evidence.red:
+            _fail(failure_message(evidence, self.again))
+
+    def _count(self, asked: int, row: str) -> None:
+        used = sum(self._asked)
+        if used + asked > self.declared.hypotheses:
+            raise InputError(
+                f"{row} asks for {asked} verdicts and its test declares {self.declared.hypotheses}"
+                + (f", of which {used} are used" if used else "")
+                + f"; mark it with pytest.mark.convergence(hypotheses={used + asked}), or the suite's "
+                "error rates do not hold"
+            )
+        self._asked.append(asked)
+
+    def _write_baseline(self, source: Source, folder: Path) -> Path:
+        trials = self.runner.run_all((source, seed) for seed in seeds.take("baseline", TRIALS))
+        return write_baseline(folder, make_baseline(trials))
+
+
+class _Stream:
+    """The trials of the judged seeds, run when they are asked for; where the runner has workers, the
+    next ones meanwhile, which are evidence only if they are asked for too."""
+
+    def __init__(self, runner: Runner, source: Source, first_seed: int) -> None:
+        self._runner, self._source, self._first_seed = runner, source, first_seed
+        self._abreast = runner.room
+        self._started = 0
+        self._done: dict[object, Future[Trial]] = {}
+
+    def __call__(self, index: int) -> Trial:
+        while index not in self._done:
+            while self._runner.room > 0 and self._started < index + self._abreast:
+                self._runner.start(self._started, self._source, self._first_seed + self._started)
+                self._started += 1
+            self._done.update(self._runner.finished())
+        return self._done[index].result()
+
+
+def _fail(message: str) -> NoReturn:
+    # Of whatever it is told after, the message says enough.
+    raise pytest.fail.Exception(message, pytrace=False) from None

@@ -1,0 +1,187 @@
+"""The fixture's object by itself: functions judged in whatever framework, here none."""
+
+import itertools
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from deepcaptcha.plugin.judging import Convergence
+from deepcaptcha.plugin.marker import read_marker
+from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.runner import Runner
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.claim import Budget
+
+MARKER = {"target": 0.9, "epochs": 5, "p_good": 0.9, "p_bad": 0.1}
+
+
+def learns(seed):
+    for epoch in itertools.count(1):
+        yield {"val_accuracy": epoch / 4, "loss": 1 / epoch}
+
+
+def guesses(seed):
+    while True:
+        yield {"val_accuracy": 0.1}
+
+
+def loses_only(seed):
+    yield {"loss": 0.5}
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """A function that makes a `convergence` fixture's object, and the evidence it reports."""
+    reported = []
+
+    def make(jobs=None, record=False, **marker):
+        declared = read_marker((), {**MARKER, **marker})
+        runner = runners.enter_context(Runner(tmp_path / "ledger", jobs=jobs))
+        test = "test_it.py::test"
+        return Convergence(
+            Budget(1), 7, runner, reported.append, f"pytest {test}", declared, record, test
+        )
+
+    with ExitStack() as runners:
+        make.reported = reported
+        make.ledger = tmp_path / "ledger"
+        yield make
+
+
+def test_a_function_that_trains_passes(ask):
+    ask().check_training(learns)
+    (evidence,) = ask.reported
+    # At 0.9 / 0.1 within 0.05 / 0.05: one success has a chance of 0.1 if all is ill, two of 0.01.
+    assert (evidence.name, evidence.verdicts[0].colour) == ("learns", "green")
+    assert (evidence.verdicts[0].successes, evidence.verdicts[0].trials) == (2, 2)
+    assert not evidence.red
+    trials = read_ledger(ask.ledger).trials
+    assert [trial.seed for trial in trials] == [7, 8]
+    assert {(trial.outcome, trial.epochs_to_target, len(trial.epochs)) for trial in trials} == {
+        ("converged", 4, 4)
+    }
+
+
+def test_a_function_that_does_not_train_fails_with_what_is_seen(ask):
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask(chance=0.1).check_training(guesses, name="mine")
+    message = str(failure.value)
+    assert message.startswith(
+        "mine under its own training is claimed 'trains' in at least 90 % of trainings; 0 of 2 trials"
+    )
+    assert "The target, val_accuracy >= 0.9 within 5 epochs, was missed: stuck 2." in message
+    assert "One of them again: pytest test_it.py::test --convergence-seed 7" in message
+    assert ask.reported[0].red
+
+
+def test_a_generator_is_closed_once_the_target_is_met(ask):
+    closed = []
+
+    def train(seed):
+        try:
+            yield from learns(seed)
+        finally:
+            closed.append(seed)
+
+    ask().check_training(train)
+    assert closed == [7, 8]
+
+
+def test_a_mapping_of_the_whole_training_is_enough(ask):
+    ask(monitor="score", mode="max", epochs=1).check_training(
+        lambda seed: {"score": np.float32(0.95)}, version="1"
+    )
+    assert {trial.identity["version"] for trial in read_ledger(ask.ledger).trials} == {"1"}
+    assert ask.reported[0].verdicts[0].colour == "green"
+
+
+@pytest.mark.parametrize(
+    ("train", "marker", "words"),
+    [
+        (
+            loses_only,
+            {},
+            "the target is on 'val_accuracy', which loses_only does not yield; it yields loss",
+        ),
+        (lambda seed: iter([0.5]), {}, "<lambda> yields 0.5; a mapping of metrics, such as"),
+        (lambda seed: 0.5, {}, "train returned 0.5; a mapping of metrics, or a generator of them"),
+        (lambda seed: iter([]), {}, "<lambda> yields no metrics; a mapping after each epoch"),
+        (lambda x, y: {}, {}, "<lambda> cannot be called with a seed alone"),
+        (None, {}, "train is None; a function of a seed is needed"),
+        (learns, {"batch": 16}, "a function has its own batches; leave batch out of the marker"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_test(ask, train, marker, words):
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask(**marker).check_training(train)
+    assert str(failure.value).startswith(f"test_it.py::test: {words}")
+    assert "\n" not in str(failure.value)
+    assert not ask.reported
+
+
+def test_a_marker_without_claim_or_target_is_told(ask):
+    bare = Convergence(Budget(1), 7, ask().runner, ask.reported.append, "pytest")
+    with pytest.raises(pytest.fail.Exception, match=r"^the marker claims nothing; write pytest"):
+        bare.check_training(learns)
+    with pytest.raises(pytest.fail.Exception, match=r"^the marker claims nothing; write pytest"):
+        bare.judge(FunctionSource(learns, Target()))
+    claims = read_marker((), {"p_good": 0.9, "p_bad": 0.1})
+    without = Convergence(Budget(1), 7, ask().runner, ask.reported.append, "pytest", claims)
+    with pytest.raises(pytest.fail.Exception, match=r"^nothing says target and epochs; write"):
+        without.check_training(learns)
+    without.judge(FunctionSource(learns, Target(0.9, 5)))  # the source has its own
+    assert ask.reported[0].verdicts[0].colour == "green"
+
+
+def test_an_error_of_the_training_itself_is_raised_as_it_is(ask):
+    def train(seed):
+        raise ZeroDivisionError("of its own")
+
+    with pytest.raises(ZeroDivisionError, match="of its own"):
+        ask().check_training(train)
+
+
+def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
+    folder = tmp_path / "baselines"
+    with pytest.raises(
+        pytest.fail.Exception, match="learns its own training had no baseline; it is"
+    ):
+        ask(hypotheses=3).check_training(learns, baselines=folder)
+    ask(hypotheses=3).check_training(learns, baselines=folder)
+    assert [verdict.hypothesis for verdict in ask.reported[0].verdicts] == [
+        "trains",
+        "as reliable",
+        "as fast",
+    ]
+
+    def slower(seed):
+        yield {"val_accuracy": 0.0, "loss": 1}
+        yield from learns(seed)
+
+    slow = FunctionSource(slower, Target(0.9, 5), "learns")
+    with pytest.raises(pytest.fail.Exception, match="trains more slowly than its baseline"):
+        ask(hypotheses=3).judge(slow, baselines=folder)
+    ask(record=True, hypotheses=3).check_training(learns, baselines=folder)
+    assert len(ask.reported) == 2
+
+
+def test_workers_give_the_same_evidence(ask):
+    """Trials that were begun ahead and not needed are no evidence, and what a mistake left running
+    meets no later verdict."""
+    here, there = ask(hypotheses=2), ask(2, hypotheses=3)
+    with pytest.raises(pytest.fail.Exception, match="which loses_only does not yield"):
+        there.check_training(loses_only)
+    for convergence, version in (here, "here"), (there, "there"):
+        convergence.check_training(learns, version=version)
+        with pytest.raises(
+            pytest.fail.Exception, match=r"^guesses under its own training is claimed"
+        ):
+            convergence.check_training(guesses, version=version)
+    verdicts = [evidence.verdicts for evidence in ask.reported]
+    assert verdicts[:2] == verdicts[2:]
+    assert [len(evidence.trials) for evidence in ask.reported] == [2, 2, 2, 2]
+    trials = read_ledger(ask.ledger).trials
+    assert {trial.name for trial in trials} == {"learns", "guesses"}
+    assert [trial.identity["version"] for trial in trials].count("here") == 4

@@ -1,0 +1,253 @@
+"""Trials of any function; every expected outcome follows from the history by hand."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from deepcaptcha.errors import InputError
+from deepcaptcha.trials.source import FunctionSource, function_name, machine
+from deepcaptcha.trials.trial import Target, Trial
+
+NAN = float("nan")
+
+
+def target(value=0.9, epochs=3, monitor="accuracy", mode="max", chance=0.1):
+    return Target(value, epochs, monitor, mode, chance)
+
+
+def yielding(*values, monitor="accuracy", **others):
+    """A source whose training shows these values of its monitor, epoch by epoch."""
+
+    def train(seed):
+        for place, value in enumerate(values):
+            yield {monitor: value, **{name: series[place] for name, series in others.items()}}
+
+    return train
+
+
+def trial_of(train, **fields):
+    return FunctionSource(train, target(**fields)).run(0)
+
+
+def test_a_generator_is_closed_once_the_target_is_met():
+    seen = []
+
+    def train(seed):
+        try:
+            for epoch in range(10):
+                seen.append(epoch)
+                yield {"accuracy": 0.5 + 0.2 * epoch, "loss": seed}
+        finally:
+            seen.append("closed")
+
+    trial = FunctionSource(train, target(epochs=8)).run(7)
+    assert seen == [0, 1, 2, "closed"]
+    assert (trial.outcome, trial.stop_reason, trial.epochs_to_target) == ("converged", "target", 3)
+    assert [dict(epoch.metrics) for epoch in trial.epochs] == [
+        {"accuracy": 0.5, "loss": 7},
+        {"accuracy": 0.7, "loss": 7},
+        {"accuracy": 0.9, "loss": 7},
+    ]
+    assert (trial.name, trial.recipe, trial.seed) == ("train", "its own training", 7)
+    assert Trial.from_dict(trial.as_dict()) == trial
+    seen.clear()
+    trial = FunctionSource(train, target(value=1.0, epochs=2)).run(0)
+    assert seen == [0, 1, "closed"]
+    assert (trial.outcome, trial.stop_reason, trial.ended_early) == ("slow", "epochs", False)
+
+
+def test_a_generator_is_closed_also_when_what_it_yields_is_refused():
+    closed = []
+
+    def train(seed):
+        try:
+            yield {"loss": 1}
+        finally:
+            closed.append(seed)
+
+    with pytest.raises(InputError):
+        trial_of(train)
+    assert closed == [0]
+
+
+def test_one_mapping_may_tell_of_the_whole_training():
+    trial = trial_of(lambda seed: {"accuracy": 0.95})
+    assert (trial.outcome, trial.epochs_to_target, len(trial.epochs)) == ("converged", 1, 1)
+    assert trial_of(lambda seed: [{"accuracy": 0.5}, {"accuracy": 0.95}]).epochs_to_target == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "fields", "outcome"),
+    [
+        # A quarter of the way from 0.1 to 0.9 is 0.3.
+        (yielding(0.1, 0.29, 0.2), {}, "stuck"),
+        (yielding(0.1, 0.31, 0.1), {}, "slow"),
+        (yielding(0.2, 0.2, 0.2), {"chance": None}, "stuck"),
+        (yielding(0.2, 0.2, 0.25), {"chance": None}, "slow"),
+        (yielding(0.2), {"chance": None}, "slow"),
+        (yielding(0.5, 0.8, loss=(1.0, NAN)), {}, "diverged"),
+        (yielding(0.5, 0.95, loss=(1.0, NAN)), {}, "converged"),
+        (yielding(NAN, NAN, NAN), {}, "diverged"),
+        (yielding(0.5, NAN, 0.6), {}, "slow"),
+        (yielding(0.5, float("inf"), monitor="loss"), {"monitor": "loss"}, "diverged"),
+        # From 2 down to 1, a quarter of the way is 1.75.
+        *(
+            (
+                yielding(2.0, last, 1.9, monitor="loss"),
+                {"value": 1.0, "monitor": "loss", "mode": "min", "chance": 2.0},
+                outcome,
+            )
+            for last, outcome in ((1.8, "stuck"), (1.7, "slow"), (1.0, "converged"))
+        ),
+    ],
+)
+def test_the_outcome_follows_from_the_history(train, fields, outcome):
+    assert trial_of(train, **fields).outcome == outcome
+
+
+def test_numbers_of_other_libraries_are_plain_numbers_and_none_where_not_finite():
+    trial = trial_of(yielding(np.float32(0.5), np.array(0.25), 1, loss=(np.nan, 2, np.int64(3))))
+    assert [dict(epoch.metrics) for epoch in trial.epochs] == [
+        {"accuracy": 0.5, "loss": None},
+        {"accuracy": 0.25, "loss": 2.0},
+        {"accuracy": 1.0, "loss": 3.0},
+    ]
+    assert {type(v) for e in trial.epochs for v in e.metrics.values()} == {float, type(None)}
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (lambda seed: 0.9, "train returned 0.9; a mapping of metrics, or a generator"),
+        (lambda seed: None, "train returned None; a mapping"),
+        (lambda seed: "accuracy", "train returned 'accuracy'; a mapping"),
+        (
+            lambda seed: [0.9],
+            "<lambda> yields 0.9; a mapping of metrics, such as {'accuracy': 0.9}",
+        ),
+        (lambda seed: [], "<lambda> yields no metrics; a mapping after each epoch is needed"),
+        (
+            lambda seed: {"loss": 1.0, "acc": 0.9},
+            "the target is on 'accuracy', which <lambda> does not yield; it yields loss, acc",
+        ),
+        (
+            lambda seed: {"accuracy": "high"},
+            "<lambda> yields 'accuracy': 'high'; a number is needed",
+        ),
+        (lambda seed: {"accuracy": None}, "<lambda> yields 'accuracy': None; a number is needed"),
+    ],
+)
+def test_what_is_no_history_is_one_clear_line(train, words):
+    with pytest.raises(InputError) as error:
+        trial_of(train)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (3, "train is 3; a function of a seed is needed"),
+        (
+            lambda: None,
+            "<lambda> cannot be called with a seed alone (too many positional arguments)",
+        ),
+        (lambda seed, rate: {}, "missing a required argument: 'rate'); wrap it with functools.par"),
+    ],
+)
+def test_what_cannot_be_called_with_a_seed_is_refused_at_once(train, words):
+    with pytest.raises(InputError) as error:
+        FunctionSource(train, target())
+    assert words in str(error.value)
+
+
+def test_a_prefix_is_another_trial():
+    source = FunctionSource(yielding(0.2, 0.4, 0.6), target())
+    whole, prefix = source.run(0), source.run(0, steps=2)
+    assert (prefix.stop_reason, prefix.epochs) == ("steps", whole.epochs[:2])
+    assert prefix.identity == {**whole.identity, "steps": 2}
+    assert source.run(0, steps=3).stop_reason == "epochs"  # it is the whole
+    assert source.run(0, steps=9).identity == whole.identity
+    assert len(source.run(0, steps=0).epochs) == 1
+    met = FunctionSource(yielding(0.2, 0.95, 0.6), target()).run(0, steps=2)
+    assert (met.stop_reason, met.outcome) == ("target", "converged")
+
+
+def scaled(seed, rate=1.0):
+    return {"accuracy": rate * seed}
+
+
+def other(seed, rate=1.0):
+    return {"accuracy": rate * seed + 1}
+
+
+def closed_over(rate):
+    return lambda seed: {"accuracy": rate * seed}
+
+
+class Learner:
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, seed):
+        return {"accuracy": self.rate * seed}
+
+    def learn(self, seed):
+        return {"accuracy": self.rate * seed}
+
+
+def identity(train, seed=0, name="mine", version=None, **fields):
+    return FunctionSource(train, target(**fields), name, version).identity(seed)
+
+
+def test_an_identity_holds_code_target_seed_and_machine():
+    found = identity(scaled, 5)
+    assert found["recipe"] == {
+        "name": "its own training",
+        "target": 0.9,
+        "epochs": 3,
+        "monitor": "accuracy",
+        "mode": "max",
+        "chance": 0.1,
+    }
+    assert (found["seed"], found["environment"]) == (5, machine())
+    assert found == identity(scaled, 5)
+    others = [identity(scaled, 6), identity(other, 5), identity(scaled, 5, epochs=4)]
+    assert all(found != changed for changed in others)
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "another"),
+    [
+        (partial(scaled, rate=1.0), partial(scaled, rate=1.0), partial(scaled, rate=2.0)),
+        (closed_over(1.0), closed_over(1.0), closed_over(2.0)),
+        (Learner(1.0), Learner(1.0), Learner(2.0)),
+        (Learner(1.0).learn, Learner(1.0).learn, Learner(2.0).learn),
+    ],
+)
+def test_what_is_bound_to_a_function_tells_trials_apart(one, same, another):
+    assert identity(one)["code"] == identity(same)["code"] != identity(another)["code"]
+
+
+def test_no_memory_address_joins_an_identity():
+    codes = [identity(partial(scaled, rate=lambda: 1))["code"] for _ in range(2)]
+    assert codes[0] == codes[1]
+
+
+def test_a_version_stands_for_the_code():
+    one, same, another = (
+        identity(scaled, version="1"),
+        identity(other, version="1"),
+        identity(scaled, version="2"),
+    )
+    assert "code" not in one
+    assert one["version"] == "1"
+    assert {**one, "factory": ""} == {**same, "factory": ""} != {**another, "factory": ""}
+
+
+def test_names():
+    assert function_name(partial(partial(scaled, 1), 2)) == "scaled"
+    assert function_name(Learner(1.0)) == "Learner"
+    assert FunctionSource(Learner(1.0), target()).name == "Learner"
+    assert FunctionSource(scaled, target(), "mine").name == "mine"

@@ -1,0 +1,240 @@
+"""Workers: their own environment and standard streams; one that dies or hangs costs its own call."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deepcaptcha.errors import InputError
+from deepcaptcha.trials import worker
+from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.runner import LostTrialError, Runner
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.trials.worker import WorkerDiedError, workers
+from tests.helpers import ENVIRONMENT
+
+TARGET = Target(0.9, 3, "accuracy", chance=0.0)
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with workers(2) as executor:
+        yield executor
+
+
+def environment():
+    return os.getpid(), {key: os.environ.get(key) for key in worker.ENVIRONMENT}, worker.is_worker()
+
+
+@pytest.mark.integration
+def test_a_worker_sets_its_own_environment_and_leaves_the_callers_alone(monkeypatch):
+    for key in worker.ENVIRONMENT:
+        monkeypatch.setenv(key, "mine")
+    before = dict(os.environ)
+    with workers(1) as executor:
+        pid, seen, inside = executor.submit(environment).result()
+        assert executor.submit(os.getpid).result() == pid  # it is kept
+    assert pid != os.getpid()
+    assert seen == worker.ENVIRONMENT
+    assert inside
+    assert not worker.is_worker()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.integration
+def test_prints_and_reads_of_a_call_disturb_nothing(executor):
+    def loud():
+        print("to standard output", flush=True)
+        os.write(1, b"\0" * 100)
+        subprocess.run([sys.executable, "-c", "print('a child')"], check=True)
+        return sys.stdin.read()
+
+    assert executor.submit(loud).result() == ""
+    assert executor.submit(len, "and on").result() == 6
+
+
+class OwnError(Exception):
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+@pytest.mark.integration
+def test_results_and_errors_arrive_as_themselves(executor):
+    captured = {"a": lambda x: x + 1}
+
+    def raising(error):
+        raise error
+
+    assert executor.submit(lambda x: captured["a"](x), 2).result() == 3
+    with pytest.raises(LookupError, match="no such layer"):
+        executor.submit(raising, LookupError("no such layer")).result()
+    with pytest.raises(InputError, match=r"^OwnError: one and two$"):  # it cannot be made again
+        executor.submit(lambda: raising(OwnError("one", "two"))).result()
+    with pytest.raises(InputError, match="its result cannot be sent back"):
+        executor.submit(lambda: sys._getframe()).result()
+    with pytest.raises(InputError, match="cannot be sent to another process"):
+        executor.submit(len, sys._getframe())
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.integration
+def test_a_worker_that_dies_costs_its_own_call(executor):
+    others = [executor.submit(abs, -n) for n in range(3)]
+    with pytest.raises(WorkerDiedError, match="its process ended with signal 9"):
+        executor.submit(die).result()
+    with pytest.raises(WorkerDiedError, match="its process ended with exit code 3"):
+        executor.submit(os._exit, 3).result()
+    others += [executor.submit(abs, -n) for n in range(3)]
+    assert [other.result() for other in others] == [0, 1, 2] * 2
+
+
+@pytest.mark.integration
+def test_a_worker_that_grows_is_replaced(monkeypatch):
+    monkeypatch.setattr(worker, "GROWTH", 100)
+    with workers(1) as executor:
+        first = executor.submit(os.getpid).result()
+
+        def grow(mib):
+            import deepcaptcha
+
+            deepcaptcha.kept = b"x" * (mib * 2**20)
+            return os.getpid()
+
+        pids = [executor.submit(grow, mib).result() for mib in (20, 300, 20)]
+    assert pids[:2] == [first, first]
+    assert pids[2] != first
+
+
+@pytest.mark.integration
+def test_an_error_ends_what_runs_at_once():
+    began = time.monotonic()
+    futures = []
+
+    def stopped():
+        with workers(1) as executor:
+            futures.extend(executor.submit(time.sleep, 600) for _ in "ab")
+            while not futures[0].running():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert time.monotonic() - began < 60
+    assert isinstance(futures[0].exception(), WorkerDiedError)
+    assert futures[1].cancelled()
+
+
+def note(folder, seed):
+    """A trial that is noted."""
+    (folder / f"{seed} {time.time_ns()}").touch()
+    return {"accuracy": 0.5}
+
+
+def noted(folder, seed):
+    return len(list(folder.glob(f"{seed} *")))
+
+
+@pytest.mark.integration
+def test_a_trial_whose_process_dies_is_tried_again_and_then_told(tmp_path):
+    """Once costs nothing but time; always is told, with name and seed, when all else is done. So is a
+    trial that hangs."""
+    notes, ledger = tmp_path / "notes", tmp_path / "ledger"
+    notes.mkdir()
+
+    def train(seed):
+        metrics = note(notes, seed)
+        if seed == 2 or (seed == 1 and noted(notes, 1) == 1):
+            die()
+        return metrics
+
+    source = FunctionSource(train, TARGET, "dying")
+    with (
+        pytest.raises(
+            LostTrialError,
+            match=r"^a process died 3 times while it trained dying its own training seed 2 "
+            r"\(its process ended with signal 9\); is there enough memory\?",
+        ),
+        Runner(ledger, jobs=2) as runner,
+    ):
+        runner.run_all([(source, seed) for seed in (2, 1, 0, 3)])
+    assert [noted(notes, seed) for seed in range(4)] == [1, 2, 3, 1]
+    assert sorted(trial.seed for trial in read_ledger(ledger).trials) == [0, 1, 3]
+
+
+@pytest.mark.integration
+def test_a_trial_that_hangs_ends_at_its_time_limit_while_others_go_on(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+
+    def train(seed):
+        metrics = note(notes, seed)
+        if seed == 7:
+            time.sleep(600)
+        return metrics
+
+    source = FunctionSource(train, TARGET, "slow one")
+    with (
+        pytest.raises(
+            LostTrialError,
+            match=r"^slow one its own training seed 7 took longer than its time limit of 10 s$",
+        ),
+        Runner(tmp_path / "ledger", jobs=2, time_limit=10) as runner,
+    ):
+        runner.run_all([(source, seed) for seed in (7, 0, 1)])
+    assert [noted(notes, seed) for seed in (7, 0, 1)] == [1, 1, 1]
+    assert sorted(t.seed for t in read_ledger(tmp_path / "ledger").trials) == [0, 1]
+
+
+ORPHANS = """
+import os, sys, time
+from pathlib import Path
+from deepcaptcha.trials.worker import workers
+
+def say(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+with workers(2) as executor:
+    for _ in range(2):
+        executor.submit(say, sys.argv[1])
+    time.sleep(600)
+"""
+
+
+@pytest.mark.integration
+def test_workers_end_with_their_parent_even_in_the_midst_of_a_call(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANS, str(tmp_path)], env=ENVIRONMENT)
+    pids = []
+    while len(pids) < 2:
+        time.sleep(0.05)
+        pids = [int(path.name) for path in tmp_path.iterdir()]
+        assert parent.poll() is None
+    assert all(alive(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(pid):
+    """Whether the process runs; one that ended and that nobody waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("jobs", [0, -2, 1.5])
+def test_workers_are_counted_in_whole_numbers(jobs):
+    with pytest.raises(InputError, match=f"jobs is {jobs}; a whole number >= 1"), workers(jobs):
+        pass

@@ -1,0 +1,124 @@
+"""The whole judgement of a source: what is read, in which order, and the evidence it leaves."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from deepcaptcha import InputError
+from deepcaptcha.trials.ledger import trial_key
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts import baseline as baselines
+from deepcaptcha.verdicts import claim as claims
+from deepcaptcha.verdicts.claim import Budget, Claim
+from deepcaptcha.verdicts.judge import Evidence, judge
+from deepcaptcha.verdicts.plan import Plan
+from tests.verdicts.test_baseline import baseline, trial
+
+SOURCE = SimpleNamespace(name="same", recipe="points", target=Target())
+TRAINS = Claim("trains", 0.9, 0.5)
+ONE = Budget(1)
+
+# Green from 3 successes on, red at 2 failures or more, decided after 4 trials at the latest.
+CLAIMED = Plan(0.9, 0.5, 0.1, 0.4, 4, (1, 2, 3, 3, 3), (-1, -1, 0, 1, 2))
+# One more: 4 successes or 2 failures, after 5 trials at the latest.
+FALLEN = Plan(0.88, 0.48, 0.2, 0.3, 5, (1, 2, 3, 4, 4, 4), (-1, -1, 0, 1, 2, 3))
+
+
+@pytest.fixture(autouse=True)
+def _plans(monkeypatch):
+    monkeypatch.setattr(claims, "design_plan", lambda *rates: CLAIMED)
+    monkeypatch.setattr(baselines, "design_plan", lambda *rates: FALLEN)
+
+
+def stream(*outcomes, **identity):
+    asked = []
+
+    def trial_at(index):
+        asked.append(index)
+        return trial(2_000_000 + index, outcomes[index], **identity)
+
+    return trial_at, asked
+
+
+def told(evidence):
+    return [(v.hypothesis, v.colour, v.successes, v.trials) for v in evidence.verdicts]
+
+
+def test_a_claim_alone_reads_as_far_as_its_plan():
+    trial_at, asked = stream("converged", "stuck", "slow", "converged")
+    evidence = judge(SOURCE, TRAINS, ONE, trial_at, test="tests/test_a.py::test_b")
+    assert told(evidence) == [("trains", "red", 1, 3)]
+    assert asked == [0, 1, 2]
+    assert evidence.red
+    assert evidence.verdicts[0].plan is CLAIMED
+    assert (evidence.verdicts[0].p_good, evidence.verdicts[0].p_bad) == (0.9, 0.5)
+    assert evidence.failed_seeds == (2_000_001, 2_000_002)
+    assert evidence.trials == tuple(
+        trial_key(trial(2_000_000 + i, o)) for i, o in enumerate(("converged", "stuck", "slow"))
+    )
+    assert (evidence.summary.trials, evidence.summary.converged) == (3, 1)
+    assert (evidence.environment, evidence.test) == ("", "tests/test_a.py::test_b")
+    assert evidence.seconds_per_trial == pytest.approx(1.5)
+    assert evidence.most_trials == 4
+
+
+def test_with_a_baseline_reliability_and_speed_are_judged_and_no_trial_is_asked_for_twice():
+    trial_at, asked = stream(*["converged"] * 6, environment={"tensorflow": "2.21.0"})
+    evidence = judge(SOURCE, TRAINS, ONE, trial_at, baseline=baseline())
+    assert told(evidence) == [
+        ("trains", "green", 3, 3),
+        ("as reliable", "green", 4, 4),
+        ("as fast", "green", 4, 4),  # as many as FALLEN needs at least to accept
+    ]
+    assert asked == [0, 1, 2, 3]
+    assert not evidence.red
+    assert evidence.environment == "tensorflow 2.19.1 -> 2.21.0"
+    assert evidence.most_trials == 5
+
+
+def test_what_fell_is_not_judged_for_its_speed():
+    trial_at, asked = stream(*["stuck"] * 6)
+    evidence = judge(SOURCE, Claim("stuck", 0.9, 0.5), ONE, trial_at, baseline=baseline())
+    assert told(evidence) == [("stuck", "green", 3, 3), ("as reliable", "red", 0, 2)]
+    assert evidence.red
+    assert asked == [0, 1, 2]
+
+
+def test_a_mixed_claim_is_described_by_the_trials_of_its_comparison():
+    trial_at, asked = stream(*["converged"] * 6)
+    evidence = judge(SOURCE, Claim("mixed"), ONE, trial_at, baseline=baseline())
+    own, compared, _ = evidence.verdicts
+    assert (own.hypothesis, own.colour, own.successes, own.trials) == ("mixed", "cannot tell", 4, 4)
+    assert own.interval == compared.interval
+    assert (own.plan, own.alpha, own.detects) == (None, None, None)
+    assert asked == [0, 1, 2, 3]
+    alone = judge(SOURCE, Claim("mixed"), ONE, stream(*["slow"] * 20)[0])
+    assert (alone.colour, alone.red, alone.most_trials) == ("cannot tell", False, 20)
+    assert alone.worst_expected_trials == 20
+
+
+def test_a_baseline_of_something_else_is_refused_at_the_first_trial():
+    trial_at, asked = stream(*["converged"] * 6, data="other")
+    with pytest.raises(InputError, match="of another data"):
+        judge(SOURCE, TRAINS, ONE, trial_at, baseline=baseline())
+    assert asked == [0]
+
+
+def test_a_claim_that_no_plan_can_judge_is_refused_before_any_training(monkeypatch):
+    def too_close(*rates):
+        raise InputError("too close")
+
+    monkeypatch.setattr(claims, "design_plan", too_close)
+    trial_at, asked = stream(*["converged"] * 6)
+    with pytest.raises(InputError, match="too close"):
+        judge(SOURCE, TRAINS, ONE, trial_at, baseline=baseline())
+    assert asked == []
+
+
+def test_evidence_goes_through_json_and_back():
+    evidence = judge(SOURCE, TRAINS, ONE, stream(*["converged"] * 6)[0], baseline=baseline())
+    assert Evidence.from_dict(evidence.as_dict()) == evidence
+    carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
+    assert Evidence.from_dict(carried) == evidence
+    assert Evidence.from_dict(carried).verdicts[1].plan == FALLEN
