@@ -59,8 +59,7 @@ def test_results_are_read_back_as_they_were_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "label"),
-    [("pixels", "same"), ("learning-rate", "rate 0.001"), ("pixels", "valid")],
+    ("name", "label"), [("pixels", "same"), ("learning-rate", "rate 0.001"), ("pixels", "valid")]
 )
 def test_an_unchanged_condition_is_the_same_training_as_the_baseline(name, label):
     (condition,) = (each for each in KNOWN[name].conditions if each.label == label)
