@@ -8,8 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from hypothesis import strategies as st
 
+from deepcaptcha.errors import InputError
 from deepcaptcha.keras.data import Examples
+from deepcaptcha.networks.architecture import Architecture, ConvBlock
 from deepcaptcha.networks.build import build
 from deepcaptcha.networks.recipes import RECIPES, Recipe, load_digits
 from deepcaptcha.networks.variants import VARIANTS
@@ -31,6 +34,11 @@ SMALL = changed(
 )
 POINTS = changed(SMALL, name="points", batch=8, epochs=4, target=0.9, steps_per_execution=4)
 """For `points` and a single layer."""
+CREEPING = changed(
+    POINTS, batch=7, epochs=2, target=1.0, optimizer_settings={"learning_rate": 1e-6}
+)
+"""For `points` and `drawn_dense`: 10 batches an epoch, four an execution, and weights that hardly move.
+With `reuse_model` a process traces it once, which is a second of every other small training."""
 FROZEN = changed(POINTS, name="frozen", epochs=6, steps_per_execution=8)
 """For `points` and `hidden_softmax`."""
 TINY = changed(
@@ -78,6 +86,15 @@ def dense_model(units=2, activation="softmax", **settings):
     return keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(units, activation=activation, **settings)]
     )
+
+
+def drawn_dense():
+    """Seed 0 predicts class 1 for every point, so that half of them are right; seed 1 for those right of
+    -0.4, so that 80 % are."""
+    bias = 5.0 if np.random.rand() > 0.5 else 0.4
+    model = dense_model()
+    model.layers[0].set_weights([np.array([[0, 9]], "float32"), np.array([0, 9 * bias], "float32")])
+    return model
 
 
 def hidden_softmax(slope=400.0, **dense):
@@ -165,3 +182,51 @@ def interrupt(process, after):
             break
     os.killpg(process.pid, signal.SIGINT)
     return process.communicate(timeout=60)
+
+
+# (last conv output, parameters), worked out by hand with pencil: see the arithmetic beside each.
+BY_HAND = {
+    "same": ((3, 3, 64), 320 + 13_872 + 27_712 + 295_424 + 5_130),  # 576*512+512, 512*10+10
+    "valid": ((1, 1, 64), 320 + 13_872 + 27_712 + 33_280 + 5_130),  # 64*512+512
+    "extra-conv": ((1, 1, 64), 320 + 13_872 + 27_712 + 36_928 + 33_280 + 5_130),  # 9*64*64+64
+    "pool4": ((1, 1, 64), 80_314),  # as valid: the same five layers
+    "stride2-first": ((1, 1, 64), 80_314),
+    "stride2-second": ((1, 1, 64), 80_314),
+    "stride2-third": ((2, 2, 64), 320 + 13_872 + 27_712 + 131_584 + 5_130),  # 256*512+512
+    "last20": ((3, 3, 20), 320 + 13_872 + 8_660 + 92_672 + 5_130),  # 9*48*20+20, 180*512+512
+    "dense64": ((3, 3, 64), 320 + 13_872 + 27_712 + 36_928 + 650),  # 576*64+64, 64*10+10
+    "two-by-two": ((2, 2, 64), 178_618),  # as stride2-third
+    "same-reshape-first": ((3, 3, 64), 342_458),
+    "same-logits": ((3, 3, 64), 342_458),
+}
+
+_BLOCKS = st.builds(
+    ConvBlock,
+    filters=st.integers(1, 16),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.sampled_from(("same", "valid")),
+    pool=st.integers(1, 3),
+)
+
+
+@st.composite
+def architectures(draw):
+    """Small architectures that exist; draws an impossible one are narrowed, not rejected."""
+    chosen = []
+    height, width = draw(st.integers(6, 20)), draw(st.integers(6, 20))
+    shape = (height, width, draw(st.integers(1, 3)))
+    for block in draw(st.lists(_BLOCKS, min_size=1, max_size=3)):
+        try:
+            Architecture((*chosen, block), input_shape=shape)
+        except InputError:
+            break
+        chosen.append(block)
+    return Architecture(
+        tuple(chosen),
+        dense=tuple(draw(st.lists(st.integers(1, 32), max_size=2))),
+        head=draw(st.sampled_from(("softmax-reshape", "reshape-softmax", "logits"))),
+        input_shape=shape,
+        n_prediction=draw(st.integers(1, 4)),
+        n_class=draw(st.integers(2, 12)),
+    )

@@ -39,6 +39,7 @@ def test_a_frozen_run_that_meets_its_target_has_converged():
     assert trial.frozen_at_step == 8
 
 
+@pytest.mark.integration
 def test_a_plateau_with_a_living_gradient_runs_on():
     """At log-odds 15 the probability is 3.1e-7: beyond sight, but not beyond the clip."""
     recipe = changed(RECIPE, optimizer="sgd", optimizer_settings={"learning_rate": 0.0})
@@ -78,48 +79,50 @@ def adam_with(model, momentum, velocity, iterations):
         variable.assign(np.full(variable.shape, velocity, "float32"))
 
 
-def zero_gradient_steps(model, count):
-    """Stock Keras steps with zero gradients: the truth that `settled` predicts."""
+@pytest.fixture(scope="module")
+def stock():
+    """A model, and a function that takes stock Keras steps with zero gradients: the truth that `settled`
+    predicts."""
+    model = compiled()
+    model.optimizer.build(model.trainable_variables)
     zeros = [tf.zeros(v.shape) for v in model.trainable_variables]
 
     @tf.function
     def steps():
-        for _ in tf.range(count):
+        for _ in tf.range(150):
             model.optimizer.apply(zeros)
 
-    steps()
+    return model, steps
 
 
 @pytest.mark.parametrize(
     ("momentum", "settled"),
     [(0.0, True), (1e-3, False), (1e-9, False), (1e-15, False), (1e-22, True)],
 )
-def test_settled_needs_every_step_to_round_away(momentum, settled):
+def test_settled_needs_every_step_to_round_away(stock, momentum, settled):
     """A weight of exactly zero takes any step; the weight beside it is 400, so that creeping by 4e-18 in
     all may pass. From a momentum of 1e-15 it is 2.8e-13 a step and more than 1e-12 in all."""
-    model = hidden_softmax()
+    model, take_steps = stock
     model.layers[0].set_weights([np.ones((1, 2), "float32"), np.array([400, 0], "float32")])
-    compiled(model)
     adam_with(model, momentum, 1e-3, 200)
     assert frozen.settled(model) == settled
     before = model.layers[0].get_weights()[1]
-    zero_gradient_steps(model, 150)
+    take_steps()
     moved = np.abs(model.layers[0].get_weights()[1] - before).max()
     assert (moved <= 4e-18) == settled
 
 
 @pytest.mark.parametrize("exponent", range(-12, -1))
-def test_settled_is_never_wrong_about_adam(exponent):
-    model = hidden_softmax()
+def test_settled_is_never_wrong_about_adam(stock, exponent):
+    model, take_steps = stock
     random = np.random.RandomState(0)
     model.layers[0].set_weights(
         [random.randn(1, 2).astype("float32"), random.randn(2).astype("float32")]
     )
-    compiled(model)
     adam_with(model, 10.0**exponent, 1e-2, 100)
     claim = frozen.settled(model)
     before = [w.copy() for w in model.get_weights()]
-    zero_gradient_steps(model, 150)
+    take_steps()
     moved = not all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
     assert not (claim and moved)
     # The step is 1e-3 * sqrt(1 - 0.999**101) * 0.9 * m / sqrt(0.01) = 2.8e-3 * m; the smallest weight
@@ -290,6 +293,7 @@ def test_no_proof_where_something_else_may_move_the_model():
         assert words in answer, (name, answer)
 
 
+@pytest.mark.integration
 def test_an_unprovable_run_trains_to_its_end():
     def factory():
         model = hidden_softmax()

@@ -5,7 +5,17 @@ import pytest
 
 from deepcaptcha.keras import source, training
 from deepcaptcha.keras.backend import keras, tf
-from tests.helpers import POINTS, SAME, SMALL, changed, dense_model, ending, points, train
+from tests.helpers import (
+    POINTS,
+    SAME,
+    SMALL,
+    changed,
+    dense_model,
+    ending,
+    points,
+    source_of,
+    train,
+)
 
 
 @pytest.fixture
@@ -54,8 +64,19 @@ def drawn_by_tensorflow():
     return model
 
 
-def test_a_model_drawn_by_tensorflows_own_generator_is_built_anew(traced):
+def test_a_model_drawn_by_tensorflows_own_generator_starts_as_a_new_one(traced):
     """Its seed is not set for a model put back to its start."""
+    fresh, reused = (
+        source_of(drawn_by_tensorflow, POINTS, points(), reuse_model=reuse)
+        for reuse in (False, True)
+    )
+    for seed in (1, 2, 1):
+        assert fresh.identity(seed) == reused.identity(seed)
+    assert not traced
+
+
+@pytest.mark.integration
+def test_a_model_drawn_by_tensorflows_own_generator_is_built_anew(traced):
     fresh = [train(drawn_by_tensorflow, POINTS, seed, points()) for seed in (1, 2)]
     reused = [
         train(drawn_by_tensorflow, POINTS, seed, points(), reuse_model=True) for seed in (1, 2)

@@ -16,9 +16,7 @@ from deepcaptcha.keras.source import KerasSource, hash_weights, rehearsed_source
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.trial import Target
-from tests.helpers import POINTS, changed, dense_model, ending, points, source_of
-
-LONG = changed(POINTS, target=1.0, epochs=2, optimizer_settings={"learning_rate": 1e-5})
+from tests.helpers import CREEPING, POINTS, dense_model, drawn_dense, ending, points, source_of
 
 # Of a trial in a ledger of 0.2; baselines and ledgers are recognized by them.
 IDENTITY = {
@@ -58,24 +56,24 @@ def weights(run):
 
 
 def test_a_prefix_is_the_beginning_of_the_whole_and_is_never_recorded(tmp_path):
-    """8 batches an epoch, 4 an execution: 10 batches are reached in the middle of the second epoch."""
+    """Of two epochs of 10 batches, four an execution: 12 are reached in the middle of the second."""
     probe = Probe("weights", weights, at=("execution",))
-    source = source_of(dense_model, LONG, points(), probes=(probe,), reuse_model=True)
+    source = source_of(drawn_dense, CREEPING, points(), probes=(probe,), reuse_model=True)
     with Runner(tmp_path) as runner:
-        whole, prefix = runner.run(source, 3), runner.run(source, 3, steps=10)
+        whole, prefix = runner.run(source, 3), runner.run(source, 3, steps=12)
     assert (whole.stop_reason, prefix.stop_reason) == ("epochs", "steps")
-    assert [step for step, _ in whole.probes["weights"]] == [4, 8, 12, 16]
-    assert prefix.probes["weights"] == whole.probes["weights"][:3]
-    assert prefix.weights_sha256 == dict(whole.probes["weights"])[12] != whole.weights_sha256
+    assert [step for step, _ in whole.probes["weights"]] == [4, 8, 10, 14, 18, 20]
+    assert prefix.probes["weights"] == whole.probes["weights"][:4]
+    assert prefix.weights_sha256 == dict(whole.probes["weights"])[14] != whole.weights_sha256
     assert prefix.epochs[0] == whole.epochs[0]
-    assert prefix.identity == {**whole.identity, "steps": 10}
+    assert prefix.identity == {**whole.identity, "steps": 12}
     (path,) = tmp_path.glob("*.jsonl")
     assert len(path.read_text().splitlines()) == 1 + 1  # its format, and the whole
 
 
 def test_a_trial_is_the_same_whoever_asked_for_identities_before():
     """Two sources of equal models share what this process traced, and both could be at their start."""
-    one, other = (source_of(dense_model, LONG, points(), reuse_model=True) for _ in range(2))
+    one, other = (source_of(drawn_dense, CREEPING, points(), reuse_model=True) for _ in range(2))
     alone = one.run(1)
     assert one.identity(1) == alone.identity
     assert ending(one.run(1)) == ending(alone)
@@ -99,7 +97,9 @@ def drawing_as_it_trains():
 
 
 def test_what_is_drawn_between_identity_and_run_changes_nothing():
-    source = source_of(dense_model, LONG, points(), callbacks=drawing_as_it_trains)
+    source = source_of(
+        drawn_dense, CREEPING, points(), callbacks=drawing_as_it_trains, reuse_model=True
+    )
     alone = source.run(1)
     source.identity(1)
     np.random.rand()
@@ -114,67 +114,58 @@ def test_an_identity_is_that_of_the_data_that_are_trained_on():
         loaded.append(points(seed=len(loaded)))
         return loaded[-1]
 
-    source = KerasSource(dense_model, load, Target(1.0, 1), LONG.training)
+    source = KerasSource(drawn_dense, load, CREEPING.target, CREEPING.training, reuse_model=True)
     trial = source.run(0)
     assert trial.identity["data"] == loaded[0].sha256
     assert len(loaded) == 1
 
 
 def test_the_recorded_names_are_those_of_version_0_2():
-    named = RECIPES["raw-subset"].source("same")
-    assert {"name", *named.recorded} == RECORDED
+    assert {"name", *RECIPES["raw-subset"].source("same").recorded} == RECORDED
+
+
+@pytest.mark.integration
+def test_identities_are_those_of_version_0_2():
     x, y = np.zeros((8, 1), "float32"), np.eye(2, dtype="float32")[np.arange(8) % 2]
-    mine = rehearsed_source(
+    named = RECIPES["raw-subset"].source("same").identity(0)
+    given = rehearsed_source(
         dense_model, (x, y), (x, y), Target(0.9, 2), training=Training(), batch=4
-    )
-    identity = mine.identity(0)
-    assert set(identity) == IDENTITY
-    assert set(identity["recipe"]) == RECORDED
-    assert identity["recipe"] == {
-        "name": "8 examples",
-        "data": "given",
-        "n_train": 8,
-        "n_validation": 8,
+    ).identity(0)
+    assert set(named) == set(given) == IDENTITY
+    assert set(named["recipe"]) == set(given["recipe"]) == RECORDED
+    both = {
         "validation_split": None,
         "scaling": "raw",
         "n_prediction": 1,
-        "n_class": 2,
         "optimizer": "adam",
         "optimizer_settings": {"learning_rate": 0.001},
         "loss": "categorical_crossentropy",
-        "batch": 4,
-        "epochs": 2,
         "monitor": "val_accuracy",
         "mode": "max",
         "target": 0.9,
         "chance": None,
-        "steps_per_execution": 2,
     }
-
-
-@pytest.mark.integration
-def test_the_identity_of_a_named_recipe_is_that_of_version_0_2():
-    identity = RECIPES["raw-subset"].source("same").identity(0)
-    assert set(identity) == IDENTITY
-    assert identity["recipe"] == {
+    assert named["recipe"] == {
+        **both,
         "name": "raw-subset",
         "data": "subset",
         "n_train": 6400,
         "n_validation": 2000,
-        "validation_split": None,
-        "scaling": "raw",
-        "n_prediction": 1,
         "n_class": 10,
-        "optimizer": "adam",
-        "optimizer_settings": {"learning_rate": 0.001},
-        "loss": "categorical_crossentropy",
         "batch": 32,
         "epochs": 5,
-        "monitor": "val_accuracy",
-        "mode": "max",
-        "target": 0.9,
-        "chance": None,
         "steps_per_execution": 50,
+    }
+    assert given["recipe"] == {
+        **both,
+        "name": "8 examples",
+        "data": "given",
+        "n_train": 8,
+        "n_validation": 8,
+        "n_class": 2,
+        "batch": 4,
+        "epochs": 2,
+        "steps_per_execution": 2,
     }
 
 
@@ -268,7 +259,7 @@ def test_arguments_that_the_factory_does_not_take_are_refused():
 
 def test_a_source_travels_with_closures_and_without_its_model():
     units = 2
-    source = source_of(lambda: dense_model(units), LONG, lambda **facts: points())
+    source = source_of(lambda: dense_model(units), CREEPING, lambda **facts: points())
     identity = source.identity(0)
     again = pickle.loads(cloudpickle.dumps(source))
     assert len(cloudpickle.dumps(source)) < 20_000
@@ -277,7 +268,7 @@ def test_a_source_travels_with_closures_and_without_its_model():
 
 
 def test_models_are_forgotten():
-    source_of(dense_model, LONG, points(), reuse_model=True).identity(0)
+    source_of(drawn_dense, CREEPING, points(), reuse_model=True).identity(0)
     assert module._traced
     assert module._ready
     module.forget_models()

@@ -10,22 +10,7 @@ from hypothesis import strategies as st
 from deepcaptcha.errors import InputError
 from deepcaptcha.networks.architecture import Architecture, ConvBlock
 from deepcaptcha.networks.variants import VARIANTS
-
-# (last conv output, parameters), worked out by hand with pencil: see the arithmetic beside each.
-BY_HAND = {
-    "same": ((3, 3, 64), 320 + 13_872 + 27_712 + 295_424 + 5_130),  # 576*512+512, 512*10+10
-    "valid": ((1, 1, 64), 320 + 13_872 + 27_712 + 33_280 + 5_130),  # 64*512+512
-    "extra-conv": ((1, 1, 64), 320 + 13_872 + 27_712 + 36_928 + 33_280 + 5_130),  # 9*64*64+64
-    "pool4": ((1, 1, 64), 80_314),  # as valid: the same five layers
-    "stride2-first": ((1, 1, 64), 80_314),
-    "stride2-second": ((1, 1, 64), 80_314),
-    "stride2-third": ((2, 2, 64), 320 + 13_872 + 27_712 + 131_584 + 5_130),  # 256*512+512
-    "last20": ((3, 3, 20), 320 + 13_872 + 8_660 + 92_672 + 5_130),  # 9*48*20+20, 180*512+512
-    "dense64": ((3, 3, 64), 320 + 13_872 + 27_712 + 36_928 + 650),  # 576*64+64, 64*10+10
-    "two-by-two": ((2, 2, 64), 178_618),  # as stride2-third
-    "same-reshape-first": ((3, 3, 64), 342_458),
-    "same-logits": ((3, 3, 64), 342_458),
-}
+from tests.helpers import BY_HAND, architectures
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -80,38 +65,6 @@ def test_an_impossible_architecture_names_layer_and_numbers(change, words):
         replace(VARIANTS["same"].architecture, **change)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
-
-
-blocks = st.builds(
-    ConvBlock,
-    filters=st.integers(1, 16),
-    kernel=st.integers(1, 4),
-    stride=st.integers(1, 3),
-    padding=st.sampled_from(("same", "valid")),
-    pool=st.integers(1, 3),
-)
-
-
-@st.composite
-def architectures(draw):
-    """Small architectures that exist; draws an impossible one are narrowed, not rejected."""
-    chosen = []
-    height, width = draw(st.integers(6, 20)), draw(st.integers(6, 20))
-    shape = (height, width, draw(st.integers(1, 3)))
-    for block in draw(st.lists(blocks, min_size=1, max_size=3)):
-        try:
-            Architecture((*chosen, block), input_shape=shape)
-        except InputError:
-            break
-        chosen.append(block)
-    return Architecture(
-        tuple(chosen),
-        dense=tuple(draw(st.lists(st.integers(1, 32), max_size=2))),
-        head=draw(st.sampled_from(("softmax-reshape", "reshape-softmax", "logits"))),
-        input_shape=shape,
-        n_prediction=draw(st.integers(1, 4)),
-        n_class=draw(st.integers(2, 12)),
-    )
 
 
 @given(architectures())

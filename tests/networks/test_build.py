@@ -16,7 +16,7 @@ from deepcaptcha.networks.build import (
 )
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.networks.variants import VARIANTS, question_architecture
-from tests.networks.test_architecture import BY_HAND, architectures
+from tests.helpers import BY_HAND, architectures
 
 
 def layers_of(model):
