@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.settings import Training
 from deepcaptcha.networks.architecture import Architecture, ConvBlock
 from deepcaptcha.networks.build import build
 from deepcaptcha.networks.recipes import RECIPES, Recipe, load_digits
 from deepcaptcha.networks.variants import VARIANTS
-from deepcaptcha.trials.trial import Epoch, Trial
+from deepcaptcha.trials.trial import Epoch, Target, Trial
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -130,6 +131,15 @@ def source_of(build, recipe, data=None, **options):
 def train(build, recipe, seed=0, data=None, *, steps=None, **options):
     """One trial of `source_of`."""
     return source_of(build, recipe, data, **options).run(seed, steps=steps)
+
+
+def rehearsed_points():
+    """A source of one dense layer for `points`, checked as a user's is."""
+    from deepcaptcha.keras.source import rehearsed_source
+
+    given = points(16)
+    pair = given.x_train, given.y_train
+    return rehearsed_source(dense_model, pair, pair, Target(), training=Training())
 
 
 def ending(trial):

@@ -52,21 +52,13 @@ def test_tensorflow_with_other_settings_or_more_threads_is_one_clear_error():
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    "first", ["", "os.environ.update(environment.SETTINGS); import tensorflow"]
-)
-def test_a_source_is_rehearsed_in_a_fresh_process(first):
-    """Whoever imports TensorFlow: it runs on one thread before it computes anything."""
+def test_a_source_is_rehearsed_where_others_imported_tensorflow():
+    """It is told to run on one thread before it computes anything. Where nobody did, see `test_fit`."""
     code = (
         "import os; from deepcaptcha.keras import environment\n"
-        f"{first}\n"
-        "from deepcaptcha.keras.settings import Training\n"
-        "from deepcaptcha.keras.source import rehearsed_source\n"
-        "from deepcaptcha.trials.trial import Target\n"
-        "from tests.helpers import dense_model, points\n"
-        "given = points(16)\n"
-        "pair = given.x_train, given.y_train\n"
-        "print(rehearsed_source(dense_model, pair, pair, Target(), training=Training()).run(0).seed)\n"
+        "os.environ.update(environment.SETTINGS); import tensorflow\n"
+        "from tests.helpers import rehearsed_points\n"
+        "print(rehearsed_points().run(0).seed)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT

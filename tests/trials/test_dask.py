@@ -28,7 +28,7 @@ from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import LostTrialError, Runner
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
-from tests.helpers import ENVIRONMENT, TINY, figures, interrupt, interruptible, source_of, wanted
+from tests.helpers import ENVIRONMENT, TINY, figures, interrupt, interruptible, source_of
 
 PROJECT = """
 from dataclasses import replace
@@ -214,21 +214,28 @@ def test_pytest_judges_what_a_cluster_trained(address, pytester):
     assert sizes == [12, 0]
 
 
+def guess(seed):
+    return {"val_accuracy": 0.1}
+
+
 def die(seed):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.integration
 def test_workers_that_keep_dying_are_told_when_all_else_is_done(tmp_path):
-    dead = FunctionSource(die, Target(), "dead", recipe="tiny")
+    dead, *others = (
+        FunctionSource(train, Target(chance=0.1), name, recipe="tiny")
+        for train, name in ((die, "dead"), (guess, "one"), (guess, "other"))
+    )
     with (
         pytest.raises(
             LostTrialError, match=r"died 3 times .* dead tiny seed 7 .*; is there enough memory"
         ),
         Runner(tmp_path, executors=partial(dask_executor, None, 1)) as runner,
     ):
-        runner.run_all([(dead, 7), *wanted(2)])
-    assert {trial.name for trial in read_ledger(tmp_path).trials} == {"valid", "pool4"}
+        runner.run_all([(dead, 7), *((other, 0) for other in others)])
+    assert {trial.name for trial in read_ledger(tmp_path).trials} == {"one", "other"}
 
 
 @pytest.mark.integration

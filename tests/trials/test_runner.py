@@ -183,8 +183,8 @@ def test_trials_recorded_by_version_0_2_are_not_trained_again(tmp_path, monkeypa
 
 
 @pytest.mark.integration
-def test_a_stopped_study_goes_on_to_the_same_record_and_ctrl_c_keeps_what_is_done(tmp_path):
-    """Also in two processes as in one, and with a trial of a source that no module holds."""
+def test_a_stopped_study_goes_on_to_the_same_record(tmp_path):
+    """To the bit, in two processes, in one, and in this one."""
     whole, part = tmp_path / "whole", tmp_path / "part"
     trained = []
     with Runner(whole, jobs=2) as runner:
