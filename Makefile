@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test integration browser slow study explain picture docs compare bench lint clean
+.PHONY: setup test answer-test integration check browser slow study explain picture docs compare bench lint clean
 
 setup: $(READY)
 
@@ -17,9 +17,20 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 test: $(READY)
 	$(BIN)/pytest -n auto
 
+# The study of the question has tests of its own.
+answer-test: $(READY)
+	$(BIN)/pytest -n auto -m 'not slow' answer/tests
+
 integration: $(READY)
 	-@$(MAKE) --no-print-directory browser
 	$(BIN)/pytest -n auto --maxschedchunk 1 -m integration
+
+# Both at once: TensorFlow is loaded once a worker.
+TESTS ?= tests
+
+check: $(READY)
+	-@$(MAKE) --no-print-directory browser
+	$(BIN)/pytest -n auto --maxschedchunk 1 -m 'not slow' $(TESTS)
 
 # Any Chromium or Chrome that is there will do for the report's test; else Debian's is installed.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)

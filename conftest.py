@@ -1,4 +1,4 @@
-"""This suite's own settings; options and fixtures for everyone live in deepcaptcha/plugin.py."""
+"""This suite's own settings; options and fixtures for everyone live in deepcaptcha/plugin/."""
 
 import os
 import random

@@ -11,7 +11,7 @@ import secrets
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from deepcaptcha.verdicts.baseline import Baseline, environment_differences, rea
 from deepcaptcha.verdicts.plan import binomial_interval
 
 from .experiments import EXPERIMENTS, Condition, Experiment, Measure
-from .judging import Association, Confusion, Scored, associate, score_checks
+from .judging import Confusion, Scored, associate, score_checks
 from .record import ExperimentRecord, require_baseline, write_measured
 from .resumable import Key, fingerprint, measure_all
 
@@ -89,19 +89,15 @@ def experiment(options: Namespace) -> int:
     """Run the interventions that test why `same` gets stuck."""
     chosen = [each for each in EXPERIMENTS if each.name in options.names]
     here = environment.describe()
-    wanted: dict[Key, tuple[object, ...]] = {
-        (each.name, condition.label, seed, fingerprint(asdict(condition), here)): (
-            each.measure,
-            condition,
-            seed,
-        )
-        for each in chosen
-        for condition in each.conditions
-        for seed in _seeds(each, condition, options)
-    }
+    wanted: dict[Key, tuple[object, ...]] = {}
+    for each in chosen:
+        for condition in each.conditions:
+            stands_for = fingerprint(asdict(condition), here)
+            for seed in _seeds(each, condition, options):
+                wanted[each.name, condition.label, seed, stands_for] = each.measure, condition, seed
     cells: dict[str, dict[str, dict[int, Any]]] = {}
-    for (name, label, seed, _), result in _measure(_measure_condition, wanted, options).items():
-        cells.setdefault(str(name), {}).setdefault(str(label), {})[int(seed)] = result
+    for key, result in _measure(_measure_condition, wanted, options).items():
+        cells.setdefault(str(key[0]), {}).setdefault(str(key[1]), {})[int(key[2])] = result
     if options.record:
         for name in cells:
             write_measured(options.record, name, cells[name], here)
@@ -149,11 +145,14 @@ def _measure(
 ) -> Mapping[Key, Any]:
     path = options.output / "measured.jsonl"
     with shown_progress(len(wanted), options.json) as advance:
-
-        def on_result(key: Key) -> None:
-            advance("{} {} seed {}".format(*key[:3]))
-
-        return measure_all(measure, wanted, path, options.jobs, on_result, fresh=fresh)
+        return measure_all(
+            measure,
+            wanted,
+            path,
+            options.jobs,
+            lambda key: advance("{} {} seed {}".format(*key[:3])),
+            fresh=fresh,
+        )
 
 
 def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> str:
@@ -266,14 +265,18 @@ def retrain(options: Namespace) -> int:
         Runner(options.output, reuse=False, jobs=jobs, on_trial=advance) as runner,
     ):
         trials = runner.run_all(wanted)
-    again = [(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
-    same = [_agreement(*row) for row in again]
-    differences = [environment_differences(baseline, trial) for baseline, _, trial in again]
+    compared = [_compared(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
+    same = [row[-1] for row in compared]
+    differences = [
+        environment_differences(baseline, trial)
+        for (baseline, _), trial in zip(drawn, trials, strict=True)
+    ]
     elsewhere = sorted({*differences} - {""})
     if options.json:
         print(json.dumps({"draw": drawing, "environment": elsewhere, "agreement": same}))
     else:
-        _retrained_table(again, same).write(sys.stdout)
+        titles = columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement")
+        Table("Recorded trials, trained again", titles, tuple(compared)).write(sys.stdout)
         print(f"\n{same.count('same bits')} of {count} ended with the very same weights, ", end="")
         print(f"{count - same.count('differs')} with the same outcome after the same epochs.")
         for difference in elsewhere:
@@ -301,32 +304,18 @@ def _recorded_source(baseline: Baseline, data: str | None) -> Source:
     return recipe.source(baseline.name)
 
 
-def _agreement(baseline: Baseline, place: int, trial: Trial) -> str:
-    if baseline.weights and trial.weights_sha256.startswith(baseline.weights[place]):
-        return "same bits"
-    recorded = baseline.outcomes[place], baseline.epochs_to_target[place]
-    return "same outcome" if (trial.outcome, trial.epochs_to_target) == recorded else "differs"
+def _compared(baseline: Baseline, place: int, trial: Trial) -> tuple[str, ...]:
+    """The trial, how it ended when it was recorded and now, and how far both agree."""
 
-
-def _retrained_table(again: Sequence[tuple[Baseline, int, Trial]], same: Sequence[str]) -> Table:
     def ending(outcome: str, epochs: int | None) -> str:
         return outcome if epochs is None else f"{outcome} in epoch {epochs}"
 
-    return Table(
-        "Recorded trials, trained again",
-        columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement"),
-        tuple(
-            (
-                trial.name,
-                trial.recipe,
-                str(trial.seed),
-                ending(baseline.outcomes[place], baseline.epochs_to_target[place]),
-                ending(trial.outcome, trial.epochs_to_target),
-                agreement,
-            )
-            for (baseline, place, trial), agreement in zip(again, same, strict=True)
-        ),
-    )
+    recorded = ending(baseline.outcomes[place], baseline.epochs_to_target[place])
+    again = ending(trial.outcome, trial.epochs_to_target)
+    agreement = "same outcome" if again == recorded else "differs"
+    if baseline.weights and trial.weights_sha256.startswith(baseline.weights[place]):
+        agreement = "same bits"
+    return trial.name, trial.recipe, str(trial.seed), recorded, again, agreement
 
 
 def add_symptoms(commands: Commands) -> None:
@@ -368,21 +357,7 @@ def symptoms(options: Namespace) -> int:
         }
         print(json.dumps(record, indent=2))
         return 0
-    _predictors_table(found).write(sys.stdout)
-    print()
     Table(
-        f"Failures: {missed} of {len(trials)} trials",
-        columns("<mode", "trials", "share", "95 % interval"),
-        tuple(
-            (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
-            for mode, count in modes.items()
-        ),
-    ).write(sys.stdout)
-    return 0
-
-
-def _predictors_table(found: Sequence[Association]) -> Table:
-    return Table(
         "Symptoms declared before the trials, and how the trials ended",
         columns("<symptom", "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"),
         tuple(
@@ -395,4 +370,14 @@ def _predictors_table(found: Sequence[Association]) -> Table:
             )
             for association in found
         ),
-    )
+    ).write(sys.stdout)
+    print()
+    Table(
+        f"Failures: {missed} of {len(trials)} trials",
+        columns("<mode", "trials", "share", "95 % interval"),
+        tuple(
+            (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
+            for mode, count in modes.items()
+        ),
+    ).write(sys.stdout)
+    return 0

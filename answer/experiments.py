@@ -117,10 +117,7 @@ EXPERIMENTS = (
         "The step does its part: with a tenth of the learning rate the very same start gets stuck less.",
         "training",
         20,
-        (
-            Condition("rate 0.001"),
-            Condition("rate 0.0001", learning_rate=0.0001),
-        ),
+        (Condition("rate 0.001"), Condition("rate 0.0001", learning_rate=0.0001)),
         (Contrast("rate 0.001", "rate 0.0001", "stuck"),),
     ),
     Experiment(

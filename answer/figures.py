@@ -183,7 +183,7 @@ def _pixels(record: Record) -> str:
             for x, interval in zip(scales, intervals, strict=True):
                 axes.plot([x, x], interval, color=style["color"], linewidth=1.2, clip_on=False)
             label = f"{name}, {VARIANTS[name].architecture.parameters:,} parameters"
-            shape: dict[str, Any] = {"linewidth": 1.4, "markersize": 6, "clip_on": False}
+            shape: Style = {"linewidth": 1.4, "markersize": 6, "clip_on": False}
             axes.plot(scales, shares, **style, **shape, label=label)
         figure.legend(**{**LEGEND, "ncols": 1})
 

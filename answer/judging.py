@@ -19,7 +19,7 @@ from deepcaptcha.verdicts.exact import fisher, holm, mcnemar, stratified
 
 from .experiments import EXPERIMENTS, Contrast, Experiment, Ratio
 from .record import ExperimentRecord, Json, Record
-from .statements import PAIRS, Pair, count
+from .statements import PAIRS, Pair, RowName, count
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class JudgedPair:
 
 def judged_pairs(record: Record) -> tuple[JudgedPair, ...]:
     """All matched pairs, on the seeds nobody had seen."""
-    converged = [
-        [count("converged", record.unseen(row)) for row in (pair.better, pair.worse)]
-        for pair in PAIRS
-    ]
-    raw = [fisher(better, worse, "greater") for better, worse in converged]
+
+    def converged(row: RowName) -> tuple[int, int]:
+        return count("converged", record.unseen(row))
+
+    raw = [fisher(converged(pair.better), converged(pair.worse), "greater") for pair in PAIRS]
     return tuple(JudgedPair(pair, p) for pair, p in zip(PAIRS, holm(raw), strict=True))
 
 
@@ -314,7 +314,7 @@ class Scored:
 
     @property
     def trials(self) -> int:
-        """How many trials were scored."""
+        """How many were scored."""
         return self.fixed.trials
 
 

@@ -130,12 +130,7 @@ def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
         first, norm = kept.setdefault("first", (seen, float(np.linalg.norm(weights))))
         change = float(np.linalg.norm(weights - kept.get("weights", weights))) / norm
         kept["weights"] = weights
-        return [
-            seen.zero_gradient_share,
-            seen.lost_share,
-            _movement(first, seen),
-            _round(change),
-        ]
+        return [seen.zero_gradient_share, seen.lost_share, _movement(first, seen), _round(change)]
 
     source = _source(condition)
     trial = replace(

@@ -39,7 +39,7 @@ SMALLER = {
 ENDS = {"check same": 1, "judge same": 1}
 COMMANDS = {"list", "check", "judge", "study", "bisect", "compare", "report", "plan"}
 # They work on what an earlier command of the page left, here a study of one row.
-LEFT = {"compare": "{0} {0}", "report": "--ledger {0} --output {1}", "symptoms": "--ledger {0}"}
+LEFT = {"compare": "{0} {0}", "report": "--ledger {0} --page {1}", "symptoms": "--ledger {0}"}
 
 
 # What the README's four lines leave to the reader: a model and data.
@@ -172,7 +172,7 @@ def _run(words, folder, module="deepcaptcha"):
         and "--help" not in words
     ):
         words = [*words, "--output", str(folder)]
-        words += ["--record", str(folder)] if "--record" in words else []
+        words += ["--baselines", str(folder)] if "--baselines" in words else []
     if words[0] == "judge":
         words = [*words, "--ledger", str(folder)]
     return subprocess.run(

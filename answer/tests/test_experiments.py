@@ -59,8 +59,7 @@ def test_results_are_read_back_as_they_were_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "label"),
-    [("pixels", "same"), ("learning-rate", "rate 0.001"), ("pixels", "valid")],
+    ("name", "label"), [("pixels", "same"), ("learning-rate", "rate 0.001"), ("pixels", "valid")]
 )
 def test_an_unchanged_condition_is_the_same_training_as_the_baseline(name, label):
     (condition,) = (each for each in KNOWN[name].conditions if each.label == label)
@@ -76,7 +75,7 @@ def test_an_unchanged_condition_is_the_same_training_as_the_baseline(name, label
     ("arguments", "words"),
     [
         (["nothing"], "unknown 'nothing'; known: step, pixels"),
-        (["step", "--seeds", "0"], "--seeds: '0'; a whole number >= 1"),
+        (["step", "--seeds", "0"], "--seeds: '0' is no whole number >= 1"),
         (["trajectory", "--baselines", "nowhere"], "no baseline of same raw-subset in nowhere"),
     ],
 )

@@ -1,7 +1,6 @@
 """Did a symptom, or a score of the check, foretell the stuck trials? Counted by hand."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -16,12 +15,16 @@ from answer.judging import (
     leave_one_out,
 )
 from deepcaptcha.trials.history import PREDICTORS
-from tests.trials.test_ledger import make_trial
+from deepcaptcha.trials.trial import Trial
+
+
+def trial(name, outcome, probes):
+    return Trial(name, "points", 0, outcome, "epochs", None, None, None, (), 1.0, "", {}, probes)
 
 
 def measured(name, outcome, share):
     values = {"lost_share": share, "dead_units": None}
-    return replace(make_trial(name=name, outcome=outcome), probes={PREDICTORS: [[50, values]]})
+    return trial(name, outcome, {PREDICTORS: [[50, values]]})
 
 
 def test_trials_are_counted_by_how_they_ended():
@@ -31,7 +34,7 @@ def test_trials_are_counted_by_how_they_ended():
         *[measured("a", "converged", 0.2)] * 4,
         measured("b", "converged", 0.6),
         measured("a", "slow", 0.9),
-        make_trial(name="a", outcome="stuck"),  # not measured
+        trial("a", "stuck", {}),  # not measured
     ]
     share, dead = Predictor("lost_share", 50, 0.5), Predictor("dead_units", 50, 0.5)
     first, second = associate(trials, [share, dead])

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 def baselines(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     arguments = ["--variants", "valid,same-logits", "--recipes", "sound-subset", "--seeds", "1"]
-    record = ["--stream", "baseline", "--record", str(folder / "record"), "--jobs", "1"]
+    record = ["--stream", "baseline", "--baselines", str(folder / "record"), "--jobs", "1"]
     assert deepcaptcha(["study", *arguments, *record, "--output", str(folder)]) == 0
     return folder / "record"
 

@@ -63,11 +63,17 @@ def _layers(text: str, as_json: bool) -> int:
     subject = read_subject(text, None)
     if subject.known is None:
         name, features = text, None
-        layers = [
-            (each.name, tuple(each.output.shape[1:]), each.count_params(), "")
-            for each in subject.model().layers
-            if type(each).__name__ != "InputLayer"
-        ]
+        model = subject.model()
+        try:
+            layers = [
+                (each.name, tuple(each.output.shape[1:]), each.count_params(), "")
+                for each in model.layers
+                if type(each).__name__ != "InputLayer"
+            ]
+        except (AttributeError, ValueError):
+            raise InputError(
+                f"not all layers of {text} have one shape; begin its model with keras.Input"
+            ) from None
     else:
         variant, recipe = subject.known
         architecture = recipe.fit(variant.architecture)

@@ -35,6 +35,7 @@ from .progress import trial_progress
 from .subject import HELP, Subject, add_data, add_target, read_subject
 
 Json = dict[str, Any]
+Groups = dict[tuple[str, Target], list[tuple[Subject, Source]]]
 
 _TIME_LIMIT = 3600  # seconds; no trial of the question's takes a tenth of it
 
@@ -96,18 +97,10 @@ def study(options: Namespace) -> int:
     # Trials with symptoms are records of their own: an older one without would stand in for them.
     ledger = options.output / ("symptoms" if options.symptoms else "ledger")
     make_runner = _runner(options, ledger)
-    subjects = _subjects(options)
-    # One recipe's variants take turns: a process keeps their traced models, and an interrupted study
-    # holds about equally many trials of each.
-    recipes = dict.fromkeys(source.recipe for _, source in subjects)
-    subjects.sort(key=lambda pair: [*recipes].index(pair[1].recipe))
-    wanted = [
-        (source, seed)
-        for recipe in recipes
-        for seed in seeds
-        for _, source in subjects
-        if source.recipe == recipe
-    ]
+    groups = _groups(options)
+    # A group takes turns: a process keeps its traced models, and an interrupted study holds about
+    # equally many trials of each.
+    wanted = [(source, seed) for group in groups.values() for seed in seeds for _, source in group]
     done: list[Trial] = []
     interrupted = False
     try:
@@ -127,23 +120,23 @@ def study(options: Namespace) -> int:
             f"deepcaptcha: stopped with {len(done)} of {len(wanted)} trials; the same command goes on",
             file=sys.stderr,
         )
-    # Whatever order they finished in, they are read in the order of their seeds.
-    done.sort(key=lambda trial: trial.seed)
-    rows = [
-        (subject, source, chosen)
-        for subject, source in subjects
-        if (chosen := [t for t in done if (t.name, t.recipe) == (source.name, source.recipe)])
-    ]
+    # Whatever order they finished in, they are read in the order in which they were wanted.
+    place = {(source.name, source.recipe, seed): at for at, (source, seed) in enumerate(wanted)}
+    done.sort(key=lambda trial: place[trial.name, trial.recipe, trial.seed])
+    rows: dict[tuple[str, str], list[Trial]] = {}
+    for trial in done:
+        rows.setdefault((trial.name, trial.recipe), []).append(trial)
     if rows:
-        _publish(rows, ledger, options)
+        _publish(groups, rows, ledger, options)
     if options.baselines and not interrupted:
-        for *_, chosen in rows:
+        for chosen in rows.values():
             write_baseline(options.baselines, make_baseline(chosen))
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
     return 130 if interrupted else 0
 
 
-def _subjects(options: Namespace) -> list[tuple[Subject, Source]]:
+def _groups(options: Namespace) -> Groups:
+    """What is to be studied, by recipe and target: a table each."""
     texts = options.networks
     if not texts:
         texts = [
@@ -155,13 +148,17 @@ def _subjects(options: Namespace) -> list[tuple[Subject, Source]]:
         raise InputError("give networks, or --variants and --recipes, not both")
     # Every name is looked up before anything is loaded.
     subjects = [read_subject(text, options.data) for text in dict.fromkeys(texts)]
-    sources = [subject.source(options) for subject in subjects]
-    if options.symptoms:
-        sources = [_with_symptoms(source) for source in sources]
-    places = [(source.name, source.recipe) for source in sources]
-    if twice := [place for place in places if places.count(place) > 1]:
-        raise InputError(f"{' under '.join(twice[0])} is named twice; rows need names of their own")
-    return list(zip(subjects, sources, strict=True))
+    groups: Groups = {}
+    places = set()
+    for subject in subjects:
+        source = subject.source(options)
+        place = source.name, source.recipe
+        if place in places:
+            raise InputError(f"{' under '.join(place)} is named twice; give each row its own name")
+        places.add(place)
+        row = subject, _with_symptoms(source) if options.symptoms else source
+        groups.setdefault((source.recipe, source.target), []).append(row)
+    return groups
 
 
 def _with_symptoms(source: Source) -> Source:
@@ -190,30 +187,30 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
 
 
 def _publish(
-    rows: Sequence[tuple[Subject, Source, list[Trial]]], ledger: Path, options: Namespace
+    groups: Groups, rows: dict[tuple[str, str], list[Trial]], ledger: Path, options: Namespace
 ) -> None:
-    # Settings as they are recorded, by recipe.
-    settings = {source.recipe: dict(trials[0].settings) for _, source, trials in rows}
-    records: list[Json] = [
-        {
-            "variant": source.name,
-            "recipe": source.recipe,
-            **_facts(subject),
-            **summarise(trials).as_dict(),
-        }
-        for subject, source, trials in rows
-    ]
-    tables = []
-    for recipe in settings:
-        subject, source = next((s, each) for s, each, _ in rows if each.recipe == recipe)
-        tables.append(
-            _table(subject, source.target, [row for row in records if row["recipe"] == recipe])
-        )
-    symptoms = symptom_lines([trial for *_, trials in rows for trial in trials])
+    records: list[Json] = []
+    settings, tables = [], []
+    for (recipe, target), group in groups.items():
+        found = [
+            {
+                "variant": source.name,
+                "recipe": recipe,
+                **_facts(subject),
+                **summarise(rows[source.name, recipe]).as_dict(),
+            }
+            for subject, source in group
+            if (source.name, recipe) in rows
+        ]
+        if found:
+            records += found
+            settings.append(dict(rows[found[0]["variant"], recipe][0].settings))
+            tables.append(_table(group[0][0], target, found))
+    symptoms = symptom_lines([trial for chosen in rows.values() for trial in chosen])
     record = {
         "environment": environment.describe(),
         "stream": options.stream,
-        "recipes": [*settings.values()],
+        "recipes": settings,
         "symptoms": symptoms,
         "rows": records,
     }

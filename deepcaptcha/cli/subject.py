@@ -76,9 +76,7 @@ class Subject:
         source: Source
         if self.known is not None:
             variant, recipe = self.known
-            recipes.load_examples(
-                recipe
-            )  # data that are missing are known before anything is trained
+            recipes.load_examples(recipe)  # what is missing is told before anything is trained
             source = recipe.source(variant)
         elif _is_source(self.own):
             source = self.own

@@ -1,1 +1,1 @@
-"""The pytest plugin: hooks, options, marker, suite, contracts."""
+"""The pytest plugin: hooks, options, marker, suite, judging, summary, contracts."""

@@ -18,8 +18,7 @@ from ..keras.settings import Training
 from ..report.words import failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
-from ..trials.source import FunctionSource, Source
-from ..trials.source import Train as TrainFunction
+from ..trials.source import FunctionSource, Source, Train
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_baseline
 from ..verdicts.claim import Budget, Claim
@@ -98,7 +97,7 @@ class Convergence:
 
     def check_training(
         self,
-        train: TrainFunction,
+        train: Train,
         *,
         name: str | None = None,
         version: str | None = None,

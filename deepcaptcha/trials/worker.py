@@ -135,7 +135,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "deepcaptcha.trials.worker"],
+            [sys.executable, "-P", "-m", "deepcaptcha.trials.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # What the caller can import, its worker can; an empty entry is the working folder.

@@ -336,16 +336,15 @@ def test_two_real_faults_that_only_together_repair_are_named_as_one_set(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["same", "valid:raw-subset"], "'same' names no recipe; write VARIANT:RECIPE"),
         (["same:raw", "valid:raw-subset"], "unknown recipe 'raw'"),
         (["sane:raw-subset", "valid:raw-subset"], "unknown variant 'sane'"),
         (["same:raw-subset", "same:raw-subset"], "do not differ; nothing to bisect"),
         (["same:raw-subset", "valid:raw-subset", "--together", "heat,head"], "named 'heat'"),
-        (["same:raw-subset", "valid:raw-subset", "--p-good", "much"], "--p-good is 'much'"),
-        (["same:raw-subset", "valid:raw-subset", "--beta", "2"], "beta is 2.0; between 0 and 1"),
-        (["same:raw-subset", "valid:raw-subset", "--seed", "x"], "--seed is 'x'; a whole number"),
+        (["same:raw-subset", "valid:raw-subset", "--p-good", "much"], "--p-good: 'much' is no"),
+        (["same:raw-subset", "valid:raw-subset", "--beta", "2"], "--beta: '2' is no number above"),
+        (["same:raw-subset", "valid:raw-subset", "--first-seed", "x"], "'x' is no whole number"),
         (["same:raw-subset", "valid:raw-subset", "--cells", "9"], "a bound of 9 cells"),
-        (["same:raw-subset", "valid:raw-subset", "--jobs", "0"], "--jobs is '0'"),
+        (["same:raw-subset", "valid:raw-subset", "--jobs", "0"], "--jobs: '0' is no whole"),
         (["same:raw-subset", "valid:raw-subset", "--data", "/no.npz"], "cannot read the digits"),
     ],
 )

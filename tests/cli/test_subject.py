@@ -44,6 +44,9 @@ def build():
 def build_uncompiled():
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
 
+def build_without_input():
+    return keras.Sequential([keras.layers.Dense(2)])
+
 def build_frozen():
     model = build()
     model.trainable = False
@@ -237,6 +240,10 @@ DATA = ["--data", "own_keras:data"]
         (
             ["judge", "own_perceptron:train"],
             "the target is on 'val_accuracy', which own_perceptron:t",
+        ),
+        (
+            ["list", "own_keras:build_without_input"],
+            "not all layers of own_keras:build_without_input",
         ),
         (["list", "own_perceptron:train"], "own_perceptron:train is no factory of Keras models"),
         (["study", "own_perceptron:train", "--symptoms"], "symptoms are measured on Keras models"),

@@ -314,15 +314,6 @@ def test_a_loss_of_ones_own_may_read_targets_of_any_kind():
     assert [f.code for f in check(mlp(loss=picked), **digits()) if f.severity == "error"] == []
 
 
-def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
-    def interrupted(options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("deepcaptcha.cli.check.check_variant", interrupted)
-    assert main(["check", "same"]) == 130
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("arguments", "code"),
@@ -336,23 +327,6 @@ def test_the_question_is_told_from_its_repairs(arguments, code, capsys):
     assert main(["check", *arguments]) == code
     told = capsys.readouterr().out
     assert ("error: lost examples: after 50 steps" in told) == bool(code)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["check", "sane"], "unknown variant 'sane'"),
-        (["check", "same:row"], "unknown recipe 'row'"),
-        (["check", "same", "--seed", "-1"], "--seed is '-1'; a whole number from 0 to 4294967295"),
-        (["check", "same", "--seed", "4294967296"], "--seed is '4294967296'; a whole number from"),
-        (["check", "same", "--data", "missing.npz"], "missing.npz"),
-    ],
-)
-def test_mistakes_are_told_in_one_line(arguments, words, capsys):
-    assert main(arguments) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
 
 
 @pytest.mark.integration

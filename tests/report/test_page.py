@@ -143,17 +143,17 @@ def record(folder):
 def test_the_command_writes_the_page(tmp_path, capsys):
     record(tmp_path / "ledger")
     output = tmp_path / "new" / "report.html"
-    arguments = ["report", "--ledger", str(tmp_path / "ledger"), "--output", str(output)]
+    arguments = ["report", "--ledger", str(tmp_path / "ledger"), "--page", str(output)]
     assert main(arguments) == 0
     assert capsys.readouterr().out == f"{output}: 1 rows, 2 trials.\n"
     assert output.read_text().startswith("<!doctype html>")
-    assert f"--output {output}" in output.read_text()
+    assert f"--page {output}" in output.read_text()
 
 
 def test_a_missing_extra_is_one_line(tmp_path, monkeypatch, capsys):
     record(tmp_path)
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    assert main(["report", "--ledger", str(tmp_path), "--output", str(tmp_path / "x")]) == 2
+    assert main(["report", "--ledger", str(tmp_path), "--page", str(tmp_path / "x")]) == 2
     error = capsys.readouterr().err
     assert "pytest-deepcaptcha with its extra `report`" in error
     assert len(error.splitlines()) == 1
@@ -161,5 +161,5 @@ def test_a_missing_extra_is_one_line(tmp_path, monkeypatch, capsys):
 
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path, capsys):
     record(tmp_path)
-    assert main(["report", "--ledger", str(tmp_path), "--output", "/dev/null/x.html"]) == 2
+    assert main(["report", "--ledger", str(tmp_path), "--page", "/dev/null/x.html"]) == 2
     assert "cannot write the report /dev/null/x.html" in capsys.readouterr().err
