@@ -10,7 +10,7 @@ import pytest
 import deepcaptcha
 from deepcaptcha.cli.main import main
 from deepcaptcha.trials.ledger import Ledger
-from tests.trials.test_ledger import make_trial
+from tests.helpers import make_trial
 from tests.verdicts.test_baseline import trial
 
 

@@ -23,7 +23,7 @@ from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import judge
 from deepcaptcha.verdicts.plan import Plan
-from tests.trials.test_ledger import make_trial
+from tests.helpers import make_trial
 
 RECIPE = Recipe(name="points", target=Target(epochs=5))
 CURVES = {

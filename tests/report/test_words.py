@@ -18,7 +18,7 @@ from deepcaptcha.report.words import (
 from deepcaptcha.trials.trial import OUTCOMES, Target
 from deepcaptcha.verdicts.claim import Budget, Claim, Summary, Verdict, summarise
 from deepcaptcha.verdicts.judge import Evidence
-from tests.trials.test_ledger import make_trial
+from tests.helpers import make_trial
 
 
 def test_a_summary_by_hand():

@@ -23,7 +23,7 @@ from deepcaptcha.verdicts.baseline import (
     write_baseline,
 )
 from deepcaptcha.verdicts.claim import Budget
-from tests.trials.test_ledger import make_trial
+from tests.helpers import make_trial
 
 RECIPE = {"name": "points", "epochs": 5, "optimizer_settings": {"learning_rate": 0.001}}
 ONE = Budget(1)

@@ -17,7 +17,7 @@ from deepcaptcha.verdicts.claim import (
     false_alarms_a_year,
     judge_claim,
 )
-from tests.trials.test_ledger import make_trial
+from tests.helpers import make_trial
 
 TRAINS = Claim("trains", 0.9, 0.5)
 ONE = Budget(1)
