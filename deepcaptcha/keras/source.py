@@ -72,7 +72,7 @@ class KerasSource:
     target: Target
     training: Training = field(default_factory=Training)
     name: str = ""
-    recipe: str = "its own training"
+    recipe: str = "own-training"
     arguments: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     callbacks: Callbacks | None = None

@@ -92,7 +92,7 @@ class FunctionSource:
     target: Target
     name: str = ""
     version: str | None = None
-    recipe: str = "its own training"
+    recipe: str = "own-training"
 
     def __post_init__(self) -> None:
         if not callable(self.train):

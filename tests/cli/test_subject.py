@@ -92,7 +92,7 @@ def test_a_function_is_judged_without_tensorflow(here, capsys):
     assert main(["judge", *arguments, "--ledger", str(here / "ledger")]) == 0
     told = capsys.readouterr()
     assert told.out.startswith(
-        "green: own_perceptron:train under its own training reached its target"
+        "green: own_perceptron:train under own-training reached its target"
     )
     assert told.err.startswith("seed 2000000: converged\n")
     trials = read_ledger(here / "ledger").trials

@@ -69,7 +69,7 @@ def test_a_function_that_does_not_train_fails_with_what_is_seen(ask):
         ask(chance=0.1).check_training(guesses, name="mine")
     message = str(failure.value)
     assert message.startswith(
-        "mine under its own training is claimed 'trains' in at least 90 % of trainings; 0 of 2 trials"
+        "mine under own-training is claimed 'trains' in at least 90 % of trainings; 0 of 2 trials"
     )
     assert "The target, val_accuracy >= 0.9 within 5 epochs, was missed: stuck 2." in message
     assert "One of them again: pytest test_it.py::test --convergence-seed 7" in message
@@ -146,7 +146,7 @@ def test_an_error_of_the_training_itself_is_raised_as_it_is(ask):
 def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
     folder = tmp_path / "baselines"
     with pytest.raises(
-        pytest.fail.Exception, match="learns its own training had no baseline; it is"
+        pytest.fail.Exception, match="learns own-training had no baseline; it is"
     ):
         ask(hypotheses=3).check_training(learns, baselines=folder)
     ask(hypotheses=3).check_training(learns, baselines=folder)
@@ -176,7 +176,7 @@ def test_workers_give_the_same_evidence(ask):
     for convergence, version in (here, "here"), (there, "there"):
         convergence.check_training(learns, version=version)
         with pytest.raises(
-            pytest.fail.Exception, match=r"^guesses under its own training is claimed"
+            pytest.fail.Exception, match=r"^guesses under own-training is claimed"
         ):
             convergence.check_training(guesses, version=version)
     verdicts = [evidence.verdicts for evidence in ask.reported]

@@ -49,7 +49,7 @@ def test_a_generator_is_closed_once_the_target_is_met():
         {"accuracy": 0.7, "loss": 7},
         {"accuracy": 0.9, "loss": 7},
     ]
-    assert (trial.name, trial.recipe, trial.seed) == ("train", "its own training", 7)
+    assert (trial.name, trial.recipe, trial.seed) == ("train", "own-training", 7)
     assert Trial.from_dict(trial.as_dict()) == trial
     seen.clear()
     trial = FunctionSource(train, target(value=1.0, epochs=2)).run(0)
@@ -204,7 +204,7 @@ def identity(train, seed=0, name="mine", version=None, **fields):
 def test_an_identity_holds_code_target_seed_and_machine():
     found = identity(scaled, 5)
     assert found["recipe"] == {
-        "name": "its own training",
+        "name": "own-training",
         "target": 0.9,
         "epochs": 3,
         "monitor": "accuracy",

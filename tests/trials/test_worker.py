@@ -159,7 +159,7 @@ def test_a_trial_whose_process_dies_is_tried_again_and_then_told(tmp_path):
     with (
         pytest.raises(
             LostTrialError,
-            match=r"^a process died 3 times while it trained dying its own training seed 2 "
+            match=r"^a process died 3 times while it trained dying own-training seed 2 "
             r"\(its process ended with signal 9\); is there enough memory\?",
         ),
         Runner(ledger, jobs=2) as runner,
@@ -184,7 +184,7 @@ def test_a_trial_that_hangs_ends_at_its_time_limit_while_others_go_on(tmp_path):
     with (
         pytest.raises(
             LostTrialError,
-            match=r"^slow one its own training seed 7 took longer than its time limit of 10 s$",
+            match=r"^slow one own-training seed 7 took longer than its time limit of 10 s$",
         ),
         Runner(tmp_path / "ledger", jobs=2, time_limit=10) as runner,
     ):

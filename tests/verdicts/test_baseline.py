@@ -200,7 +200,7 @@ def test_a_function_without_a_model_has_a_baseline(tmp_path):
     source = FunctionSource(train, Target(epochs=2, chance=0.5), name="train")
     made = make_baseline([source.run(seed) for seed in range(4)])
     write_baseline(tmp_path, made)
-    read = read_baseline(tmp_path, "train", "its own training")
+    read = read_baseline(tmp_path, "train", "own-training")
     assert (read, read.outcomes) == (made, ("stuck", "converged") * 2)
     require_comparable(read, source.run(9))
     assert environment_differences(read, source.run(9)) == ""
