@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ..finding import percent
 from ..trials.trial import OUTCOMES
-from ..verdicts.claim import Claim, Verdict, false_alarms_a_year
+from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ComparedRow
 from ..verdicts.judge import Evidence
 from .table import Table, columns
@@ -177,7 +177,7 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     for difference in sorted({evidence.environment for evidence in reported} - {""}):
         lines.append(f"Not the environment of the baselines: {difference}.")
     if nightly:
-        alarms = false_alarms_a_year(budget)
+        alarms = 365 * budget.alpha  # of all hypotheses, while every claim is true
         lines.append(f"Run every night, expect at most {alarms:.0f} false alarms a year.")
     return lines
 

@@ -91,8 +91,8 @@ class Verdict:
 
     - `interval`: the exact 95 % interval for the rate of `successes`, valid under the stopping rule.
     - `plan`: read the trials; None where their number was fixed, or where nothing is judged.
-    - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its `p_good` and
-      `p_bad`; None where nothing is judged.
+    - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its p_good and p_bad;
+      None where nothing is judged.
     - `detects`: a fall of the rate to it turns the verdict red with 90 % probability.
     """
 
@@ -107,19 +107,10 @@ class Verdict:
     detects: float | None = None
     note: str = ""
 
-    @property
-    def p_good(self) -> float | None:
-        """The plan's."""
-        return None if self.plan is None else self.plan.p_good
-
-    @property
-    def p_bad(self) -> float | None:
-        """The plan's."""
-        return None if self.plan is None else self.plan.p_bad
-
     def as_dict(self) -> Json:
         """JSON-ready, with the rates of its plan."""
-        return {**asdict(self), "p_good": self.p_good, "p_bad": self.p_bad}
+        rates = {name: getattr(self.plan, name, None) for name in ("p_good", "p_bad")}
+        return {**asdict(self), **rates}
 
     @classmethod
     def from_dict(cls, fields: Json) -> Verdict:
@@ -215,8 +206,3 @@ def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -
 def chance_to_pass(claim: Claim, budget: Budget, rate: float) -> float:
     """P(green) if trials succeed with probability `rate`."""
     return operating_characteristic(claim_plan(claim, budget), rate).accept
-
-
-def false_alarms_a_year(budget: Budget) -> float:
-    """Upper bound of the expected number of red nights a year while every claim is true."""
-    return 365 * budget.alpha
