@@ -56,10 +56,6 @@ class Cell:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {**asdict(self), "taken": list(self.taken)}
-
 
 def judged_answer(plan: Plan, accepted: bool, successes: int, trials: int) -> Answer:
     """`trains` where the plan accepts and the interval at CONFIDENCE reaches p_good or above, `fails`
@@ -207,6 +203,18 @@ class Bisection:
         return any(found.standing == "minimal" for found in self.repairing)
 
     @property
+    def undecided(self) -> dict[float, float]:
+        """The chance of `undecided` for a cell with P(converge) p_bad, p_good, or halfway between."""
+        good, bad = self.plan.p_good, self.plan.p_bad
+        rates = (bad, (good + bad) / 2, good)
+        return {p: answer_chances(self.plan, p)["undecided"] for p in rates}
+
+    @property
+    def read(self) -> int:
+        """Trials that the answers rest on."""
+        return sum(cell.trials for cell in self.cells)
+
+    @property
     def error_rates(self) -> tuple[float, float]:
         """The highest chances, for one cell, of `fails` where P(converge) >= p_good, and of `trains`
         where P(converge) <= p_bad."""
@@ -217,30 +225,22 @@ class Bisection:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; values of differences as text."""
-        middle = (self.plan.p_good + self.plan.p_bad) / 2
+        own = ("a", "b", "swapped", "verified", "found", "factorial", "alpha", "beta")
+        cell_alpha, cell_beta = self.error_rates
         return {
-            "a": self.a,
-            "b": self.b,
-            "swapped": self.swapped,
-            "verified": self.verified,
-            "found": self.found,
+            **{name: getattr(self, name) for name in own},
             "differences": {d.name: d.text for d in self.differences},
-            "cells": [cell.as_dict() for cell in self.cells],
-            "repairing": [found.__dict__ for found in self.repairing],
-            "breaking": [found.__dict__ for found in self.breaking],
-            "factorial": self.factorial,
+            **{
+                name: [asdict(each) for each in getattr(self, name)]
+                for name in ("cells", "repairing", "breaking")
+            },
             "declared_cells": self.declared,
             "p_good": self.plan.p_good,
             "p_bad": self.plan.p_bad,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "cell_alpha": self.error_rates[0],
-            "cell_beta": self.error_rates[1],
-            "undecided": {
-                f"{p:g}": answer_chances(self.plan, p)["undecided"]
-                for p in (self.plan.p_bad, middle, self.plan.p_good)
-            },
-            "trials_read": sum(cell.trials for cell in self.cells),
+            "cell_alpha": cell_alpha,
+            "cell_beta": cell_beta,
+            "undecided": {f"{p:g}": chance for p, chance in self.undecided.items()},
+            "trials_read": self.read,
             "trials_run": self.trained,
         }
 

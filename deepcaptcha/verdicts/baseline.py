@@ -115,7 +115,7 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
     return Baseline(
         name=first.name,
         recipe=first.settings,
-        shapes=_shapes(first),
+        shapes=_frozen(first.identity["shapes"]),
         data=first.identity["data"],
         protocol=first.identity["protocol"],
         first_seed=first.seed,
@@ -161,10 +161,13 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 def require_comparable(baseline: Baseline, trial: Trial) -> None:
     """InputError where model shapes, recipe, data or protocol differ: then nothing can be compared."""
-    if (shapes := _shapes(trial)) != baseline.shapes:
+    if (shapes := _frozen(trial.identity["shapes"])) != baseline.shapes:
+        pairs = zip(baseline.shapes, shapes, strict=False)
+        numbers = f"{len(baseline.shapes)} weights", len(shapes)
+        was, now = next((pair for pair in pairs if pair[0] != pair[1]), numbers)
         raise InputError(
             f"the baseline of {baseline.name} is of another architecture: weights of shapes "
-            f"{_first_difference(baseline.shapes, shapes)}; record it anew"
+            f"{was} then, {now} now; record it anew"
         )
     for key in TASK[1:]:
         was, now = getattr(baseline, key), trial.identity[key]
@@ -179,17 +182,6 @@ def differences(was: Json, now: Json) -> str:
     """What differs, such as `tensorflow 2.19.1 -> 2.21.0, ...`; empty where nothing does."""
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return ", ".join(f"{key} {was.get(key)} -> {now.get(key)}" for key in keys)
-
-
-def _shapes(trial: Trial) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(shape) for shape in trial.identity["shapes"])
-
-
-def _first_difference(was: Sequence[object], now: Sequence[object]) -> str:
-    for a, b in zip(was, now, strict=False):
-        if a != b:
-            return f"{a} then, {b} now"
-    return f"{len(was)} weights then, {len(now)} now"
 
 
 def regression_plan(baseline: Baseline, budget: Budget) -> Plan | None:

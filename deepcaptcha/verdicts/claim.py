@@ -78,11 +78,9 @@ class Budget:
     def share(self) -> tuple[float, float]:
         """One hypothesis' (alpha, beta), rounded down to four digits so that their sum keeps the
         whole."""
-        return _part(self.alpha, self.hypotheses), _part(self.beta, self.hypotheses)
-
-
-def _part(whole: float, count: int) -> float:
-    return float(Context(prec=4, rounding=ROUND_DOWN).divide(Decimal(str(whole)), Decimal(count)))
+        down, count = Context(prec=4, rounding=ROUND_DOWN), Decimal(self.hypotheses)
+        alpha, beta = (down.divide(Decimal(str(rate)), count) for rate in (self.alpha, self.beta))
+        return float(alpha), float(beta)
 
 
 @dataclass(frozen=True)

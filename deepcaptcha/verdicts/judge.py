@@ -130,8 +130,7 @@ def judge(
     compared: list[Verdict] = []
     if baseline is not None:
         compared.append(judge_reliability(baseline, budget, read))
-        plan = compared[0].plan
-        if plan is not None and compared[0].colour == "green":
+        if (plan := compared[0].plan) is not None and compared[0].colour == "green":
             least = next(n for n, successes in enumerate(plan.accept) if successes <= n)
             compared.append(judge_speed(baseline, budget, read, least))
     if claim.kind == "mixed" and compared and compared[0].trials:
