@@ -8,7 +8,7 @@ differences act together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -118,16 +118,17 @@ class CellTrials:
 
         A factory or Keras that refuses makes the cell impossible; any other error is raised.
         """
-        read = list(self._read())
+        read: list[Trial] = []
+        error: BaseException | None = None
+        while error is None and (future := self.finished.get(len(read))) is not None:
+            if (error := future.exception()) is None:
+                read.append(future.result())
         decision, trials, successes = plan.judge(trial.outcome == "converged" for trial in read)
         if decision == "continue":
-            refused = self.finished.get(len(read))
-            if refused is None:
+            if error is None:
                 return None
-            error = refused.exception()
             if not isinstance(error, ValueError):  # InputError is one
-                refused.result()
-            assert isinstance(error, ValueError)
+                raise error
             note = error_words(error) or type(error).__name__
             return Cell(self.taken, "impossible", self.first_seed, note=note)
         outcomes = Counter(trial.outcome for trial in read[:trials])
@@ -140,12 +141,6 @@ class CellTrials:
             interval=confidence_interval(plan, successes, trials),
             outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         )
-
-    def _read(self) -> Iterator[Trial]:
-        index = 0
-        while index in self.finished and self.finished[index].exception() is None:
-            yield self.finished[index].result()
-            index += 1
 
 
 def judge_cells(cells: Sequence[CellTrials], plan: Plan, runner: Runner) -> list[Cell]:

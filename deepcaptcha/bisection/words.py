@@ -91,8 +91,8 @@ def _rate_lines(found: Bisection) -> list[str]:
         f"P(converge) >= {plan.p_good:g}, to train with at most {_up(trains)} where it is <= "
         f"{plan.p_bad:g}; any such mistake in {found.declared} cells: at most "
         f"{100 * max(found.alpha, found.beta):g} %. Undecided: {', '.join(doubt)}.",
-        f"{found.read} trials read of {found.trained} run or recorded; {len(found.cells)} of {found.declared} "
-        "declared cells judged.",
+        f"{found.read} trials read of {found.trained} run or recorded; {len(found.cells)} of "
+        f"{found.declared} declared cells judged.",
     ]
 
 

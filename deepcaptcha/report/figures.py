@@ -30,8 +30,7 @@ STYLES: dict[str, Style] = {
 
 def curves_figure(row: ReportRow, key: str) -> str:
     """Learning curves, one a seed, with a mark where each ends."""
-    curves, target = row.curves, row.target
-    counts = Counter(curve.outcome for curve in curves)
+    target, counts = row.target, Counter(trial.outcome for trial in row.trials)
     shown = [outcome for outcome in OUTCOMES if counts[outcome]]
 
     def draw(figure: Figure) -> None:
@@ -42,15 +41,15 @@ def curves_figure(row: ReportRow, key: str) -> str:
         if "accuracy" in target.monitor:
             axes.set_ylim(0, 1.02)
         axes.axhline(target.value, color=INKS["ink"], linewidth=0.8, gid="is target")
-        for curve in sorted(curves, key=lambda curve: OUTCOMES.index(curve.outcome)):
-            points = [(i, v) for i, v in enumerate(curve.values, 1) if v is not None]
+        for trial, values in sorted(row.curves, key=lambda curve: OUTCOMES.index(curve[0].outcome)):
+            points = [(i, value) for i, value in enumerate(values, 1) if value is not None]
             if points:
                 axes.plot(
                     *zip(*points, strict=True),
-                    **_style(curve.outcome),
+                    **_style(trial.outcome),
                     markevery=[len(points) - 1],
                     clip_on=False,
-                    gid=f"is curve {curve.outcome}",
+                    gid=f"is curve {trial.outcome}",
                 )
         axes.annotate(
             f"target {target.value:g}",
@@ -73,7 +72,7 @@ def curves_figure(row: ReportRow, key: str) -> str:
         HEIGHT,
         key,
         f"Learning curves of {row.name} under {row.recipe}",
-        f"{target.monitor} at the end of each epoch for {plural(len(curves), 'seed')}: {ends}. "
+        f"{target.monitor} at the end of each epoch for {plural(len(row.trials), 'seed')}: {ends}. "
         "Stuck ones are dashed and end in a cross.",
     )
 

@@ -71,8 +71,8 @@ def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -
 
     groups = []
     for i, section in enumerate(sections(rows), 1):
-        panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section.rows, 1)]
-        groups.append((section, panels, chances_figure(section.rows, f"chance-{i}")))
+        panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section, 1)]
+        groups.append((section[0], panels, chances_figure(section, f"chance-{i}")))
     content = {
         "opening": opening(rows),
         "environment": environment_lines(rows),
@@ -101,7 +101,7 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=not escape,
     )
-    environment.filters.update(zip=zip, failures=failures_text)
+    environment.filters.update(failures=failures_text)
     return environment.get_template(template.name).render(content)
 
 

@@ -99,17 +99,9 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
     """A row a factory and recipe, in order of recipe and name."""
     named = zip(row_names(reported), reported, strict=True)
     titles = columns(
-        "<factory",
-        "<recipe",
-        "<claim",
-        "k/n",
-        "95 % interval",
-        "verdict",
+        *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
         *(f"<{hypothesis}" for hypothesis in COMPARISONS),
-        "epochs",
-        "min",
-        "<missed",
-        "<symptoms",
+        *("epochs", "min", "<missed", "<symptoms"),
     )
     ordered = sorted(named, key=lambda pair: (pair[1].recipe, pair[0]))
     rows = tuple(_verdict_row(name, evidence) for name, evidence in ordered)
