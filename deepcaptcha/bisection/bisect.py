@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, error_words
+from ..errors import InputError, error_words, require_whole
 from ..trials.runner import Run, Runner, run_source
 from ..trials.source import ChangeableSource
 from ..trials.trial import OUTCOMES, Trial
@@ -343,9 +343,7 @@ def _declared(differences: int, max_cells: int | None) -> int:
             f"a bound of {max_cells!r} cells is for more than {FACTORIAL} differences; here are "
             f"{differences}, of which all {bound} cells are judged"
         )
-    if type(max_cells) is not int or max_cells < 2:
-        raise InputError(f"a bound of {max_cells!r} cells; a whole number >= 2 is needed")
-    return max_cells
+    return require_whole("the bound of cells", max_cells, 2)
 
 
 def _try_mix(

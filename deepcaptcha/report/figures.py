@@ -44,13 +44,9 @@ def curves_figure(row: ReportRow, key: str) -> str:
         for trial, values in sorted(row.curves, key=lambda curve: OUTCOMES.index(curve[0].outcome)):
             points = [(i, value) for i, value in enumerate(values, 1) if value is not None]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    **_style(trial.outcome),
-                    markevery=[len(points) - 1],
-                    clip_on=False,
-                    gid=f"is curve {trial.outcome}",
-                )
+                style = {**_style(trial.outcome), "markevery": [len(points) - 1]}
+                name = f"is curve {trial.outcome}"
+                axes.plot(*zip(*points, strict=True), **style, clip_on=False, gid=name)
         axes.annotate(
             f"target {target.value:g}",
             (1, target.value),
@@ -86,26 +82,14 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
         axes.set_xlim(0, last)
         axes.set_ylim(0, 1.02)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-        axes.step(
-            found.epochs,
-            found.shares,
-            where="post",
-            color=INKS["converged"],
-            linewidth=1.8,
-            clip_on=False,
-            label=f"{found.trials - found.missed} met it",
-        )
+        rising: Style = {"where": "post", "color": INKS["converged"], "linewidth": 1.8}
+        label = f"{found.trials - found.missed} met it"
+        axes.step(found.epochs, found.shares, **rising, clip_on=False, label=label)
         if found.missed:
+            plus: Style = {"marker": "+", "markersize": 11, "markeredgewidth": 1.6, "linestyle": ""}
+            label = f"{found.missed} missed it"
             axes.plot(
-                [last],
-                [found.shares[-1]],
-                marker="+",
-                markersize=11,
-                markeredgewidth=1.6,
-                color=INKS["ink"],
-                clip_on=False,
-                linestyle="",
-                label=f"{found.missed} missed it",
+                [last], [found.shares[-1]], **plus, color=INKS["ink"], clip_on=False, label=label
             )
         figure.legend(**LEGEND)
 
@@ -143,22 +127,13 @@ def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
             # What no walk can reach is not drawn.
             points = [(n, s) for n, s in enumerate(boundary[: end + 1]) if 0 <= s <= n]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    linestyle=dashes,
-                    color=INKS["muted"],
-                    linewidth=1.2,
-                    gid=f"is boundary {name}",
-                )
+                style: Style = {"linestyle": dashes, "color": INKS["muted"], "linewidth": 1.2}
+                axes.plot(*zip(*points, strict=True), **style, gid=f"is boundary {name}")
                 axes.text(end * 1.03, middle, name, va="center")
-        outcome = "converged" if walk.colour == "green" else "stuck"
+        style = _style("converged" if walk.colour == "green" else "stuck")
+        style |= {"linestyle": "-", "linewidth": 1.8, "markevery": [trials]}
         (line,) = axes.plot(
-            range(trials + 1),
-            walk.successes,
-            **{**_style(outcome), "linestyle": "-", "linewidth": 1.8},
-            markevery=[trials],
-            clip_on=False,
-            gid="is walk",
+            range(trials + 1), walk.successes, **style, clip_on=False, gid="is walk"
         )
         text = f"{successes} of {trials} {walk.counted}: {walk.colour}"
         figure.legend([line], [text], **LEGEND)
@@ -196,26 +171,11 @@ def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
             name = _short(row.name, 40 - len(numbers))
             axes.text(0, place + 0.44, name, weight="bold")
             axes.text(1, place + 0.44, numbers, ha="right", color=INKS["muted"])
-            low, high = chance.interval
-            axes.plot(
-                [low, high],
-                [line, line],
-                color=INKS["ink"],
-                linewidth=2,
-                marker="|",
-                markersize=7,
-                clip_on=False,
-                gid="is interval",
-            )
-            axes.plot(
-                [chance.converged / chance.trials],
-                [line],
-                marker="o",
-                markersize=7,
-                color=INKS["converged"],
-                clip_on=False,
-                gid="is rate",
-            )
+            interval: Style = {"color": INKS["ink"], "linewidth": 2, "marker": "|"}
+            rate: Style = {"color": INKS["converged"], "marker": "o"}
+            whole: Style = {"markersize": 7, "clip_on": False}
+            axes.plot(chance.interval, [line, line], **interval, **whole, gid="is interval")
+            axes.plot([chance.converged / chance.trials], [line], **rate, **whole, gid="is rate")
 
     listed = "; ".join(
         f"{row.name} {row.chance.converged} of {row.chance.trials}, {row.chance.text}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, write_file
@@ -24,15 +23,6 @@ from .content import (
 from .words import failures_text
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
-
-    row: ReportRow
-    key: str
-    figures: tuple[tuple[str, str, str], ...]
 
 
 def require_extra() -> None:
@@ -105,7 +95,8 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
     return environment.get_template(template.name).render(content)
 
 
-def _panel(row: ReportRow, key: str) -> Panel:
+def _panel(row: ReportRow, key: str) -> dict[str, object]:
+    """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
     from .figures import curves_figure, reached_figure, walk_figure
 
     curves = curves_figure(row, f"{key}-curves")
@@ -118,4 +109,4 @@ def _panel(row: ReportRow, key: str) -> Panel:
         words = f"trials {walk.counted} against trials read"
         drawn = walk_figure(row, walk, f"{key}-walk-{i}")
         figures.append((f"Verdict: {walk.hypothesis}", words, drawn))
-    return Panel(row, key, tuple(figures))
+    return {"row": row, "key": key, "figures": figures}

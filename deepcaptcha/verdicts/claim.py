@@ -188,17 +188,10 @@ def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt) -> Verdict:
 def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -> Verdict:
     """Read successes in order until the plan decides: accepted is green, rejected red."""
     decision, trials, successes = plan.judge(success_at(i) for i in range(plan.max_trials))
-    alpha, beta = exact_error_rates(plan)
-    return Verdict(
-        hypothesis,
-        "green" if decision == "accept" else "red",
-        successes,
-        trials,
-        confidence_interval(plan, successes, trials),
-        plan,
-        float(alpha),
-        float(beta),
-    )
+    colour: Colour = "green" if decision == "accept" else "red"
+    interval = confidence_interval(plan, successes, trials)
+    alpha, beta = map(float, exact_error_rates(plan))
+    return Verdict(hypothesis, colour, successes, trials, interval, plan, alpha, beta)
 
 
 def chance_to_pass(claim: Claim, budget: Budget, rate: float) -> float:
