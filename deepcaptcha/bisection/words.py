@@ -85,13 +85,14 @@ def _sentence(found: MinimalSet, differences: Sequence[Difference], verb: str, e
 def _rate_lines(found: Bisection) -> list[str]:
     plan = found.plan
     fails, trains = found.error_rates
+    read = sum(cell.trials for cell in found.cells)
     doubt = [f"{percent(chance)} at {p:g}" for p, chance in found.undecided.items()]
     return [
         f"Error rates: a cell is said to fail with at most {_up(fails)} probability where "
         f"P(converge) >= {plan.p_good:g}, to train with at most {_up(trains)} where it is <= "
         f"{plan.p_bad:g}; any such mistake in {found.declared} cells: at most "
         f"{100 * max(found.alpha, found.beta):g} %. Undecided: {', '.join(doubt)}.",
-        f"{found.read} trials read of {found.trained} run or recorded; {len(found.cells)} of "
+        f"{read} trials read of {found.trained} run or recorded; {len(found.cells)} of "
         f"{found.declared} declared cells judged.",
     ]
 

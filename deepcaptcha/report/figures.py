@@ -63,14 +63,12 @@ def curves_figure(row: ReportRow, key: str) -> str:
         )
 
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
-    return draw_svg(
-        draw,
-        HEIGHT,
-        key,
-        f"Learning curves of {row.name} under {row.recipe}",
+    title = f"Learning curves of {row.name} under {row.recipe}"
+    text = (
         f"{target.monitor} at the end of each epoch for {plural(len(row.trials), 'seed')}: {ends}. "
-        "Stuck ones are dashed and end in a cross.",
+        "Stuck ones are dashed and end in a cross."
     )
+    return draw_svg(draw, HEIGHT, key, title, text)
 
 
 def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
@@ -98,14 +96,12 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
         for epoch, share in zip(found.epochs, found.shares, strict=True)
         if epoch
     )
-    return draw_svg(
-        draw,
-        HEIGHT,
-        key,
-        f"Epochs to target of {row.name} under {row.recipe}",
+    title = f"Epochs to target of {row.name} under {row.recipe}"
+    text = (
         f"Share of trainings that met the target: {steps}. {found.missed} of {found.trials} had not "
-        "met it when their epochs were over.",
+        "met it when their epochs were over."
     )
+    return draw_svg(draw, HEIGHT, key, title, text)
 
 
 def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
@@ -138,14 +134,12 @@ def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
         text = f"{successes} of {trials} {walk.counted}: {walk.colour}"
         figure.legend([line], [text], **LEGEND)
 
-    return draw_svg(
-        draw,
-        HEIGHT,
-        key,
-        f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}",
+    title = f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}"
+    text = (
         f"After {plural(trials, 'trial')}, {successes} of them {walk.counted}, the walk crossed the "
-        f"boundary to {walk.colour}. The plan reads at most {plan.max_trials} trials.",
+        f"boundary to {walk.colour}. The plan reads at most {plan.max_trials} trials."
     )
+    return draw_svg(draw, HEIGHT, key, title, text)
 
 
 def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
@@ -181,13 +175,9 @@ def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
         f"{row.name} {row.chance.converged} of {row.chance.trials}, {row.chance.text}"
         for row in rows
     )
-    return draw_svg(
-        draw,
-        height,
-        key,
-        f"P(converge) under {rows[0].recipe}",
-        f"Share of trainings that converged, with exact 95 % intervals: {listed}.",
-    )
+    title = f"P(converge) under {rows[0].recipe}"
+    text = f"Share of trainings that converged, with exact 95 % intervals: {listed}."
+    return draw_svg(draw, height, key, title, text)
 
 
 def _counting_axes(figure: Figure, counted: str, top: int = 26, right: int = 12) -> Axes:

@@ -49,12 +49,9 @@ def failure_message(evidence: Evidence, again: str) -> str:
     `again` is the command that repeats the test.
     """
     lines = []
-    for verdict in evidence.verdicts:
-        if verdict.colour != "red":
-            continue
-        lines.append(
-            f"{evidence.name} under {evidence.recipe} {_red_text(verdict, evidence.claim)}."
-        )
+    for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
+        said = _red_text(verdict, evidence.claim)
+        lines.append(f"{evidence.name} under {evidence.recipe} {said}.")
         if verdict.alpha is not None:
             lines.append(f"The chance of such a red if all is well: {verdict.alpha:.2g}.")
     if missed := failures_text(evidence.summary.outcomes):

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
 from .baseline import TASK, differences
-from .claim import Json, summarise
+from .claim import summarise
 from .exact import fisher, holm, mcnemar
 
 ALPHA = 0.05
@@ -68,9 +68,9 @@ def compare(
 
 def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -> ComparedRow:
     """The row, with a `p` that is not adjusted."""
-    any_trial, *others = *old.values(), *new.values()
+    one, *others = *old.values(), *new.values()
     for trial in others:
-        _require_same_task(any_trial, trial)
+        _require_same_task(one, trial)
     pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
     starts = [[trial.identity.get("initial_weights") for trial in pair] for pair in pairs]
     # A trial without weights is never known to start where another does.
@@ -78,8 +78,8 @@ def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -
     before, after = (summarise(list(side.values())) for side in (old, new))
     first, second = ((summary.converged, summary.trials) for summary in (before, after))
     return ComparedRow(
-        name=any_trial.name,
-        recipe=any_trial.recipe,
+        name=one.name,
+        recipe=one.recipe,
         before=first,
         after=second,
         median_epochs=(before.median_epochs, after.median_epochs),
@@ -94,17 +94,14 @@ def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -
 
 def environments(before: LedgerTrials, after: LedgerTrials) -> str:
     """What differs between the two environments: `tensorflow 2.19.1 -> 2.21.0, ...`."""
-    old, new = _one_environment(before), _one_environment(after)
+    for ledger in (before, after):
+        first, *others = (trial.identity["environment"] for trial in ledger.trials)
+        if any(other != first for other in others):
+            raise InputError(
+                "a ledger holds trials of several environments; give one of one environment"
+            )
+    old, new = (ledger.trials[0].identity["environment"] for ledger in (before, after))
     return differences(old, new) or "the same in both"
-
-
-def _one_environment(ledger: LedgerTrials) -> Json:
-    first: Json = ledger.trials[0].identity["environment"]
-    if any(trial.identity["environment"] != first for trial in ledger.trials):
-        raise InputError(
-            "a ledger holds trials of several environments; give one of one environment"
-        )
-    return first
 
 
 def _require_same_task(first: Trial, second: Trial) -> None:

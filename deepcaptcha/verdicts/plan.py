@@ -130,8 +130,8 @@ def worst_expected_trials(plan: Plan) -> Pair:
     return float(grid[top]), float(expected[top])
 
 
-def _stops(plan: Plan, up: int = 1, down: int = 1) -> list[tuple[bool, int, int, int]]:
-    """(accepted, trials, successes, paths * up**successes * down**failures) where the plan stops, in
+def all_stops(plan: Plan, up: int = 1, down: int = 1) -> list[tuple[bool, int, int, int]]:
+    """(accepted, trials, successes, paths * up**successes * down**failures) where a plan stops, in
     stagewise order: rejections from the earliest on, then acceptances from the latest on."""
     stops, reach = [], {0: 1}
     for trials, (accept, reject) in enumerate(zip(plan.accept, plan.reject, strict=True)):
@@ -152,7 +152,7 @@ def exact_error_rates(plan: Plan) -> tuple[Fraction, Fraction]:
     rates = []
     for probability, wrong in ((plan.p_good, False), (plan.p_bad, True)):
         up, one = Fraction(str(probability)).as_integer_ratio()
-        ends = [stop for stop in _stops(plan, up, one - up) if stop[0] == wrong]
+        ends = [stop for stop in all_stops(plan, up, one - up) if stop[0] == wrong]
         total = sum(paths * one ** (plan.max_trials - trials) for _, trials, _, paths in ends)
         rates.append(Fraction(total, one**plan.max_trials))
     return rates[0], rates[1]
@@ -171,9 +171,9 @@ def confidence_interval(plan: Plan, successes: int, trials: int, confidence: flo
 
     Stagewise ordering (Armitage 1957; Tsiatis, Rosner, Mehta 1984; Jennison, Turnbull 2000, 8.4).
     To raise p is to turn failures into successes, which never moves a stop down in the order of
-    `_stops`: both tails are monotone in p. Each is (1 - confidence) / 2, rounded outwards."""
+    `all_stops`: both tails are monotone in p. Each is (1 - confidence) / 2, rounded outwards."""
     tail = (1 - require_rate("confidence", confidence)) / 2
-    stops = _stops(plan)
+    stops = all_stops(plan)
     found = [i for i, stop in enumerate(stops) if stop[1:3] == (trials, successes)]
     if not found:
         raise InputError(f"this plan cannot stop at {successes!r} successes in {trials!r} trials")
