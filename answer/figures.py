@@ -31,7 +31,6 @@ _HEADS: Mapping[bool, Style] = {
 """Whether `Reshape` hides softmax -> its mark."""
 _PERCENTS = ([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
-
 _STYLE_SHEET = """
 svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --converged: #0b5fa5;
   --stuck: #b03a10; --slow: #6f5500; --diverged: #6d2f8f; background: var(--paper);

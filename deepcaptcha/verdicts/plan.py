@@ -103,9 +103,8 @@ def follow(plans: Array, probability: Array) -> Array:
 
 @dataclass(frozen=True)
 class OperatingCharacteristic:
-    """What a plan does at P(success) = `probability`; it rejects with chance 1 - `accept`."""
+    """What a plan does at one P(success); it rejects with chance 1 - `accept`."""
 
-    probability: float
     accept: float
     expected_trials: float
 
@@ -115,7 +114,7 @@ def operating_characteristic(plan: Plan, probability: float) -> OperatingCharact
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
         raise InputError(f"probability must be a number from 0 to 1, not {probability!r}")
     accept, _, expected = follow(np.array([[plan.accept, plan.reject]]), np.array([probability]))
-    return OperatingCharacteristic(float(probability), float(accept[0]), float(expected[0]))
+    return OperatingCharacteristic(float(accept[0]), float(expected[0]))
 
 
 @functools.lru_cache(maxsize=256)
