@@ -33,7 +33,7 @@ from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.source import Source
 from deepcaptcha.trials.trial import Trial
 from deepcaptcha.trials.worker import cores
-from deepcaptcha.verdicts.baseline import Baseline, environment_differences, read_baseline
+from deepcaptcha.verdicts.baseline import Baseline, differences, read_baseline
 from deepcaptcha.verdicts.plan import binomial_interval
 
 from .experiments import EXPERIMENTS, Condition, Experiment, Measure
@@ -267,11 +267,11 @@ def retrain(options: Namespace) -> int:
         trials = runner.run_all(wanted)
     compared = [_compared(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
     same = [row[-1] for row in compared]
-    differences = [
-        environment_differences(baseline, trial)
+    told = [
+        differences(baseline.environment, trial.identity["environment"])
         for (baseline, _), trial in zip(drawn, trials, strict=True)
     ]
-    elsewhere = sorted({*differences} - {""})
+    elsewhere = sorted({*told} - {""})
     if options.json:
         print(json.dumps({"draw": drawing, "environment": elsewhere, "agreement": same}))
     else:
@@ -285,7 +285,7 @@ def retrain(options: Namespace) -> int:
     return int(
         any(
             agreement != "same bits" and baseline.weights and not difference
-            for agreement, difference, (baseline, _) in zip(same, differences, drawn, strict=True)
+            for agreement, difference, (baseline, _) in zip(same, told, drawn, strict=True)
         )
     )
 

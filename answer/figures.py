@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepcaptcha.networks.variants import VARIANTS
-from deepcaptcha.report.drawing import INKS, LEGEND, WIDTH, add_axes, as_file, draw_svg
+from deepcaptcha.report.drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg
 from deepcaptcha.report.words import interval_text
 from deepcaptcha.verdicts.plan import binomial_interval
 
@@ -31,14 +31,30 @@ _HEADS: Mapping[bool, Style] = {
 """Whether `Reshape` hides softmax -> its mark."""
 _PERCENTS = ([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
 
+_STYLE_SHEET = """
+svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --converged: #0b5fa5;
+  --stuck: #b03a10; --slow: #6f5500; --diverged: #6d2f8f; background: var(--paper);
+  font-family: system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --paper: #15191d; --ink: #e8ebee; --muted: #a7b1ba;
+  --line: #394149; --converged: #7cbcf2; --stuck: #ffa57d; --slow: #e3c560; --diverged: #d4a6ee; } }
+"""
+
 
 def figures(record: Record) -> Mapping[str, str]:
     """File name -> the SVG, all figures."""
     return {
-        "parameters.svg": as_file(_parameters(record)),
-        "trajectory.svg": as_file(_trajectory(record)),
-        "pixels.svg": as_file(_pixels(record)),
+        "parameters.svg": _as_file(_parameters(record)),
+        "trajectory.svg": _as_file(_trajectory(record)),
+        "pixels.svg": _as_file(_pixels(record)),
     }
+
+
+def _as_file(svg: str) -> str:
+    """A figure of a page as a file of its own, with the page's colours, light and dark."""
+    height = svg.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1]
+    size = f'<svg width="{WIDTH}" height="{float(height):g}" '
+    head, middle, tail = svg.replace("<svg ", size, 1).partition(">")
+    return f"{head}{middle}\n<style>{_STYLE_SHEET}</style>{tail}\n"
 
 
 def _parameters(record: Record) -> str:

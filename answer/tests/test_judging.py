@@ -1,8 +1,10 @@
 """Did a symptom, or a score of the check, foretell the stuck trials? Counted by hand."""
 
+import itertools
 import math
 
 import pytest
+from scipy.stats import fisher_exact
 
 from answer.__main__ import main
 from answer.judging import (
@@ -13,6 +15,7 @@ from answer.judging import (
     best_threshold,
     confusion,
     leave_one_out,
+    stratified,
 )
 from deepcaptcha.trials.history import PREDICTORS
 from deepcaptcha.trials.trial import Trial
@@ -44,6 +47,40 @@ def test_trials_are_counted_by_how_they_ended():
     assert first.least_p == pytest.approx(5 / 70)
     assert (second.stuck, second.p) == ((0, 0), 1.0)
     assert share.words == "lost share >= 0.5 at step 50"
+
+
+@pytest.mark.parametrize("table", [(8, 2, 1, 9), (3, 3, 3, 3), (0, 5, 4, 1), (5, 0, 0, 5)])
+def test_one_stratum_is_fishers_exact_test(table):
+    a, b, c, d = table
+    p, _ = stratified([table])
+    assert p == pytest.approx(fisher_exact([[a, b], [c, d]], alternative="greater").pvalue)
+
+
+def chance_by_enumeration(tables):
+    """Every way of handing the symptom to the trials of each stratum."""
+    ways = []
+    for a, b, c, d in tables:
+        stuck = a + b
+        ways.append(
+            [
+                sum(place < stuck for place in chosen)
+                for chosen in itertools.combinations(range(a + b + c + d), a + c)
+            ]
+        )
+    sums = [sum(way) for way in itertools.product(*ways)]
+    observed = sum(table[0] for table in tables)
+    return sum(s >= observed for s in sums) / len(sums), sums.count(max(sums)) / len(sums)
+
+
+def test_strata_are_exact_by_enumeration():
+    tables = [(2, 1, 1, 3), (3, 0, 1, 2), (0, 1, 0, 3)]
+    assert stratified(tables) == pytest.approx(chance_by_enumeration(tables))
+
+
+def test_a_stratum_where_all_ended_alike_tells_nothing():
+    assert stratified([(4, 1, 0, 0)]) == (1.0, 1.0)
+    assert stratified([(4, 1, 0, 0), (2, 0, 0, 2)]) == stratified([(2, 0, 0, 2)])
+    assert stratified([]) == (1.0, 1.0)
 
 
 CASES = [

@@ -8,19 +8,18 @@ differences act together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from ..errors import InputError, error_words
+from ..errors import InputError, error_words, require_whole
 from ..trials.runner import Run, Runner, run_source
 from ..trials.source import ChangeableSource
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Budget
 from ..verdicts.design import design_plan
-from ..verdicts.plan import Plan, confidence_interval
+from ..verdicts.plan import Plan, all_stops, confidence_interval
 from .differences import Difference, find_differences, mix
 from .search import (
     FACTORIAL,
@@ -56,10 +55,6 @@ class Cell:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {**asdict(self), "taken": list(self.taken)}
-
 
 def judged_answer(plan: Plan, accepted: bool, successes: int, trials: int) -> Answer:
     """`trains` where the plan accepts and the interval at CONFIDENCE reaches p_good or above, `fails`
@@ -71,40 +66,32 @@ def judged_answer(plan: Plan, accepted: bool, successes: int, trials: int) -> An
 
 
 def answer_chances(plan: Plan, probability: float) -> dict[Answer, float]:
-    """The chance of each answer for a cell with P(converge) = `probability`, in [0, 1], by exact
-    recursion over (trials, successes). That of `trains` rises with it, that of `fails` falls."""
+    """The chance of each answer for a cell with P(converge) = `probability`, in [0, 1], from all paths
+    to where the plan stops. That of `trains` rises with it, that of `fails` falls."""
     chances: dict[Answer, float] = {"trains": 0.0, "fails": 0.0, "undecided": 0.0}
-    reach = {0: 1.0}
-    for trials in range(plan.max_trials + 1):
-        reached, reach = reach, dict.fromkeys(range(trials + 2), 0.0)
-        for successes, chance in reached.items():
-            decision = plan.decide(successes, trials)
-            if decision == "continue":
-                reach[successes] += chance * (1 - probability)
-                reach[successes + 1] += chance * probability
-            elif chance:
-                answer = judged_answer(plan, decision == "accept", successes, trials)
-                chances[answer] += chance
+    for accepted, trials, successes, paths in all_stops(plan):
+        chance = paths * probability**successes * (1 - probability) ** (trials - successes)
+        chances[judged_answer(plan, accepted, successes, trials)] += chance
     return chances
 
 
+@dataclass(eq=False)
 class CellTrials:
     """A cell while its trials are started, finish in any order and are read in seed order.
 
     `source` may be the reason why there is none, which makes the cell impossible.
     """
 
-    def __init__(
-        self, taken: Sequence[str], source: ChangeableSource | InputError, first_seed: int
-    ) -> None:
-        self.taken = tuple(taken)
-        self.first_seed = first_seed
-        self.started = 0
-        self.finished: dict[int, Future[Trial]] = {}
-        self._source = source
-        if isinstance(source, InputError):
+    taken: tuple[str, ...]
+    source: ChangeableSource | InputError
+    first_seed: int
+    started: int = 0
+    finished: dict[int, Future[Trial]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, InputError):
             self.finished[0] = Future()
-            self.finished[0].set_exception(source)
+            self.finished[0].set_exception(self.source)
 
     @property
     def pending(self) -> int:
@@ -113,8 +100,8 @@ class CellTrials:
 
     def start(self, runner: Runner) -> None:
         """Start the trial of the next seed."""
-        assert not isinstance(self._source, InputError)  # such a cell is judged already
-        runner.start((self, self.started), self._source, self.first_seed + self.started)
+        assert not isinstance(self.source, InputError)  # such a cell is judged already
+        runner.start((self, self.started), self.source, self.first_seed + self.started)
         self.started += 1
 
     def judge(self, plan: Plan) -> Cell | None:
@@ -122,16 +109,17 @@ class CellTrials:
 
         A factory or Keras that refuses makes the cell impossible; any other error is raised.
         """
-        read = list(self._read())
+        read: list[Trial] = []
+        error: BaseException | None = None
+        while error is None and (future := self.finished.get(len(read))) is not None:
+            if (error := future.exception()) is None:
+                read.append(future.result())
         decision, trials, successes = plan.judge(trial.outcome == "converged" for trial in read)
         if decision == "continue":
-            refused = self.finished.get(len(read))
-            if refused is None:
+            if error is None:
                 return None
-            error = refused.exception()
             if not isinstance(error, ValueError):  # InputError is one
-                refused.result()
-            assert isinstance(error, ValueError)
+                raise error
             note = error_words(error) or type(error).__name__
             return Cell(self.taken, "impossible", self.first_seed, note=note)
         outcomes = Counter(trial.outcome for trial in read[:trials])
@@ -144,12 +132,6 @@ class CellTrials:
             interval=confidence_interval(plan, successes, trials),
             outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         )
-
-    def _read(self) -> Iterator[Trial]:
-        index = 0
-        while index in self.finished and self.finished[index].exception() is None:
-            yield self.finished[index].result()
-            index += 1
 
 
 def judge_cells(cells: Sequence[CellTrials], plan: Plan, runner: Runner) -> list[Cell]:
@@ -207,6 +189,13 @@ class Bisection:
         return any(found.standing == "minimal" for found in self.repairing)
 
     @property
+    def undecided(self) -> dict[float, float]:
+        """The chance of `undecided` for a cell with P(converge) p_bad, p_good, or halfway between."""
+        good, bad = self.plan.p_good, self.plan.p_bad
+        rates = (bad, (good + bad) / 2, good)
+        return {p: answer_chances(self.plan, p)["undecided"] for p in rates}
+
+    @property
     def error_rates(self) -> tuple[float, float]:
         """The highest chances, for one cell, of `fails` where P(converge) >= p_good, and of `trains`
         where P(converge) <= p_bad."""
@@ -215,31 +204,22 @@ class Bisection:
             answer_chances(self.plan, self.plan.p_bad)["trains"],
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """JSON-ready; values of differences as text."""
-        middle = (self.plan.p_good + self.plan.p_bad) / 2
+        own = ("a", "b", "swapped", "verified", "found", "factorial", "alpha", "beta")
+        cell_alpha, cell_beta = self.error_rates
         return {
-            "a": self.a,
-            "b": self.b,
-            "swapped": self.swapped,
-            "verified": self.verified,
-            "found": self.found,
+            **{name: getattr(self, name) for name in own},
             "differences": {d.name: d.text for d in self.differences},
-            "cells": [cell.as_dict() for cell in self.cells],
-            "repairing": [found.__dict__ for found in self.repairing],
-            "breaking": [found.__dict__ for found in self.breaking],
-            "factorial": self.factorial,
+            "cells": [asdict(cell) for cell in self.cells],
+            "repairing": [asdict(found) for found in self.repairing],
+            "breaking": [asdict(found) for found in self.breaking],
             "declared_cells": self.declared,
             "p_good": self.plan.p_good,
             "p_bad": self.plan.p_bad,
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "cell_alpha": self.error_rates[0],
-            "cell_beta": self.error_rates[1],
-            "undecided": {
-                f"{p:g}": answer_chances(self.plan, p)["undecided"]
-                for p in (self.plan.p_bad, middle, self.plan.p_good)
-            },
+            "cell_alpha": cell_alpha,
+            "cell_beta": cell_beta,
+            "undecided": {f"{p:g}": chance for p, chance in self.undecided.items()},
             "trials_read": sum(cell.trials for cell in self.cells),
             "trials_run": self.trained,
         }
@@ -293,7 +273,7 @@ def bisect(
         on_trial(trial)
 
     with Runner(folder, reuse=reuse, jobs=jobs, on_trial=keep, run=run) as runner:
-        taken = [difference.name for difference in differences]
+        taken = tuple(difference.name for difference in differences)
         ends = [CellTrials((), a, first_seed), CellTrials(taken, b, first_seed)]
         first, last = judge_cells(ends, plan, runner)
         for end, source in ((first, a), (last, b)):
@@ -314,7 +294,8 @@ def bisect(
             asked = []
             for chosen in wanted:
                 moved = [d for d in differences if d.name in chosen]
-                asked.append(CellTrials([d.name for d in moved], _try_mix(a, b, moved), seed))
+                known = tuple(d.name for d in moved)
+                asked.append(CellTrials(known, _try_mix(a, b, moved), seed))
             for chosen, cell in zip(wanted, judge_cells(asked, plan, runner), strict=True):
                 cells[chosen] = cell
             return [cells[chosen].answer for chosen in wanted]
@@ -348,9 +329,7 @@ def _declared(differences: int, max_cells: int | None) -> int:
             f"a bound of {max_cells!r} cells is for more than {FACTORIAL} differences; here are "
             f"{differences}, of which all {bound} cells are judged"
         )
-    if type(max_cells) is not int or max_cells < 2:
-        raise InputError(f"a bound of {max_cells!r} cells; a whole number >= 2 is needed")
-    return max_cells
+    return require_whole("the bound of cells", max_cells, 2)
 
 
 def _try_mix(

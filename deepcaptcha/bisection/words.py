@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..finding import percent
 from ..report.table import Table, columns
 from ..report.words import failures_text, interval_text
-from .bisect import Bisection, Cell, answer_chances
+from .bisect import Bisection, Cell
 from .differences import Difference
 from .search import MinimalSet
 
@@ -85,19 +85,15 @@ def _sentence(found: MinimalSet, differences: Sequence[Difference], verb: str, e
 def _rate_lines(found: Bisection) -> list[str]:
     plan = found.plan
     fails, trains = found.error_rates
-    middle = (plan.p_good + plan.p_bad) / 2
-    doubt = [
-        f"{percent(answer_chances(plan, p)['undecided'])} at {p:g}"
-        for p in (plan.p_bad, middle, plan.p_good)
-    ]
     read = sum(cell.trials for cell in found.cells)
+    doubt = [f"{percent(chance)} at {p:g}" for p, chance in found.undecided.items()]
     return [
         f"Error rates: a cell is said to fail with at most {_up(fails)} probability where "
         f"P(converge) >= {plan.p_good:g}, to train with at most {_up(trains)} where it is <= "
         f"{plan.p_bad:g}; any such mistake in {found.declared} cells: at most "
         f"{100 * max(found.alpha, found.beta):g} %. Undecided: {', '.join(doubt)}.",
-        f"{read} trials read of {found.trained} run or recorded; {len(found.cells)} of {found.declared} "
-        "declared cells judged.",
+        f"{read} trials read of {found.trained} run or recorded; {len(found.cells)} of "
+        f"{found.declared} declared cells judged.",
     ]
 
 

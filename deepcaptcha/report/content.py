@@ -23,16 +23,6 @@ Settings = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The monitored metric of one seed at the end of each epoch it trained, from the first on; None
-    where it was not finite."""
-
-    seed: int
-    outcome: str
-    values: tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
 class Reached:
     """Kaplan and Meier's (1958) estimate of the share of trainings that met the target.
 
@@ -102,6 +92,14 @@ class ReportRow:
         return self.trials[0].target
 
     @property
+    def settings_text(self) -> str:
+        """The settings but for name and target."""
+        inner = self.settings.get("optimizer_settings")
+        flat = {**self.settings, **(inner if isinstance(inner, Mapping) else {})}
+        told = {"name", "optimizer_settings", "monitor", "mode", "target", "epochs"}
+        return ", ".join(f"{k} {v}" for k, v in flat.items() if k not in told and v is not None)
+
+    @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """None for a mere study."""
         return () if self.evidence is None else self.evidence.verdicts
@@ -134,22 +132,18 @@ class ReportRow:
         """The walk of every verdict that a sequential plan gave."""
         found = []
         for verdict in self.verdicts:
-            if verdict.plan is not None:
+            if (plan := verdict.plan) is not None:
                 counted = "stuck" if verdict.hypothesis == "stuck" else "converged"
                 successes = _successes(self.trials[: verdict.trials], counted)
-                found.append(
-                    Walk(verdict.hypothesis, verdict.colour, counted, successes, verdict.plan)
-                )
+                found.append(Walk(verdict.hypothesis, verdict.colour, counted, successes, plan))
         return tuple(found)
 
     @property
-    def curves(self) -> tuple[Curve, ...]:
-        """A curve a trial."""
+    def curves(self) -> list[tuple[Trial, list[float | None]]]:
+        """Every trial with the monitored metric at the end of each epoch it trained, from the first on;
+        None where it was not finite."""
         monitor = self.target.monitor
-        return tuple(
-            Curve(t.seed, t.outcome, tuple(epoch.metrics.get(monitor) for epoch in t.epochs))
-            for t in self.trials
-        )
+        return [(t, [epoch.metrics.get(monitor) for epoch in t.epochs]) for t in self.trials]
 
     @property
     def symptoms(self) -> str:
@@ -164,16 +158,6 @@ class ReportRow:
 
 def _successes(trials: Iterable[Trial], outcome: str) -> tuple[int, ...]:
     return tuple(accumulate((trial.outcome == outcome for trial in trials), initial=0))
-
-
-@dataclass(frozen=True)
-class Section:
-    """The rows of one recipe, highest rate first."""
-
-    recipe: str
-    target: str
-    settings: str
-    rows: tuple[ReportRow, ...]
 
 
 def rows_of_ledger(ledger: LedgerTrials) -> tuple[ReportRow, ...]:
@@ -229,29 +213,20 @@ def reached(trials: Sequence[Trial]) -> Reached:
     return Reached(tuple(steps), tuple(steps.values()), len(missed), len(trials))
 
 
-def sections(rows: Iterable[ReportRow]) -> tuple[Section, ...]:
+def sections(rows: Iterable[ReportRow]) -> list[list[ReportRow]]:
     """The rows by recipe, in order of its name; in each, highest rate first. Recipes of one name that
     differ, in their target or else, are sections of their own."""
     groups: dict[tuple[str, str], list[ReportRow]] = {}
     for row in rows:
         groups.setdefault((row.recipe, _settings_key(row.settings)), []).append(row)
-    found = []
-    for (name, _), group in sorted(groups.items()):
-        group.sort(key=lambda row: (-row.chance.converged / row.chance.trials, row.name))
-        first = group[0]
-        found.append(Section(name, first.target.text, _settings_text(first.settings), tuple(group)))
-    return tuple(found)
+    return [
+        sorted(group, key=lambda row: (-row.chance.converged / row.chance.trials, row.name))
+        for _, group in sorted(groups.items())
+    ]
 
 
 def _settings_key(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
-
-
-def _settings_text(settings: Settings) -> str:
-    inner = settings.get("optimizer_settings")
-    flat = {**settings, **(inner if isinstance(inner, Mapping) else {})}
-    told = {"name", "optimizer_settings", "monitor", "mode", "target", "epochs"}
-    return ", ".join(f"{k} {v}" for k, v in flat.items() if k not in told and v is not None)
 
 
 def opening(rows: Sequence[ReportRow]) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -43,14 +42,6 @@ LEGEND: Style = {
 }
 """Where and how a figure's legend stands: at its upper left, in two columns."""
 
-_FILE_STYLE = """
-svg { --paper: #fff; --ink: #1c2227; --muted: #56616b; --line: #d9dde1; --converged: #0b5fa5;
-  --stuck: #b03a10; --slow: #6f5500; --diverged: #6d2f8f; background: var(--paper);
-  font-family: system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) { svg { --paper: #15191d; --ink: #e8ebee; --muted: #a7b1ba;
-  --line: #394149; --converged: #7cbcf2; --stuck: #ffa57d; --slow: #e3c560; --diverged: #d4a6ee; } }
-"""
-
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
@@ -78,12 +69,15 @@ def whole_ticks(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-@contextmanager
-def _settings(key: str) -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the user's are, and ours on top of them."""
+def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, text: str) -> str:
+    """What `draw` draws on a figure `height` pixels high, as an SVG element with a name and a
+    description. `key` is its own in the page; a `gid` of `is NAMES` becomes the class `NAMES`."""
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
-    with matplotlib.rc_context():
+    # Matplotlib's own defaults, whatever the user's are, and ours on top of them.
+    with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {
@@ -95,33 +89,14 @@ def _settings(key: str) -> Iterator[None]:
                 "axes.facecolor": "none",
             }
         )
-        yield
-
-
-def draw_svg(draw: Callable[[Figure], None], height: int, key: str, title: str, text: str) -> str:
-    """What `draw` draws on a figure `height` pixels high, as an SVG element with a name and a
-    description. `key` is its own in the page; a `gid` of `is NAMES` becomes the class `NAMES`."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with _settings(key):
+        # The reader's browser draws the text; matplotlib's own font need not have every letter.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
         FigureCanvasSVG(figure)
+        draw(figure)
         file = io.StringIO()
-        with warnings.catch_warnings():
-            # The reader's browser draws the text; matplotlib's own font need not have every letter.
-            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-            draw(figure)
-            figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.savefig(file, format="svg", metadata={"Date": None})
     return _inline(file.getvalue(), key, title, text)
-
-
-def as_file(svg: str) -> str:
-    """A figure of a page as a file of its own, with the page's colours, light and dark."""
-    height = svg.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1]
-    size = f'<svg width="{WIDTH}" height="{float(height):g}" '
-    head, middle, tail = svg.replace("<svg ", size, 1).partition(">")
-    return f"{head}{middle}\n<style>{_FILE_STYLE}</style>{tail}\n"
 
 
 def _inline(drawn: str, key: str, title: str, text: str) -> str:
@@ -141,8 +116,11 @@ def _inline(drawn: str, key: str, title: str, text: str) -> str:
             element.set("id", identity)
         elif identity.startswith("is "):
             element.set("class", identity.removeprefix("is "))
-        if "style" in element.attrib:
-            element.set("style", _page_style(element.attrib["style"]))
+        if "style" in element.attrib:  # the page's font and colours in place of matplotlib's
+            style = re.sub(r"font-family: [^;]*;? ?", "", element.attrib["style"])
+            for name, ink in INKS.items():
+                style = style.replace(ink, f"var(--{name})")
+            element.set("style", style)
         if "d" in element.attrib:
             element.set("d", " ".join(element.attrib["d"].split()))
     root.attrib |= {"role": "img", "aria-labelledby": f"{key}-title {key}-desc"}
@@ -153,14 +131,6 @@ def _inline(drawn: str, key: str, title: str, text: str) -> str:
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _page_style(style: str) -> str:
-    """The page's font and colours in place of matplotlib's."""
-    style = re.sub(r"font-family: [^;]*;? ?", "", style)
-    for name, ink in INKS.items():
-        style = style.replace(ink, f"var(--{name})")
-    return style
 
 
 def _squeezed(text: str | None) -> str | None:

@@ -30,8 +30,7 @@ STYLES: dict[str, Style] = {
 
 def curves_figure(row: ReportRow, key: str) -> str:
     """Learning curves, one a seed, with a mark where each ends."""
-    curves, target = row.curves, row.target
-    counts = Counter(curve.outcome for curve in curves)
+    target, counts = row.target, Counter(trial.outcome for trial in row.trials)
     shown = [outcome for outcome in OUTCOMES if counts[outcome]]
 
     def draw(figure: Figure) -> None:
@@ -42,16 +41,12 @@ def curves_figure(row: ReportRow, key: str) -> str:
         if "accuracy" in target.monitor:
             axes.set_ylim(0, 1.02)
         axes.axhline(target.value, color=INKS["ink"], linewidth=0.8, gid="is target")
-        for curve in sorted(curves, key=lambda curve: OUTCOMES.index(curve.outcome)):
-            points = [(i, v) for i, v in enumerate(curve.values, 1) if v is not None]
+        for trial, values in sorted(row.curves, key=lambda curve: OUTCOMES.index(curve[0].outcome)):
+            points = [(i, value) for i, value in enumerate(values, 1) if value is not None]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    **_style(curve.outcome),
-                    markevery=[len(points) - 1],
-                    clip_on=False,
-                    gid=f"is curve {curve.outcome}",
-                )
+                style = {**_style(trial.outcome), "markevery": [len(points) - 1]}
+                name = f"is curve {trial.outcome}"
+                axes.plot(*zip(*points, strict=True), **style, clip_on=False, gid=name)
         axes.annotate(
             f"target {target.value:g}",
             (1, target.value),
@@ -68,14 +63,12 @@ def curves_figure(row: ReportRow, key: str) -> str:
         )
 
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
-    return draw_svg(
-        draw,
-        HEIGHT,
-        key,
-        f"Learning curves of {row.name} under {row.recipe}",
-        f"{target.monitor} at the end of each epoch for {plural(len(curves), 'seed')}: {ends}. "
-        "Stuck ones are dashed and end in a cross.",
+    title = f"Learning curves of {row.name} under {row.recipe}"
+    text = (
+        f"{target.monitor} at the end of each epoch for {plural(len(row.trials), 'seed')}: {ends}. "
+        "Stuck ones are dashed and end in a cross."
     )
+    return draw_svg(draw, HEIGHT, key, title, text)
 
 
 def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
@@ -87,26 +80,14 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
         axes.set_xlim(0, last)
         axes.set_ylim(0, 1.02)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-        axes.step(
-            found.epochs,
-            found.shares,
-            where="post",
-            color=INKS["converged"],
-            linewidth=1.8,
-            clip_on=False,
-            label=f"{found.trials - found.missed} met it",
-        )
+        rising: Style = {"where": "post", "color": INKS["converged"], "linewidth": 1.8}
+        label = f"{found.trials - found.missed} met it"
+        axes.step(found.epochs, found.shares, **rising, clip_on=False, label=label)
         if found.missed:
+            plus: Style = {"marker": "+", "markersize": 11, "markeredgewidth": 1.6, "linestyle": ""}
+            label = f"{found.missed} missed it"
             axes.plot(
-                [last],
-                [found.shares[-1]],
-                marker="+",
-                markersize=11,
-                markeredgewidth=1.6,
-                color=INKS["ink"],
-                clip_on=False,
-                linestyle="",
-                label=f"{found.missed} missed it",
+                [last], [found.shares[-1]], **plus, color=INKS["ink"], clip_on=False, label=label
             )
         figure.legend(**LEGEND)
 
@@ -115,14 +96,12 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
         for epoch, share in zip(found.epochs, found.shares, strict=True)
         if epoch
     )
-    return draw_svg(
-        draw,
-        HEIGHT,
-        key,
-        f"Epochs to target of {row.name} under {row.recipe}",
+    title = f"Epochs to target of {row.name} under {row.recipe}"
+    text = (
         f"Share of trainings that met the target: {steps}. {found.missed} of {found.trials} had not "
-        "met it when their epochs were over.",
+        "met it when their epochs were over."
     )
+    return draw_svg(draw, HEIGHT, key, title, text)
 
 
 def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
@@ -144,34 +123,23 @@ def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
             # What no walk can reach is not drawn.
             points = [(n, s) for n, s in enumerate(boundary[: end + 1]) if 0 <= s <= n]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    linestyle=dashes,
-                    color=INKS["muted"],
-                    linewidth=1.2,
-                    gid=f"is boundary {name}",
-                )
+                style: Style = {"linestyle": dashes, "color": INKS["muted"], "linewidth": 1.2}
+                axes.plot(*zip(*points, strict=True), **style, gid=f"is boundary {name}")
                 axes.text(end * 1.03, middle, name, va="center")
-        outcome = "converged" if walk.colour == "green" else "stuck"
+        style = _style("converged" if walk.colour == "green" else "stuck")
+        style |= {"linestyle": "-", "linewidth": 1.8, "markevery": [trials]}
         (line,) = axes.plot(
-            range(trials + 1),
-            walk.successes,
-            **{**_style(outcome), "linestyle": "-", "linewidth": 1.8},
-            markevery=[trials],
-            clip_on=False,
-            gid="is walk",
+            range(trials + 1), walk.successes, **style, clip_on=False, gid="is walk"
         )
         text = f"{successes} of {trials} {walk.counted}: {walk.colour}"
         figure.legend([line], [text], **LEGEND)
 
-    return draw_svg(
-        draw,
-        HEIGHT,
-        key,
-        f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}",
+    title = f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}"
+    text = (
         f"After {plural(trials, 'trial')}, {successes} of them {walk.counted}, the walk crossed the "
-        f"boundary to {walk.colour}. The plan reads at most {plan.max_trials} trials.",
+        f"boundary to {walk.colour}. The plan reads at most {plan.max_trials} trials."
     )
+    return draw_svg(draw, HEIGHT, key, title, text)
 
 
 def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
@@ -197,38 +165,19 @@ def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
             name = _short(row.name, 40 - len(numbers))
             axes.text(0, place + 0.44, name, weight="bold")
             axes.text(1, place + 0.44, numbers, ha="right", color=INKS["muted"])
-            low, high = chance.interval
-            axes.plot(
-                [low, high],
-                [line, line],
-                color=INKS["ink"],
-                linewidth=2,
-                marker="|",
-                markersize=7,
-                clip_on=False,
-                gid="is interval",
-            )
-            axes.plot(
-                [chance.converged / chance.trials],
-                [line],
-                marker="o",
-                markersize=7,
-                color=INKS["converged"],
-                clip_on=False,
-                gid="is rate",
-            )
+            interval: Style = {"color": INKS["ink"], "linewidth": 2, "marker": "|"}
+            rate: Style = {"color": INKS["converged"], "marker": "o"}
+            whole: Style = {"markersize": 7, "clip_on": False}
+            axes.plot(chance.interval, [line, line], **interval, **whole, gid="is interval")
+            axes.plot([chance.converged / chance.trials], [line], **rate, **whole, gid="is rate")
 
     listed = "; ".join(
         f"{row.name} {row.chance.converged} of {row.chance.trials}, {row.chance.text}"
         for row in rows
     )
-    return draw_svg(
-        draw,
-        height,
-        key,
-        f"P(converge) under {rows[0].recipe}",
-        f"Share of trainings that converged, with exact 95 % intervals: {listed}.",
-    )
+    title = f"P(converge) under {rows[0].recipe}"
+    text = f"Share of trainings that converged, with exact 95 % intervals: {listed}."
+    return draw_svg(draw, height, key, title, text)
 
 
 def _counting_axes(figure: Figure, counted: str, top: int = 26, right: int = 12) -> Axes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, write_file
@@ -24,15 +23,6 @@ from .content import (
 from .words import failures_text
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
-
-    row: ReportRow
-    key: str
-    figures: tuple[tuple[str, str, str], ...]
 
 
 def require_extra() -> None:
@@ -71,8 +61,8 @@ def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -
 
     groups = []
     for i, section in enumerate(sections(rows), 1):
-        panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section.rows, 1)]
-        groups.append((section, panels, chances_figure(section.rows, f"chance-{i}")))
+        panels = [_panel(row, f"row-{i}-{j}") for j, row in enumerate(section, 1)]
+        groups.append((section[0], panels, chances_figure(section, f"chance-{i}")))
     content = {
         "opening": opening(rows),
         "environment": environment_lines(rows),
@@ -101,11 +91,12 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=not escape,
     )
-    environment.filters.update(zip=zip, failures=failures_text)
+    environment.filters.update(failures=failures_text)
     return environment.get_template(template.name).render(content)
 
 
-def _panel(row: ReportRow, key: str) -> Panel:
+def _panel(row: ReportRow, key: str) -> dict[str, object]:
+    """A row as the page shows it: its anchor and its figures, each (heading, words, SVG)."""
     from .figures import curves_figure, reached_figure, walk_figure
 
     curves = curves_figure(row, f"{key}-curves")
@@ -118,4 +109,4 @@ def _panel(row: ReportRow, key: str) -> Panel:
         words = f"trials {walk.counted} against trials read"
         drawn = walk_figure(row, walk, f"{key}-walk-{i}")
         figures.append((f"Verdict: {walk.hypothesis}", words, drawn))
-    return Panel(row, key, tuple(figures))
+    return {"row": row, "key": key, "figures": figures}

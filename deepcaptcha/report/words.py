@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ..finding import percent
 from ..trials.trial import OUTCOMES
-from ..verdicts.claim import Claim, Verdict, false_alarms_a_year
+from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ComparedRow
 from ..verdicts.judge import Evidence
 from .table import Table, columns
@@ -49,12 +49,9 @@ def failure_message(evidence: Evidence, again: str) -> str:
     `again` is the command that repeats the test.
     """
     lines = []
-    for verdict in evidence.verdicts:
-        if verdict.colour != "red":
-            continue
-        lines.append(
-            f"{evidence.name} under {evidence.recipe} {_red_text(verdict, evidence.claim)}."
-        )
+    for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
+        said = _red_text(verdict, evidence.claim)
+        lines.append(f"{evidence.name} under {evidence.recipe} {said}.")
         if verdict.alpha is not None:
             lines.append(f"The chance of such a red if all is well: {verdict.alpha:.2g}.")
     if missed := failures_text(evidence.summary.outcomes):
@@ -99,17 +96,9 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
     """A row a factory and recipe, in order of recipe and name."""
     named = zip(row_names(reported), reported, strict=True)
     titles = columns(
-        "<factory",
-        "<recipe",
-        "<claim",
-        "k/n",
-        "95 % interval",
-        "verdict",
+        *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
         *(f"<{hypothesis}" for hypothesis in COMPARISONS),
-        "epochs",
-        "min",
-        "<missed",
-        "<symptoms",
+        *("epochs", "min", "<missed", "<symptoms"),
     )
     ordered = sorted(named, key=lambda pair: (pair[1].recipe, pair[0]))
     rows = tuple(_verdict_row(name, evidence) for name, evidence in ordered)
@@ -177,7 +166,7 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     for difference in sorted({evidence.environment for evidence in reported} - {""}):
         lines.append(f"Not the environment of the baselines: {difference}.")
     if nightly:
-        alarms = false_alarms_a_year(budget)
+        alarms = 365 * budget.alpha  # of all hypotheses, while every claim is true
         lines.append(f"Run every night, expect at most {alarms:.0f} false alarms a year.")
     return lines
 

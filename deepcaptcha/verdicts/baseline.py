@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError, write_file
 from ..trials.trial import Trial
-from .claim import Budget, Json, TrialAt, Verdict, judge_plan
+from .claim import Budget, Colour, Json, TrialAt, Verdict, judge_plan
 from .design import design_plan
 from .plan import Plan, binomial_interval, operating_characteristic
 
@@ -115,7 +115,7 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
     return Baseline(
         name=first.name,
         recipe=first.settings,
-        shapes=_shapes(first),
+        shapes=_frozen(first.identity["shapes"]),
         data=first.identity["data"],
         protocol=first.identity["protocol"],
         first_seed=first.seed,
@@ -161,10 +161,13 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 def require_comparable(baseline: Baseline, trial: Trial) -> None:
     """InputError where model shapes, recipe, data or protocol differ: then nothing can be compared."""
-    if (shapes := _shapes(trial)) != baseline.shapes:
+    if (shapes := _frozen(trial.identity["shapes"])) != baseline.shapes:
+        pairs = zip(baseline.shapes, shapes, strict=False)
+        numbers = f"{len(baseline.shapes)} weights", len(shapes)
+        was, now = next((pair for pair in pairs if pair[0] != pair[1]), numbers)
         raise InputError(
             f"the baseline of {baseline.name} is of another architecture: weights of shapes "
-            f"{_first_difference(baseline.shapes, shapes)}; record it anew"
+            f"{was} then, {now} now; record it anew"
         )
     for key in TASK[1:]:
         was, now = getattr(baseline, key), trial.identity[key]
@@ -175,26 +178,10 @@ def require_comparable(baseline: Baseline, trial: Trial) -> None:
             )
 
 
-def environment_differences(baseline: Baseline, trial: Trial) -> str:
-    """How a trial's environment differs from the recording one, as `differences` tells."""
-    return differences(baseline.environment, trial.identity["environment"])
-
-
 def differences(was: Json, now: Json) -> str:
     """What differs, such as `tensorflow 2.19.1 -> 2.21.0, ...`; empty where nothing does."""
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return ", ".join(f"{key} {was.get(key)} -> {now.get(key)}" for key in keys)
-
-
-def _shapes(trial: Trial) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(shape) for shape in trial.identity["shapes"])
-
-
-def _first_difference(was: Sequence[object], now: Sequence[object]) -> str:
-    for a, b in zip(was, now, strict=False):
-        if a != b:
-            return f"{a} then, {b} now"
-    return f"{len(was)} weights then, {len(now)} now"
 
 
 def regression_plan(baseline: Baseline, budget: Budget) -> Plan | None:
@@ -216,12 +203,11 @@ def detectable_rate(plan: Plan) -> float:
 def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> Verdict:
     """Whether P(converged) fell below the baseline's, read in seed order."""
     rate = baseline.converged / len(baseline.outcomes)
+    why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} % to detect"
     try:
         plan = regression_plan(baseline, budget)
     except InputError as error:
         plan, why = None, str(error)
-    else:
-        why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} % to detect"
     if plan is None:
         return Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why)
     verdict = judge_plan("as reliable", plan, lambda i: trial_at(i).outcome == "converged")
@@ -250,14 +236,8 @@ def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: in
         n_resamples=99_999,
         rng=np.random.default_rng(0),
     )
-    p = float(result.pvalue)
-    alpha = budget.share[0]
-    return Verdict(
-        "as fast",
-        "red" if p <= alpha else "green",
-        int(sum(trial_at(i).outcome == "converged" for i in range(count))),
-        count,
-        (0.0, 1.0),
-        alpha=alpha,
-        note=f"{now.mean():.2f} epochs to target, baseline {then.mean():.2f}; p {p:.2g}",
-    )
+    p, alpha = float(result.pvalue), budget.share[0]
+    converged = sum(trial_at(i).outcome == "converged" for i in range(count))
+    note = f"{now.mean():.2f} epochs to target, baseline {then.mean():.2f}; p {p:.2g}"
+    colour: Colour = "red" if p <= alpha else "green"
+    return Verdict("as fast", colour, converged, count, (0.0, 1.0), alpha=alpha, note=note)

@@ -78,11 +78,9 @@ class Budget:
     def share(self) -> tuple[float, float]:
         """One hypothesis' (alpha, beta), rounded down to four digits so that their sum keeps the
         whole."""
-        return _part(self.alpha, self.hypotheses), _part(self.beta, self.hypotheses)
-
-
-def _part(whole: float, count: int) -> float:
-    return float(Context(prec=4, rounding=ROUND_DOWN).divide(Decimal(str(whole)), Decimal(count)))
+        down, count = Context(prec=4, rounding=ROUND_DOWN), Decimal(self.hypotheses)
+        alpha, beta = (down.divide(Decimal(str(rate)), count) for rate in (self.alpha, self.beta))
+        return float(alpha), float(beta)
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,8 @@ class Verdict:
 
     - `interval`: the exact 95 % interval for the rate of `successes`, valid under the stopping rule.
     - `plan`: read the trials; None where their number was fixed, or where nothing is judged.
-    - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its `p_good` and
-      `p_bad`; None where nothing is judged.
+    - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its p_good and p_bad;
+      None where nothing is judged.
     - `detects`: a fall of the rate to it turns the verdict red with 90 % probability.
     """
 
@@ -107,19 +105,10 @@ class Verdict:
     detects: float | None = None
     note: str = ""
 
-    @property
-    def p_good(self) -> float | None:
-        """The plan's."""
-        return None if self.plan is None else self.plan.p_good
-
-    @property
-    def p_bad(self) -> float | None:
-        """The plan's."""
-        return None if self.plan is None else self.plan.p_bad
-
     def as_dict(self) -> Json:
         """JSON-ready, with the rates of its plan."""
-        return {**asdict(self), "p_good": self.p_good, "p_bad": self.p_bad}
+        rates = {name: getattr(self.plan, name, None) for name in ("p_good", "p_bad")}
+        return {**asdict(self), **rates}
 
     @classmethod
     def from_dict(cls, fields: Json) -> Verdict:
@@ -199,24 +188,12 @@ def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt) -> Verdict:
 def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -> Verdict:
     """Read successes in order until the plan decides: accepted is green, rejected red."""
     decision, trials, successes = plan.judge(success_at(i) for i in range(plan.max_trials))
-    alpha, beta = exact_error_rates(plan)
-    return Verdict(
-        hypothesis,
-        "green" if decision == "accept" else "red",
-        successes,
-        trials,
-        confidence_interval(plan, successes, trials),
-        plan,
-        float(alpha),
-        float(beta),
-    )
+    colour: Colour = "green" if decision == "accept" else "red"
+    interval = confidence_interval(plan, successes, trials)
+    alpha, beta = map(float, exact_error_rates(plan))
+    return Verdict(hypothesis, colour, successes, trials, interval, plan, alpha, beta)
 
 
 def chance_to_pass(claim: Claim, budget: Budget, rate: float) -> float:
     """P(green) if trials succeed with probability `rate`."""
     return operating_characteristic(claim_plan(claim, budget), rate).accept
-
-
-def false_alarms_a_year(budget: Budget) -> float:
-    """Upper bound of the expected number of red nights a year while every claim is true."""
-    return 365 * budget.alpha

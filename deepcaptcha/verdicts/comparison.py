@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import InputError
 from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
 from .baseline import TASK, differences
-from .claim import Json, summarise
+from .claim import summarise
 from .exact import fisher, holm, mcnemar
 
 ALPHA = 0.05
@@ -55,25 +55,31 @@ def compare(
     With `paired`, trials of equal seeds are paired where every pair started from the very same
     weights; other rows stay unpaired. InputError where nothing can be compared.
     """
-    keys = sorted(_keys(before) & _keys(after), key=lambda key: (key[1], key[0]))
+    places = ({(trial.recipe, trial.name) for trial in side.trials} for side in (before, after))
+    keys = sorted(set.intersection(*places))
     if not keys:
         raise InputError("the two ledgers have no factory and recipe in common")
-    rows = [_compare(before.of(*key), after.of(*key), paired) for key in keys]
+    rows = [
+        _compare(before.of(name, recipe), after.of(name, recipe), paired) for recipe, name in keys
+    ]
     adjusted = holm([row.p for row in rows])
     return tuple(replace(row, p=p) for row, p in zip(rows, adjusted, strict=True))
 
 
 def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -> ComparedRow:
     """The row, with a `p` that is not adjusted."""
-    sides = [list(old.values()), list(new.values())]
-    _require_same_task([*sides[0], *sides[1]])
+    one, *others = *old.values(), *new.values()
+    for trial in others:
+        _require_same_task(one, trial)
     pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
-    paired = paired and bool(pairs) and all(_same_start(a, b) for a, b in pairs)
-    before, after = (summarise(trials) for trials in sides)
+    starts = [[trial.identity.get("initial_weights") for trial in pair] for pair in pairs]
+    # A trial without weights is never known to start where another does.
+    paired = paired and bool(pairs) and all(a is not None and a == b for a, b in starts)
+    before, after = (summarise(list(side.values())) for side in (old, new))
     first, second = ((summary.converged, summary.trials) for summary in (before, after))
     return ComparedRow(
-        name=sides[0][0].name,
-        recipe=sides[0][0].recipe,
+        name=one.name,
+        recipe=one.recipe,
         before=first,
         after=second,
         median_epochs=(before.median_epochs, after.median_epochs),
@@ -88,40 +94,25 @@ def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -
 
 def environments(before: LedgerTrials, after: LedgerTrials) -> str:
     """What differs between the two environments: `tensorflow 2.19.1 -> 2.21.0, ...`."""
-    old, new = _one_environment(before), _one_environment(after)
+    for ledger in (before, after):
+        first, *others = (trial.identity["environment"] for trial in ledger.trials)
+        if any(other != first for other in others):
+            raise InputError(
+                "a ledger holds trials of several environments; give one of one environment"
+            )
+    old, new = (ledger.trials[0].identity["environment"] for ledger in (before, after))
     return differences(old, new) or "the same in both"
 
 
-def _one_environment(ledger: LedgerTrials) -> Json:
-    first: Json = ledger.trials[0].identity["environment"]
-    if any(trial.identity["environment"] != first for trial in ledger.trials):
-        raise InputError(
-            "a ledger holds trials of several environments; give one of one environment"
-        )
-    return first
-
-
-def _keys(ledger: LedgerTrials) -> set[tuple[str, str]]:
-    return {(trial.name, trial.recipe) for trial in ledger.trials}
-
-
-def _require_same_task(trials: Sequence[Trial]) -> None:
-    first = trials[0]
-    for trial in trials[1:]:
-        for key in TASK:
-            was, now = first.identity[key], trial.identity[key]
-            if was != now:
-                detail = ""
-                if isinstance(was, Mapping):
-                    differing = [k for k in {**was, **now} if was.get(k) != now.get(k)]
-                    detail = f" ({', '.join(differing)})"
-                raise InputError(
-                    f"{first.name} {first.recipe}: the trials differ in their {key}{detail}; only "
-                    "the environment or the code of the factory may differ"
-                )
-
-
-def _same_start(a: Trial, b: Trial) -> bool:
-    """Whether both are known to start from the same weights; a trial without weights never is."""
-    start = a.identity.get("initial_weights")
-    return start is not None and bool(start == b.identity.get("initial_weights"))
+def _require_same_task(first: Trial, second: Trial) -> None:
+    for key in TASK:
+        was, now = first.identity[key], second.identity[key]
+        if was != now:
+            detail = ""
+            if isinstance(was, Mapping):
+                differing = [k for k in {**was, **now} if was.get(k) != now.get(k)]
+                detail = f" ({', '.join(differing)})"
+            raise InputError(
+                f"{first.name} {first.recipe}: the trials differ in their {key}{detail}; only "
+                "the environment or the code of the factory may differ"
+            )

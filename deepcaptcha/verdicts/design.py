@@ -6,17 +6,8 @@ import math
 
 import numpy as np
 
-from .plan import (
-    MOST_TRIALS,
-    ROUNDING,
-    Array,
-    Plan,
-    PlanError,
-    follow,
-    keeps_rates,
-    require_count,
-    require_rates,
-)
+from ..errors import InputError, require_whole
+from .plan import MOST_TRIALS, ROUNDING, Array, Plan, follow, keeps_rates, require_rates
 
 Problem = tuple[float, float, float, float, int]  # p_good, p_bad, alpha, beta, max_trials
 
@@ -137,17 +128,14 @@ def design_plan(
     """The plan found with the least (expected trials at p_good + expected trials at p_bad) / 2 that
     meets both rates, checked with Fractions; `lower_bound` says how much better any could be. Rates
     are in (0, 1); `max_trials`, up to MOST_TRIALS, is by default the fixed plan's size plus a
-    quarter. `PlanError` for bad input, or if no plan is found."""
-    rates = require_rates(p_good=p_good, p_bad=p_bad, alpha=alpha, beta=beta)
+    quarter. InputError for bad input, or if no plan is found."""
+    rates = p_good, p_bad, alpha, beta
     size, _ = fixed_plan(*rates)
-    default = min(math.ceil(1.25 * size), MOST_TRIALS)
-    most = (
-        default if max_trials is None else require_count("max_trials", max_trials, 1, MOST_TRIALS)
-    )
-    plan = _search((*rates, most))[1]
+    most = min(math.ceil(1.25 * size), MOST_TRIALS) if max_trials is None else max_trials
+    plan = _search((*rates, require_whole("max_trials", most, 1, MOST_TRIALS)))[1]
     if plan is None:
         least = next(n for n in range(size, 0, -1) if not _search((*rates, n - 1))[1])
-        raise PlanError(f"max_trials={most} is too small for both rates; the least is {least}")
+        raise InputError(f"max_trials={most} is too small for both rates; the least is {least}")
     return plan
 
 
@@ -162,10 +150,10 @@ def lower_bound(p_good: float, p_bad: float, alpha: float, beta: float, max_tria
 def fixed_plan(p_good: float, p_bad: float, alpha: float, beta: float) -> tuple[int, int]:
     """(n, c): the smallest n, with its largest c, such that P(X < c | p_good) <= alpha and
     P(X >= c | p_bad) <= beta exactly, X being the binomial number of successes in n trials. Rates
-    are in (0, 1); `PlanError` if n would exceed MOST_TRIALS."""
+    are in (0, 1); InputError if n would exceed MOST_TRIALS."""
     from scipy.special import bdtr, bdtrc
 
-    require_rates(p_good=p_good, p_bad=p_bad, alpha=alpha, beta=beta)
+    require_rates(p_good, p_bad, alpha, beta)
     accept = 0
     for trials in range(1, MOST_TRIALS + 1):
         accept += int(bdtr(float(accept), trials, p_good) <= alpha * (1 + ROUNDING))
@@ -174,4 +162,4 @@ def fixed_plan(p_good: float, p_bad: float, alpha: float, beta: float) -> tuple[
                 accepts, rejects = (*range(1, trials + 1), c), (*[-1] * trials, c - 1)
                 if keeps_rates(Plan(p_good, p_bad, alpha, beta, trials, accepts, rejects)):
                     return trials, c
-    raise PlanError(f"{p_good=}, {p_bad=} take over {MOST_TRIALS} trials; set them wider apart")
+    raise InputError(f"{p_good=}, {p_bad=} take over {MOST_TRIALS} trials; set them wider apart")

@@ -32,28 +32,6 @@ def mcnemar(pairs: Iterable[tuple[bool, bool]], alternative: Alternative = "two-
     return float(binomtest(sum(differing), len(differing), alternative=alternative).pvalue)
 
 
-def stratified(tables: Sequence[tuple[int, int, int, int]]) -> tuple[float, float]:
-    """Exact one-sided test of a common odds ratio of 1 against above 1, conditional on all margins:
-    p, and the smallest that these margins allow.
-
-    A table is (with and event, without and event, with and no event, without and no event) of one
-    stratum. The sum of the first entries is, under the hypothesis, a sum of independent
-    hypergeometric variables (Cox & Snell, Analysis of Binary Data, 1989, 2.3).
-    """
-    from scipy.stats import hypergeom
-
-    chances = np.ones(1)
-    observed = least = 0
-    for a, b, c, d in tables:
-        low, high = max(0, a - d), min(a + b, a + c)
-        within = hypergeom.pmf(np.arange(low, high + 1), a + b + c + d, a + c, a + b)
-        chances = np.convolve(chances, within)
-        observed += a
-        least += low
-    tail = np.cumsum(chances[::-1])[::-1]
-    return min(1.0, float(tail[observed - least])), float(tail[-1])
-
-
 def holm(values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down adjustment of p-values, in their own order."""
     order = np.argsort(values, kind="stable")

@@ -9,13 +9,7 @@ from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .baseline import (
-    Baseline,
-    environment_differences,
-    judge_reliability,
-    judge_speed,
-    require_comparable,
-)
+from .baseline import Baseline, differences, judge_reliability, judge_speed, require_comparable
 from .claim import (
     Budget,
     Claim,
@@ -28,7 +22,7 @@ from .claim import (
     judge_claim,
     summarise,
 )
-from .plan import Plan, worst_expected_trials
+from .plan import worst_expected_trials
 
 
 @dataclass(frozen=True)
@@ -62,13 +56,12 @@ class Evidence:
     @property
     def colour(self) -> Colour:
         """Red with any red verdict, else green with any green one."""
-        found: tuple[Colour, ...] = ("red", "green")
         colours = {verdict.colour for verdict in self.verdicts}
-        return next((colour for colour in found if colour in colours), "cannot tell")
+        return "red" if "red" in colours else "green" if "green" in colours else "cannot tell"
 
     @property
     def red(self) -> bool:
-        """Whether any verdict is red."""
+        """Whether any verdict is."""
         return self.colour == "red"
 
     @property
@@ -77,20 +70,16 @@ class Evidence:
         return self.summary.seconds / self.summary.trials
 
     @property
-    def plans(self) -> list[Plan]:
-        """Of the verdicts that have one."""
-        return [verdict.plan for verdict in self.verdicts if verdict.plan is not None]
-
-    @property
     def worst_expected_trials(self) -> float:
         """The most trials that the plans are expected to read, whatever the rates."""
-        worst = (worst_expected_trials(plan)[1] for plan in self.plans)
+        worst = (worst_expected_trials(v.plan)[1] for v in self.verdicts if v.plan)
         return max(worst, default=float(self.summary.trials))
 
     @property
     def most_trials(self) -> int:
         """The most trials that the plans ever read."""
-        return max((plan.max_trials for plan in self.plans), default=self.summary.trials)
+        most = (verdict.plan.max_trials for verdict in self.verdicts if verdict.plan)
+        return max(most, default=self.summary.trials)
 
     def as_dict(self) -> Json:
         """JSON-ready."""
@@ -136,15 +125,12 @@ def judge(
                 require_comparable(baseline, trials[0])
         return trials[index]
 
-    if claim.kind != "mixed":
-        claim_plan(
-            claim, budget
-        )  # rates that no plan can tell apart are refused before any training
+    if claim.kind != "mixed":  # rates that no plan can tell apart are refused before any training
+        claim_plan(claim, budget)
     compared: list[Verdict] = []
     if baseline is not None:
         compared.append(judge_reliability(baseline, budget, read))
-        plan = compared[0].plan
-        if plan is not None and compared[0].colour == "green":
+        if (plan := compared[0].plan) is not None and compared[0].colour == "green":
             least = next(n for n, successes in enumerate(plan.accept) if successes <= n)
             compared.append(judge_speed(baseline, budget, read, least))
     if claim.kind == "mixed" and compared and compared[0].trials:
@@ -170,6 +156,8 @@ def judge(
         failed_seeds=tuple(trial.seed for trial in trials if not claim.holds_in(trial)),
         frozen=len(frozen),
         epochs_saved_by_proof=sum(source.target.epochs - len(trial.epochs) for trial in frozen),
-        environment="" if baseline is None else environment_differences(baseline, trials[0]),
+        environment=""
+        if baseline is None
+        else differences(baseline.environment, trials[0].identity["environment"]),
         test=test,
     )

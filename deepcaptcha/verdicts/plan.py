@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, require_rate, require_whole
 
 Decision = Literal["accept", "reject", "continue"]
 Pair = tuple[float, float]
@@ -25,26 +25,13 @@ MOST_TRIALS = 1000  # a trial is a training run; a design also costs time with t
 ROUNDING = 1e-9  # relative slack for floats; what is promised is checked again with Fractions
 
 
-class PlanError(InputError):
-    """Bad input. The message is one line: what is wrong, the value, what would be right."""
-
-
-def require_count(name: str, value: int, least: int, most: int) -> int:
-    """`value` as an int; PlanError unless it is whole and from `least` to `most`."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
-        raise PlanError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
-    return int(value)
-
-
-def require_rates(**rates: float) -> list[float]:
-    """The rates, in order; PlanError unless each is in (0, 1) and p_bad less than p_good."""
-    for name, value in rates.items():
-        if not isinstance(value, float) or not 0 < value < 1:
-            raise PlanError(f"{name} must be a number above 0 and below 1, not {value!r}")
-    if rates.get("p_bad", 0) >= rates.get("p_good", 1):
-        raise PlanError("p_bad must be less than p_good, not {p_bad} >= {p_good}".format(**rates))
-    return [float(value) for value in rates.values()]
+def require_rates(p_good: float, p_bad: float, alpha: float, beta: float) -> None:
+    """InputError unless each is in (0, 1) and p_bad less than p_good."""
+    rates = {"p_good": p_good, "p_bad": p_bad, "alpha": alpha, "beta": beta}
+    for name, rate in rates.items():
+        require_rate(name, rate)
+    if p_bad >= p_good:
+        raise InputError(f"p_bad must be less than p_good, not {p_bad} >= {p_good}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,7 @@ class Plan:
     """A truncated sequential test with its declared rates, in (0, 1). The index of `accept` and
     `reject` is the number of trials read, 0..max_trials: `accept[n]` is the smallest number of
     successes that accepts (n + 1: none does), `reject[n]` the largest that rejects (-1: none does);
-    at the last trial accept = reject + 1. `PlanError` for anything else."""
+    at the last trial accept = reject + 1. InputError for anything else."""
 
     p_good: float
     p_bad: float
@@ -63,18 +50,18 @@ class Plan:
     reject: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        require_rates(p_good=self.p_good, p_bad=self.p_bad, alpha=self.alpha, beta=self.beta)
-        last = require_count("max_trials", self.max_trials, 1, MOST_TRIALS)
+        require_rates(self.p_good, self.p_bad, self.alpha, self.beta)
+        last = require_whole("max_trials", self.max_trials, 1, MOST_TRIALS)
         rows = itertools.zip_longest(range(last + 1), self.reject, self.accept, fillvalue=-2)
         sound = all(-1 <= low < high <= n + 1 for n, low, high in rows)
         if not sound or self.accept[last] != self.reject[last] + 1:
             rule = f"-1 <= reject[n] < accept[n] <= n + 1 for n = 0..{last}, at the last one apart"
-            raise PlanError(f"boundaries must have {rule}, not {self}")
+            raise InputError(f"boundaries must have {rule}, not {self}")
 
     def decide(self, successes: int, trials: int) -> Decision:
         """What to do at `successes`, 0..trials, out of `trials`, 0..max_trials."""
-        trials = require_count("trials", trials, 0, self.max_trials)
-        successes = require_count("successes", successes, 0, trials)
+        require_whole("trials", trials, 0, self.max_trials)
+        require_whole("successes", successes, 0, trials)
         if successes >= self.accept[trials]:
             return "accept"
         return "reject" if successes <= self.reject[trials] else "continue"
@@ -90,7 +77,7 @@ class Plan:
             if outcome is None:
                 break
             if not isinstance(outcome, (bool, np.bool_)):
-                raise PlanError(f"an outcome must be True or False, not {outcome!r}")
+                raise InputError(f"an outcome must be True or False, not {outcome!r}")
             trials, successes = trials + 1, successes + bool(outcome)
         return self.decide(successes, trials), trials, successes
 
@@ -116,9 +103,8 @@ def follow(plans: Array, probability: Array) -> Array:
 
 @dataclass(frozen=True)
 class OperatingCharacteristic:
-    """What a plan does at P(success) = `probability`; it rejects with chance 1 - `accept`."""
+    """What a plan does at one P(success); it rejects with chance 1 - `accept`."""
 
-    probability: float
     accept: float
     expected_trials: float
 
@@ -126,9 +112,9 @@ class OperatingCharacteristic:
 def operating_characteristic(plan: Plan, probability: float) -> OperatingCharacteristic:
     """By exact recursion over (trials, successes), in floats. `probability` is in [0, 1]."""
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
-        raise PlanError(f"probability must be a number from 0 to 1, not {probability!r}")
+        raise InputError(f"probability must be a number from 0 to 1, not {probability!r}")
     accept, _, expected = follow(np.array([[plan.accept, plan.reject]]), np.array([probability]))
-    return OperatingCharacteristic(float(probability), float(accept[0]), float(expected[0]))
+    return OperatingCharacteristic(float(accept[0]), float(expected[0]))
 
 
 @functools.lru_cache(maxsize=256)
@@ -143,8 +129,8 @@ def worst_expected_trials(plan: Plan) -> Pair:
     return float(grid[top]), float(expected[top])
 
 
-def _stops(plan: Plan, up: int = 1, down: int = 1) -> list[tuple[bool, int, int, int]]:
-    """(accepted, trials, successes, paths * up**successes * down**failures) where the plan stops, in
+def all_stops(plan: Plan, up: int = 1, down: int = 1) -> list[tuple[bool, int, int, int]]:
+    """(accepted, trials, successes, paths * up**successes * down**failures) where a plan stops, in
     stagewise order: rejections from the earliest on, then acceptances from the latest on."""
     stops, reach = [], {0: 1}
     for trials, (accept, reject) in enumerate(zip(plan.accept, plan.reject, strict=True)):
@@ -165,7 +151,7 @@ def exact_error_rates(plan: Plan) -> tuple[Fraction, Fraction]:
     rates = []
     for probability, wrong in ((plan.p_good, False), (plan.p_bad, True)):
         up, one = Fraction(str(probability)).as_integer_ratio()
-        ends = [stop for stop in _stops(plan, up, one - up) if stop[0] == wrong]
+        ends = [stop for stop in all_stops(plan, up, one - up) if stop[0] == wrong]
         total = sum(paths * one ** (plan.max_trials - trials) for _, trials, _, paths in ends)
         rates.append(Fraction(total, one**plan.max_trials))
     return rates[0], rates[1]
@@ -180,16 +166,16 @@ def keeps_rates(plan: Plan) -> bool:
 @functools.lru_cache(maxsize=4096)
 def confidence_interval(plan: Plan, successes: int, trials: int, confidence: float = 0.95) -> Pair:
     """For p, when the plan stopped at (trials, successes): under its stopping rule it covers p with
-    at least `confidence`, in (0, 1). `PlanError` where the plan cannot stop.
+    at least `confidence`, in (0, 1). InputError where the plan cannot stop.
 
     Stagewise ordering (Armitage 1957; Tsiatis, Rosner, Mehta 1984; Jennison, Turnbull 2000, 8.4).
     To raise p is to turn failures into successes, which never moves a stop down in the order of
-    `_stops`: both tails are monotone in p. Each is (1 - confidence) / 2, rounded outwards."""
-    tail = (1 - require_rates(confidence=confidence)[0]) / 2
-    stops = _stops(plan)
+    `all_stops`: both tails are monotone in p. Each is (1 - confidence) / 2, rounded outwards."""
+    tail = (1 - require_rate("confidence", confidence)) / 2
+    stops = all_stops(plan)
     found = [i for i, stop in enumerate(stops) if stop[1:3] == (trials, successes)]
     if not found:
-        raise PlanError(f"this plan cannot stop at {successes!r} successes in {trials!r} trials")
+        raise InputError(f"this plan cannot stop at {successes!r} successes in {trials!r} trials")
     _, read, up, paths = np.array(stops, dtype=float).T
     limits = []
     for part, rising in ((slice(found[0], None), True), (slice(found[0] + 1), False)):
@@ -207,9 +193,9 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     at least 1, that was fixed beforehand. `confidence` is in (0, 1)."""
     from scipy.special import betaincinv
 
-    trials = require_count("trials", trials, 1, 10**9)
-    successes = require_count("successes", successes, 0, trials)
-    tail = (1 - require_rates(confidence=confidence)[0]) / 2
+    require_whole("trials", trials)
+    require_whole("successes", successes, 0, trials)
+    tail = (1 - require_rate("confidence", confidence)) / 2
     low = betaincinv(successes, trials - successes + 1, tail) if successes else 0
     high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1
     return float(low), float(high)

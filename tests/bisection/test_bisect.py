@@ -269,7 +269,7 @@ def test_a_search_uses_new_seeds_for_every_cell_and_keeps_to_its_bound():
 def test_bounds_that_make_no_sense_are_refused():
     with pytest.raises(InputError, match="5 cells is for more than 4 differences; here are 2"):
         bisect(*pair(2), max_cells=5)
-    with pytest.raises(InputError, match="a bound of 1 cells; a whole number >= 2"):
+    with pytest.raises(InputError, match="the bound of cells is 1; a whole number >= 2"):
         bisect(*pair(5), max_cells=1)
     with pytest.raises(InputError, match="p_bad must be less than p_good"):
         bisect(*pair(1), p_good=0.3, p_bad=0.6)

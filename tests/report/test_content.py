@@ -76,9 +76,9 @@ def judged(name, outcomes, kind="trains", test=""):
 
 def test_a_curve_is_the_monitored_metric_of_every_epoch():
     (row,) = rows_of_ledger(LedgerTrials((trained(1, "diverged"), trained(0))))
-    assert [(c.seed, c.outcome, c.values) for c in row.curves] == [
-        (0, "converged", (0.5, 0.95)),
-        (1, "diverged", (0.3, None)),
+    assert [(trial.seed, trial.outcome, values) for trial, values in row.curves] == [
+        (0, "converged", [0.5, 0.95]),
+        (1, "diverged", [0.3, None]),
     ]
 
 
@@ -161,17 +161,19 @@ def test_sections_go_by_recipe_highest_rate_first():
         trained(0, "slow", "a", other),
     )
     first, second = sections(rows_of_ledger(LedgerTrials(trials)))
-    assert (first.recipe, first.target) == ("more", "val_accuracy >= 0.9 within 9 epochs")
-    assert [row.name for row in second.rows] == ["a", "c", "b"]
-    assert "batch 32" in second.settings
-    assert "learning_rate 0.001" in second.settings
+    assert [(row.name, row.recipe, row.target.text) for row in first] == [
+        ("a", "more", "val_accuracy >= 0.9 within 9 epochs")
+    ]
+    assert [row.name for row in second] == ["a", "c", "b"]
+    assert "batch 32" in second[0].settings_text
+    assert "learning_rate 0.001" in second[0].settings_text
 
 
 def test_recipes_of_one_name_that_differ_are_told_apart():
     """As two tests on data of the same size have them, each with a target of its own."""
     other = replace(RECIPE, target=Target(0.02, 8, "val_loss", "min"))
     rows = rows_of_ledger(LedgerTrials((trained(0), trained(0, recipe=other, values=(0.01,)))))
-    assert [section.target for section in sections(rows)] == [
+    assert [section[0].target.text for section in sections(rows)] == [
         "val_accuracy >= 0.9 within 5 epochs",
         "val_loss <= 0.02 within 8 epochs",
     ]

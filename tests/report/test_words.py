@@ -121,6 +121,9 @@ def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
         "dense64 under raw: cannot tell whether as reliable: it is too low.",
     ]
     assert len(summary_lines([replace(BLIND, verdicts=(OWN,))], workers=1, nightly=False)) == 2
+    # 365 nights * 5 %
+    night = "Run every night, expect at most 18 false alarms a year."
+    assert summary_lines([EVIDENCE, BLIND], workers=1, nightly=True) == [*lines, night]
 
 
 JUDGED = replace(

@@ -13,7 +13,7 @@ from deepcaptcha.verdicts.baseline import (
     Baseline,
     baseline_path,
     detectable_rate,
-    environment_differences,
+    differences,
     judge_reliability,
     judge_speed,
     make_baseline,
@@ -203,14 +203,14 @@ def test_a_function_without_a_model_has_a_baseline(tmp_path):
     read = read_baseline(tmp_path, "train", "own-training")
     assert (read, read.outcomes) == (made, ("stuck", "converged") * 2)
     require_comparable(read, source.run(9))
-    assert environment_differences(read, source.run(9)) == ""
+    assert read.environment == source.run(9).identity["environment"]
     other = replace(source, target=Target(epochs=3, chance=0.5))
     with pytest.raises(InputError, match=r"of another recipe \(epochs 2 -> 3\)"):
         require_comparable(read, other.run(9))
 
 
 def test_an_environment_that_differs_is_told():
-    now = trial(environment={"tensorflow": "2.21.0", "threads": 1})
-    assert environment_differences(baseline(), now) == (
-        "tensorflow 2.19.1 -> 2.21.0, threads None -> 1"
-    )
+    now = {"tensorflow": "2.21.0", "threads": 1}
+    told = differences(baseline().environment, now)
+    assert told == "tensorflow 2.19.1 -> 2.21.0, threads None -> 1"
+    assert differences(now, now) == ""

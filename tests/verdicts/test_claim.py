@@ -14,7 +14,6 @@ from deepcaptcha.verdicts.claim import (
     Claim,
     chance_to_pass,
     claim_plan,
-    false_alarms_a_year,
     judge_claim,
 )
 from tests.helpers import make_trial
@@ -115,10 +114,6 @@ def test_the_chance_to_pass_rises_with_the_rate():
     assert chances == sorted(chances)
     assert chances[0] <= 0.05
     assert chances[2] >= 0.95
-
-
-def test_false_alarms_a_year():
-    assert false_alarms_a_year(Budget(40)) == pytest.approx(18.25)  # 365 nights * 5 %
 
 
 @pytest.mark.parametrize(

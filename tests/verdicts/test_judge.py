@@ -52,7 +52,8 @@ def test_a_claim_alone_reads_as_far_as_its_plan():
     assert asked == [0, 1, 2]
     assert evidence.red
     assert evidence.verdicts[0].plan is CLAIMED
-    assert (evidence.verdicts[0].p_good, evidence.verdicts[0].p_bad) == (0.9, 0.5)
+    assert evidence.verdicts[0].as_dict()["p_good"] == 0.9
+    assert evidence.verdicts[0].as_dict()["p_bad"] == 0.5
     assert evidence.failed_seeds == (2_000_001, 2_000_002)
     assert evidence.trials == tuple(
         trial_key(trial(2_000_000 + i, o)) for i, o in enumerate(("converged", "stuck", "slow"))
