@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from deepcaptcha.cli.arguments import Commands, Parser, add_command, names, share, whole
+from deepcaptcha.cli.arguments import command, flag, names, option, shared, whole
 from deepcaptcha.cli.progress import shown_progress, trial_progress
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import percent
@@ -41,8 +41,6 @@ from .judging import Confusion, Scored, associate, score_checks
 from .record import ExperimentRecord, require_baseline, write_measured
 from .resumable import Key, fingerprint, measure_all
 
-_BASELINES = Path("fixtures") / "baselines"
-
 
 def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     """The type of lists of known names separated by commas."""
@@ -56,38 +54,33 @@ def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     return read
 
 
-def _add_rows(parser: Parser) -> None:
-    """Which recorded rows."""
-    for name, known, default in (
-        ("variants", VARIANTS, list(VARIANTS)),
-        ("recipes", RECIPES, ["raw-subset", "sound-subset"]),
-    ):
-        told = f"default {','.join(default)}"
-        parser.add_argument(f"--{name}", type=_some_of(known), default=default, help=told)
-    _add_baselines(parser)
+_BASELINES = option(
+    "--baselines", "folder of what was recorded", None, Path, Path("fixtures") / "baselines"
+)
+_ROWS = (
+    option("--variants", "", None, _some_of(VARIANTS), ",".join(VARIANTS)),
+    option("--recipes", "", None, _some_of(RECIPES), "raw-subset,sound-subset"),
+    _BASELINES,
+)
 
 
-def _add_baselines(parser: Parser) -> None:
-    told = f"folder of what was recorded; default {_BASELINES}"
-    parser.add_argument("--baselines", type=Path, default=_BASELINES, help=told)
-
-
-def add_experiment(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Run the interventions that test why `same` gets stuck."
-    parser = add_command(commands, "experiment", experiment, summary)
-    known = [each.name for each in EXPERIMENTS]
-    told = "such as step,rescue; default: all of them"
-    parser.add_argument("names", nargs="?", type=_some_of(known), default=known, help=told)
-    parser.add_argument("--seeds", type=whole(), help="other than as many as are declared")
-    parser.add_argument("--record", type=Path, help="folder to write the results into")
-    _add_baselines(parser)
-    share(parser, output=Path("build/experiments"), jobs=None)
-
-
+@command(
+    "Run the interventions that test why `same` gets stuck.",
+    option(
+        "names",
+        "such as step,rescue; default: all of them",
+        None,
+        _some_of([each.name for each in EXPERIMENTS]),
+        nargs="?",
+    ),
+    option("--seeds", "other than as many as are declared", None, whole()),
+    option("--record", "folder to write the results into", None, Path),
+    _BASELINES,
+    *shared(output=Path("build/experiments"), jobs=None),
+)
 def experiment(options: Namespace) -> int:
     """Run the interventions that test why `same` gets stuck."""
-    chosen = [each for each in EXPERIMENTS if each.name in options.names]
+    chosen = [each for each in EXPERIMENTS if not options.names or each.name in options.names]
     here = environment.describe()
     wanted: dict[Key, tuple[object, ...]] = {}
     for each in chosen:
@@ -167,16 +160,13 @@ def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> st
     return ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common())
 
 
-def add_predict(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Score the check's errors against how recorded trials ended."
-    parser = add_command(commands, "predict", predict, summary)
-    _add_rows(parser)
-    parser.add_argument("--seeds", type=whole(), default=30, help="of each row; default 30")
-    parser.add_argument("--fresh", action="store_true", help="check again what is held")
-    share(parser, output=Path("build/predict"), jobs=None)
-
-
+@command(
+    "Score the check's errors against how recorded trials ended.",
+    *_ROWS,
+    option("--seeds", "of each row", None, whole(), 30),
+    flag("--fresh", "check again what is held"),
+    *shared(output=Path("build/predict"), jobs=None),
+)
 def predict(options: Namespace) -> int:
     """Score the check's errors against how recorded trials ended."""
     here = environment.describe()
@@ -214,39 +204,40 @@ def _check_start(variant: str, recipe: Recipe, seed: int) -> object:
 
 
 def _prediction_table(recipe: str, scored: Scored) -> Table:
-    def share(value: float | None, of: int) -> str:
-        return "-" if value is None else f"{percent(value)} of {of}"
-
-    def scores(counts: Confusion) -> tuple[str, str]:
-        return share(counts.precision, counts.alarms), share(counts.recall, counts.stuck)
-
-    def line(name: str, fixed: Confusion, threshold: str, left_out: Confusion) -> tuple[str, ...]:
-        shares = (f"{count} / {fixed.trials}" for count in (fixed.stuck, fixed.alarms))
-        return name, *shares, *scores(fixed), threshold, *scores(left_out)
+    def shares(counts: Confusion) -> list[str]:
+        both = (counts.precision, counts.alarms), (counts.recall, counts.stuck)
+        return ["-" if value is None else f"{percent(value)} of {of}" for value, of in both]
 
     rows = [
-        line(name, scored.by_network[name], f"{threshold:.2f}", left_out)
+        (name, scored.by_network[name], f"{threshold:.2f}", left_out)
         for name, (threshold, left_out) in scored.others.items()
     ]
     figures = ("precision", "recall")
     return Table(
         f"{recipe}: does an error of the check foretell a stuck trial?",
         columns("<variant", "stuck", "errors", *figures, "others' threshold", *figures),
-        (*rows, line("all", scored.fixed, "", scored.left_out)),
+        tuple(
+            (
+                name,
+                *(f"{count} / {fixed.trials}" for count in (fixed.stuck, fixed.alarms)),
+                *(*shares(fixed), threshold, *shares(left_out)),
+            )
+            for name, fixed, threshold, left_out in (
+                *rows,
+                ("all", scored.fixed, "", scored.left_out),
+            )
+        ),
     )
 
 
-def add_retrain(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Train recorded trials, drawn at random, again."
-    parser = add_command(commands, "retrain", retrain, summary)
-    _add_rows(parser)
-    parser.add_argument("--trials", type=whole(), default=10, help="how many; default 10")
-    parser.add_argument("--draw", type=whole(0), help="number of a drawing, to repeat it")
-    parser.add_argument("--data", help="an mnist.npz, or 'keras', in place of the recorded name")
-    share(parser, output=Path("build/retrain"), jobs=None)
-
-
+@command(
+    "Train recorded trials, drawn at random, again.",
+    *_ROWS,
+    option("--trials", "how many", None, whole(), 10),
+    option("--draw", "number of a drawing, to repeat it", None, whole(0)),
+    option("--data", "an mnist.npz, or 'keras', in place of the recorded name"),
+    *shared(output=Path("build/retrain"), jobs=None),
+)
 def retrain(options: Namespace) -> int:
     """Train recorded trials, drawn at random, again and say which agree; 1 if one does not although the
     environment is the recording one."""
@@ -261,33 +252,29 @@ def retrain(options: Namespace) -> int:
     wanted = [(_recorded_source(b, options.data), b.first_seed + place) for b, place in drawn]
     jobs = options.jobs or cores()
     with (
-        trial_progress(count, options.json) as advance,
+        trial_progress(count, options.json, []) as advance,
         Runner(options.output, reuse=False, jobs=jobs, on_trial=advance) as runner,
     ):
         trials = runner.run_all(wanted)
-    compared = [_compared(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
+    compared, elsewhere, code = [], set(), 0
+    for (baseline, place), trial in zip(drawn, trials, strict=True):
+        compared.append(_compared(baseline, place, trial))
+        if difference := environment_differences(baseline, trial):
+            elsewhere.add(difference)
+        elif baseline.weights and compared[-1][-1] != "same bits":
+            code = 1
     same = [row[-1] for row in compared]
-    differences = [
-        environment_differences(baseline, trial)
-        for (baseline, _), trial in zip(drawn, trials, strict=True)
-    ]
-    elsewhere = sorted({*differences} - {""})
     if options.json:
-        print(json.dumps({"draw": drawing, "environment": elsewhere, "agreement": same}))
-    else:
-        titles = columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement")
-        Table("Recorded trials, trained again", titles, tuple(compared)).write(sys.stdout)
-        print(f"\n{same.count('same bits')} of {count} ended with the very same weights, ", end="")
-        print(f"{count - same.count('differs')} with the same outcome after the same epochs.")
-        for difference in elsewhere:
-            print(f"Not the environment of the record: {difference}.")
-        print(f"Drawn again by --draw {drawing}.")
-    return int(
-        any(
-            agreement != "same bits" and baseline.weights and not difference
-            for agreement, difference, (baseline, _) in zip(same, differences, drawn, strict=True)
-        )
-    )
+        print(json.dumps({"draw": drawing, "environment": sorted(elsewhere), "agreement": same}))
+        return code
+    titles = columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement")
+    Table("Recorded trials, trained again", titles, tuple(compared)).write(sys.stdout)
+    print(f"\n{same.count('same bits')} of {count} ended with the very same weights, ", end="")
+    print(f"{count - same.count('differs')} with the same outcome after the same epochs.")
+    for difference in sorted(elsewhere):
+        print(f"Not the environment of the record: {difference}.")
+    print(f"Drawn again by --draw {drawing}.")
+    return code
 
 
 def _recorded_source(baseline: Baseline, data: str | None) -> Source:
@@ -318,13 +305,10 @@ def _compared(baseline: Baseline, place: int, trial: Trial) -> tuple[str, ...]:
     return trial.name, trial.recipe, str(trial.seed), recorded, again, agreement
 
 
-def add_symptoms(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Say which symptoms foretold the stuck trials of `study --symptoms`."
-    parser = add_command(commands, "symptoms", symptoms, summary)
-    share(parser, ledger=Path("build/study/symptoms"))
-
-
+@command(
+    "Say which symptoms foretold the stuck trials of `study --symptoms`.",
+    *shared(ledger=Path("build/study/symptoms")),
+)
 def symptoms(options: Namespace) -> int:
     """Say which symptoms, declared beforehand, foretold the stuck trials of a ledger, and how its trials
     failed."""

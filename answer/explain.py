@@ -8,7 +8,7 @@ from collections import Counter
 from math import prod
 from pathlib import Path
 
-from deepcaptcha.cli.arguments import Commands, add_command
+from deepcaptcha.cli.arguments import command, option
 from deepcaptcha.errors import write_file
 from deepcaptcha.finding import percent
 from deepcaptcha.networks.architecture import Architecture
@@ -36,20 +36,19 @@ _CURES = (
 )
 
 
-def add_explain(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(commands, "explain", explain, "Write ANSWER.md from the record.")
-    parser.add_argument("--record", type=Path, default=Path("fixtures"), help="default fixtures")
-    parser.add_argument("--output", type=Path, default=Path(), help="where ANSWER.md goes")
-
-
+@command(
+    "Write ANSWER.md from the record.",
+    option("--record", "", None, Path, Path("fixtures")),
+    option("--output", "where ANSWER.md goes", None, Path),
+)
 def explain(options: Namespace) -> int:
     """Write ANSWER.md and its figures from the committed record."""
     require_extra()
     record = read_record(options.record)
-    answer = options.output / "ANSWER.md"
+    folder = options.output or Path()
+    answer = folder / "ANSWER.md"
     files = {answer: fill(TEMPLATE, answer_content(record), escape=False)}
-    files |= {options.output / FIGURES / name: svg for name, svg in figures(record).items()}
+    files |= {folder / FIGURES / name: svg for name, svg in figures(record).items()}
     for path, text in files.items():
         write_file(path, text, "the answer")
     if options.json:

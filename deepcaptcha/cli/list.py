@@ -17,7 +17,7 @@ from ..report.words import interval_text
 from ..verdicts.baseline import read_baseline
 from ..verdicts.claim import Budget, Claim, chance_to_pass
 from ..verdicts.plan import binomial_interval
-from .arguments import Commands, add_command
+from .arguments import command, option
 from .subject import HELP, read_subject
 
 Json = dict[str, Any]
@@ -25,22 +25,16 @@ Json = dict[str, Any]
 _BASELINES = Path("fixtures/baselines")
 
 
-def add_list(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "list", list_, "List the variants, recipes and claims, or a network's layers."
-    )
-    parser.add_argument(
-        "what", nargs="?", metavar="WHAT", help=f"variants, recipes, claims, or a network: {HELP}"
-    )
-    parser.add_argument(
+@command(
+    "List the variants, recipes and claims, or a network's layers.",
+    option("what", f"variants, recipes, claims, or a network: {HELP}", "WHAT", nargs="?"),
+    option(
         "--baselines",
-        metavar="DIR",
-        type=Path,
-        help=f"records beside the claims; default {_BASELINES}, where there is such a folder",
-    )
-
-
+        f"records beside the claims; default {_BASELINES}, where there is such a folder",
+        "DIR",
+        Path,
+    ),
+)
 def list_(options: Namespace) -> int:
     """Print what is asked for; of everything, all but layers."""
     tables = {"variants": _variants, "recipes": _recipes, "claims": _claims}
@@ -61,8 +55,13 @@ def list_(options: Namespace) -> int:
 def _layers(text: str, as_json: bool) -> int:
     """Print a network's layers, shapes and parameter counts."""
     subject = read_subject(text, None)
-    if subject.known is None:
-        name, features = text, None
+    name, features = text, None
+    if subject.known is not None:
+        variant, recipe = subject.known
+        architecture = recipe.fit(variant.architecture)
+        name, features = variant.name, architecture.features_shape
+        layers = [(r.name, r.output_shape, r.parameters, r.arithmetic) for r in architecture.rows]
+    else:
         model = subject.model()
         try:
             layers = [
@@ -74,14 +73,6 @@ def _layers(text: str, as_json: bool) -> int:
             raise InputError(
                 f"not all layers of {text} have one shape; begin its model with keras.Input"
             ) from None
-    else:
-        variant, recipe = subject.known
-        architecture = recipe.fit(variant.architecture)
-        name, features = variant.name, architecture.features_shape
-        layers = [
-            (row.name, row.output_shape, row.parameters, row.arithmetic)
-            for row in architecture.rows
-        ]
     total = sum(parameters for _, _, parameters, _ in layers)
     if as_json:
         fields = ("name", "output_shape", "parameters", "arithmetic")
@@ -93,36 +84,30 @@ def _layers(text: str, as_json: bool) -> int:
         }
         print(json.dumps(record, indent=2))
         return 0
-    for layer, shape, parameters, arithmetic in layers:
+    for layer, shape, parameters, arithmetic in (*layers, ("total", "", total, "")):
         words = str(shape).replace(",)", ")")
         print(f"{layer:<14} {words:<14} {parameters:>8,}  {arithmetic}".rstrip())
-    print(f"{'total':<14} {'':<14} {total:>8,}")
     return 0
 
 
 def _variants(_: Path | None) -> tuple[list[Json], Table]:
-    records: list[Json] = [
-        {
+    records, rows = [], []
+    for variant in VARIANTS.values():
+        shape = variant.architecture.features_shape
+        parameters = variant.architecture.parameters
+        record = {
             "variant": variant.name,
             "change": variant.change,
-            "features_shape": variant.architecture.features_shape,
-            "parameters": variant.architecture.parameters,
+            "features_shape": shape,
+            "parameters": parameters,
             "by": variant.by,
             "said": variant.said,
             "remark": variant.remark,
         }
-        for variant in VARIANTS.values()
-    ]
-    rows = (
-        (
-            each["variant"],
-            str(each["features_shape"]),
-            f"{each['parameters']:,}",
-            each["change"],
-            f"{each['by']}: {each['said']}" + (f" ({each['remark']})" if each["remark"] else ""),
-        )
-        for each in records
-    )
+        records.append(record)
+        remark = f" ({variant.remark})" if variant.remark else ""
+        said = f"{variant.by}: {variant.said}{remark}"
+        rows.append((variant.name, str(shape), f"{parameters:,}", variant.change, said))
     titles = ("<variant", "last conv", "parameters", "<change", "<what is said of it")
     return records, Table("Variants", columns(*titles), tuple(rows))
 
@@ -161,16 +146,13 @@ def _claims(baselines: Path | None) -> tuple[Json, Table]:
         }
         for (variant, recipe), claim in CLAIMS.items()
     ]
+    titles = ("<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval")
     table = Table(
         f"Claims: {HYPOTHESES} hypotheses share alpha {budget.alpha:.0%} and beta {budget.beta:.0%}",
-        columns(
-            "<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval", "passes"
-        ),
+        columns(*titles, "passes"),
         tuple(
             (
-                each["variant"],
-                each["recipe"],
-                each["claim"],
+                *(each[key] for key in ("variant", "recipe", "claim")),
                 *("" if each[key] is None else f"{each[key]:g}" for key in ("p_good", "p_bad")),
                 f"{each['successes']}/{each['trials']}" if folder else "",
                 interval_text(each["interval"]) if folder else "",

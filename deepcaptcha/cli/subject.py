@@ -20,7 +20,7 @@ from ..keras import environment
 from ..networks import recipes, variants
 from ..trials.source import ChangeableSource, FunctionSource, Source
 from ..trials.trial import Target
-from .arguments import Parser, number, whole
+from .arguments import TARGET
 
 if TYPE_CHECKING:
     import keras
@@ -31,28 +31,8 @@ HELP = (
     "VARIANT:RECIPE such as same:raw-subset (which same alone means), or package.module:object: a "
     "factory of Keras models, a function train(seed), or a source of trials"
 )
-DATA_HELP = (
-    "for a variant an mnist.npz, 'subset' or 'keras'; for a factory module:function, which returns "
-    "(train, validation), each (x, y) or a dataset, or an npz file of x_train, y_train, x_validation "
-    "and y_validation"
-)
 _PARTS = "(train, validation), each a pair (x, y) or a dataset,"
-_CHANGES = ("target", "epochs", "monitor", "mode", "batch")
 _USUAL_RECIPE = "raw-subset"
-
-
-def add_data(parser: Parser) -> None:
-    """The option that says where the data come from."""
-    parser.add_argument("--data", metavar="PLACE", help=DATA_HELP)
-
-
-def add_target(parser: Parser) -> None:
-    """The options that say what is to be reached, where a network does not say so itself."""
-    parser.add_argument("--target", type=number, metavar="V", help="to be reached; default 0.9")
-    parser.add_argument("--epochs", type=whole(), metavar="N", help="within so many; default 5")
-    parser.add_argument("--monitor", metavar="M", help="what is watched; default val_accuracy")
-    parser.add_argument("--mode", choices=("max", "min"), help="the better value; default max")
-    parser.add_argument("--batch", type=whole(), metavar="N", help="examples in it; default 32")
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,7 @@ class Subject:
         Raises InputError where it does not fit its data, or brings itself what an option says.
         """
         changes = {
-            name: value for name in _CHANGES if (value := getattr(options, name, None)) is not None
+            name: value for name in TARGET if (value := getattr(options, name, None)) is not None
         }
         source: Source
         if self.known is not None:
