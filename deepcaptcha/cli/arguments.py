@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
@@ -79,15 +80,11 @@ def program() -> str:
     return "deepcaptcha" if installed else "python -m deepcaptcha"
 
 
-def warn(*problems: str) -> None:
-    """A line each, beside what is printed."""
-    for problem in problems:
-        print(f"deepcaptcha: {problem}", file=sys.stderr)
-
-
 def _type(
-    convert: Callable[[str], Value], fits: Callable[[Value], bool], what: str
+    convert: Callable[[str], Value], fits: Callable[[Value], object], what: str
 ) -> Callable[[str], Value]:
+    """The type of what `convert` makes of a text, if that `fits`; `what` else it is not."""
+
     def read(text: str) -> Value:
         with suppress(ValueError):
             if fits(value := convert(text)):
@@ -100,11 +97,8 @@ def _type(
 def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     """The type of whole numbers from `least` to `most`, if there is a most."""
     needed = f">= {least}" if most is None else f"from {least} to {most}"
-    return _type(
-        int,
-        lambda value: least <= value and (most is None or value <= most),
-        f"whole number {needed}",
-    )
+    top = float("inf") if most is None else most
+    return _type(int, lambda value: least <= value <= top, f"whole number {needed}")
 
 
 rate = _type(float, lambda value: 0 < value < 1, "number above 0 and below 1")
@@ -112,6 +106,12 @@ rate = _type(float, lambda value: 0 < value < 1, "number above 0 and below 1")
 
 number = _type(float, lambda value: True, "number")
 """The type of any number; whoever uses it knows its range."""
+
+executor = _type(
+    str,
+    re.compile("process|dask(:.+)?").fullmatch,
+    "executor; process, dask or dask:ADDRESS is needed, such as dask:tcp://127.0.0.1:8786",
+)
 
 
 def names(text: str) -> list[str]:

@@ -12,8 +12,8 @@ from ..bisection.words import cell_table, finding_lines
 from ..trials.seeds import LAST_SEED, first_seed
 from ..trials.trial import Trial
 from ..trials.worker import cores
-from .arguments import FRESH, TARGET, command, either, names, option, shared, warn, whole
-from .progress import trial_progress
+from .arguments import FRESH, TARGET, command, either, names, option, shared, whole
+from .progress import trial_progress, warn
 from .subject import HELP, read_subject
 
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from .arguments import Parser, add_commands, program, warn
+from .arguments import Parser, add_commands, program
 from .bisect import bisect
 from .judge import check, judge, plan
 from .list import list_
+from .progress import warn
 from .study import compare, report, study
 
 _MOVED = {

@@ -1,4 +1,4 @@
-"""How far many trials or measurements have come, while they run."""
+"""What is said on standard error: problems, and how far many trials or measurements have come."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..trials.trial import Trial
+
+
+def warn(*problems: str) -> None:
+    """A line each, beside what is printed."""
+    for problem in problems:
+        print(f"deepcaptcha: {problem}", file=sys.stderr)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,8 +30,8 @@ from ..verdicts.baseline import make_baseline, write_baseline
 from ..verdicts.claim import summarise
 from ..verdicts.comparison import compare as compare_ledgers
 from ..verdicts.comparison import environments
-from .arguments import FRESH, TARGET, command, flag, names, option, program, shared, warn, whole
-from .progress import trial_progress
+from .arguments import FRESH, TARGET, command, executor, flag, names, option, program, shared, whole
+from .progress import trial_progress, warn
 from .subject import HELP, Subject, read_subject
 
 Json = dict[str, Any]
@@ -40,17 +40,6 @@ Rows = dict[tuple[str, str], list[Trial]]
 
 _TIME_LIMIT = 3600  # seconds; no trial of the question's takes a tenth of it
 _LIMITED = f"seconds that a trial may take in a process; default {_TIME_LIMIT}"
-
-
-def _executor(text: str) -> str:
-    """The type of executors: `process`, `dask` or `dask:ADDRESS`."""
-    kind, _, address = text.partition(":")
-    if text not in ("process", "dask") and not (kind == "dask" and address):
-        raise ArgumentTypeError(
-            f"{text!r} is no executor; process, dask or dask:ADDRESS is needed, such as "
-            "dask:tcp://127.0.0.1:8786"
-        )
-    return text
 
 
 @command(
@@ -66,7 +55,7 @@ def _executor(text: str) -> str:
         "dask:ADDRESS of a scheduler such as dask:tcp://10.0.0.1:8786, its workers started with "
         "--nthreads 1 (needs the extra dask)",
         "E",
-        _executor,
+        executor,
     ),
     option("--time-limit", _LIMITED, "S", whole()),
     FRESH,
