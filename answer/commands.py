@@ -13,6 +13,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from deepcaptcha.trials.worker import cores
 from deepcaptcha.verdicts.baseline import Baseline, environment_differences, read_baseline
 from deepcaptcha.verdicts.plan import binomial_interval
 
-from .experiments import EXPERIMENTS, Condition, Experiment, Measure
+from .experiments import EXPERIMENTS, Condition, Experiment
 from .judging import Confusion, Scored, associate, score_checks
 from .record import ExperimentRecord, require_baseline, write_measured
 from .resumable import Key, fingerprint, measure_all
@@ -89,7 +90,7 @@ def experiment(options: Namespace) -> int:
             for seed in _seeds(each, condition, options):
                 wanted[each.name, condition.label, seed, stands_for] = each.measure, condition, seed
     cells: dict[str, dict[str, dict[int, Any]]] = {}
-    for key, result in _measure(_measure_condition, wanted, options).items():
+    for key, result in _measure("measure_condition", wanted, options).items():
         cells.setdefault(str(key[0]), {}).setdefault(str(key[1]), {})[int(key[2])] = result
     if options.record:
         for name in cells:
@@ -99,14 +100,9 @@ def experiment(options: Namespace) -> int:
         return 0
     for each in chosen:
         measured = ExperimentRecord(each.name, cells[each.name], here, "")
-        Table(
-            f"{each.name}: {each.link}",
-            columns("<condition", "seeds", "<shown"),
-            tuple(
-                (label, str(len(cell)), _shown(each, measured, label))
-                for label, cell in measured.cells.items()
-            ),
-        ).write(sys.stdout)
+        rows = ((k, str(len(v)), _shown(each, measured, k)) for k, v in measured.cells.items())
+        titles = columns("<condition", "seeds", "<shown")
+        Table(f"{each.name}: {each.link}", titles, tuple(rows)).write(sys.stdout)
         print()
     return 0
 
@@ -124,28 +120,25 @@ def _seeds(experiment: Experiment, condition: Condition, options: Namespace) -> 
     return [baseline.first_seed + baseline.outcomes.index(outcome)]
 
 
-def _measure_condition(measure: Measure, condition: Condition, seed: int) -> object:
-    from .laboratory import measure_condition
-
-    return measure_condition(measure, condition, seed)
-
-
 def _measure(
-    measure: Callable[..., Any],
-    wanted: Mapping[Key, tuple[object, ...]],
-    options: Namespace,
-    fresh: bool = False,
+    name: str, wanted: Mapping[Key, tuple[object, ...]], options: Namespace, fresh: bool = False
 ) -> Mapping[Key, Any]:
-    path = options.output / "measured.jsonl"
+    """What the laboratory's function of this name returns for each key and its arguments."""
     with shown_progress(len(wanted), options.json) as advance:
         return measure_all(
-            measure,
+            partial(_in_laboratory, name),
             wanted,
-            path,
+            options.output / "measured.jsonl",
             options.jobs,
             lambda key: advance("{} {} seed {}".format(*key[:3])),
             fresh=fresh,
         )
+
+
+def _in_laboratory(name: str, *arguments: object) -> object:
+    from . import laboratory  # in a worker, which then imports Keras
+
+    return getattr(laboratory, name)(*arguments)
 
 
 def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> str:
@@ -186,7 +179,7 @@ def predict(options: Namespace) -> int:
                 wanted[key] = name, recipe, baseline.first_seed + place
                 recorded[key] = baseline.outcomes[place]
     checks: dict[str, list[Mapping[str, Any]]] = {}
-    for key, found in _measure(_check_start, wanted, options, options.fresh).items():
+    for key, found in _measure("check_start", wanted, options, options.fresh).items():
         checks.setdefault(found["recipe"], []).append({**found, "outcome": recorded[key]})
     if options.json:
         print(json.dumps(checks))
@@ -195,12 +188,6 @@ def predict(options: Namespace) -> int:
         _prediction_table(name, score_checks(scored)).write(sys.stdout)
         print()
     return 0
-
-
-def _check_start(variant: str, recipe: Recipe, seed: int) -> object:
-    from .laboratory import check_start
-
-    return check_start(variant, recipe, seed)
 
 
 def _prediction_table(recipe: str, scored: Scored) -> Table:
@@ -341,27 +328,23 @@ def symptoms(options: Namespace) -> int:
         }
         print(json.dumps(record, indent=2))
         return 0
-    Table(
-        "Symptoms declared before the trials, and how the trials ended",
-        columns("<symptom", "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"),
-        tuple(
-            (
-                association.predictor.words,
-                "{} / {}".format(*association.stuck),
-                "{} / {}".format(*association.converged),
-                f"{association.p:.2g}",
-                f"{association.least_p:.2g}",
-            )
-            for association in found
-        ),
-    ).write(sys.stdout)
+    symptoms = (
+        (
+            each.predictor.words,
+            *("{} / {}".format(*shown) for shown in (each.stuck, each.converged)),
+            *(f"{p:.2g}" for p in (each.p, each.least_p)),
+        )
+        for each in found
+    )
+    failures = (
+        (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
+        for mode, count in modes.items()
+    )
+    told = "Symptoms declared before the trials, and how the trials ended"
+    figures = "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"
+    Table(told, columns("<symptom", *figures), tuple(symptoms)).write(sys.stdout)
     print()
-    Table(
-        f"Failures: {missed} of {len(trials)} trials",
-        columns("<mode", "trials", "share", "95 % interval"),
-        tuple(
-            (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
-            for mode, count in modes.items()
-        ),
-    ).write(sys.stdout)
+    told = f"Failures: {missed} of {len(trials)} trials"
+    titles = columns("<mode", "trials", "share", "95 % interval")
+    Table(told, titles, tuple(failures)).write(sys.stdout)
     return 0

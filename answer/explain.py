@@ -210,7 +210,7 @@ def _checks(record: Record) -> Content:
         "scored": scored,
         "checks": tables.checks_table(scored),
         "checks_p": f"{scored.p:.2g}",
-        "base_rate": percent(scored.fixed.stuck / scored.trials),
+        "base_rate": percent(scored.fixed.stuck / scored.fixed.trials),
         "recall": _share(scored.fixed.recall),
         "precision": _share(scored.fixed.precision),
         "left_out_recall": _share(scored.left_out.recall),
