@@ -38,9 +38,15 @@ TRAJECTORY_STEPS, TRAJECTORY_EPOCHS, BETWEEN_LOOKS = 1500, 8, 10
 _RAW = RECIPES["raw-subset"]
 
 
-def measure_condition(measure: Measure, condition: Condition, seed: int) -> Result | list[Any]:
+def measure_condition(measure: Measure, condition: Condition, seed: int) -> object:
     """What `measure` says of the condition with this seed, as the functions below tell."""
-    return _MEASURES[measure](condition, seed)
+    measures: Mapping[Measure, Callable[[Condition, int], object]] = {
+        "step": _step,
+        "training": _training,
+        "rescue": _rescue,
+        "trajectory": _trajectory,
+    }
+    return measures[measure](condition, seed)
 
 
 def check_start(variant: str, recipe: Recipe, seed: int) -> Result:
@@ -136,14 +142,6 @@ def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
         stop_when_frozen=False,
     ).run(seed)
     return [[step, *values] for step, values in trial.probes["looks"]]
-
-
-_MEASURES: Mapping[Measure, Callable[[Condition, int], Result | list[Any]]] = {
-    "step": _step,
-    "training": _training,
-    "rescue": _rescue,
-    "trajectory": _trajectory,
-}
 
 
 def _source(condition: Condition) -> KerasSource:
