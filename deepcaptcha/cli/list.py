@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..finding import percent
+from ..networks.architecture import LayerRow
 from ..networks.recipes import RECIPES
 from ..networks.variants import CLAIMS, HYPOTHESES, VARIANTS
 from ..report.table import Table, columns
@@ -59,52 +61,41 @@ def _layers(text: str, as_json: bool) -> int:
     if subject.known is not None:
         variant, recipe = subject.known
         architecture = recipe.fit(variant.architecture)
-        name, features = variant.name, architecture.features_shape
-        layers = [(r.name, r.output_shape, r.parameters, r.arithmetic) for r in architecture.rows]
+        name, features, layers = variant.name, architecture.features_shape, architecture.rows
     else:
         model = subject.model()
         try:
-            layers = [
-                (each.name, tuple(each.output.shape[1:]), each.count_params(), "")
+            layers = tuple(
+                LayerRow(each.name, tuple(each.output.shape[1:]), each.count_params())
                 for each in model.layers
                 if type(each).__name__ != "InputLayer"
-            ]
+            )
         except (AttributeError, ValueError):
             raise InputError(
                 f"not all layers of {text} have one shape; begin its model with keras.Input"
             ) from None
-    total = sum(parameters for _, _, parameters, _ in layers)
+    total = sum(layer.parameters for layer in layers)
     if as_json:
-        fields = ("name", "output_shape", "parameters", "arithmetic")
-        record = {
-            "variant": name,
-            "features_shape": features,
-            "parameters": total,
-            "layers": [dict(zip(fields, layer, strict=True)) for layer in layers],
-        }
-        print(json.dumps(record, indent=2))
+        record = {"variant": name, "features_shape": features, "parameters": total}
+        print(json.dumps({**record, "layers": [asdict(layer) for layer in layers]}, indent=2))
         return 0
-    for layer, shape, parameters, arithmetic in (*layers, ("total", "", total, "")):
-        words = str(shape).replace(",)", ")")
-        print(f"{layer:<14} {words:<14} {parameters:>8,}  {arithmetic}".rstrip())
+    for layer in layers:
+        shape = str(layer.output_shape).replace(",)", ")")
+        told = f"{layer.name:<14} {shape:<14} {layer.parameters:>8,}  {layer.arithmetic}"
+        print(told.rstrip())
+    print(f"{'total':<14} {'':<14} {total:>8,}")
     return 0
 
 
 def _variants(_: Path | None) -> tuple[list[Json], Table]:
-    records, rows = [], []
+    records: list[Json] = []
+    rows = []
     for variant in VARIANTS.values():
         shape = variant.architecture.features_shape
         parameters = variant.architecture.parameters
-        record = {
-            "variant": variant.name,
-            "change": variant.change,
-            "features_shape": shape,
-            "parameters": parameters,
-            "by": variant.by,
-            "said": variant.said,
-            "remark": variant.remark,
-        }
-        records.append(record)
+        sizes = {"features_shape": shape, "parameters": parameters}
+        words = {"by": variant.by, "said": variant.said, "remark": variant.remark}
+        records.append({"variant": variant.name, "change": variant.change, **sizes, **words})
         remark = f" ({variant.remark})" if variant.remark else ""
         said = f"{variant.by}: {variant.said}{remark}"
         rows.append((variant.name, str(shape), f"{parameters:,}", variant.change, said))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from ..trials.trial import Trial
 
@@ -39,14 +40,12 @@ def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], N
     console = Console(stderr=True, highlight=False)
     # Where colours are forced Rich takes any log for a terminal; a dumb one cannot move its cursor.
     if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
-        count = 0
+        of = "" if total is None else f"/{total}"
+        places = count(1)
 
         def line(text: str) -> None:
-            nonlocal count
-            count += 1
             if not quiet:
-                place = f"{count}" if total is None else f"{count}/{total}"
-                print(f"[{place}] {text}", file=sys.stderr, flush=True)
+                print(f"[{next(places)}{of}] {text}", file=sys.stderr, flush=True)
 
         yield line
         return
