@@ -149,11 +149,8 @@ def _mechanism(record: Record) -> Content:
     return {
         "links": links,
         "as_told": as_told,
-        "lost_same": percent(step.median("same", "lost_before")),
-        "lost_valid": percent(step.median("valid", "lost_before")),
-        "moved_same": f"{moved['same']:.0f}",
-        "moved_valid": f"{moved['valid']:.0f}",
-        "moved_reshape": f"{moved['same-reshape-first']:.0f}",
+        "lost": {label: percent(step.median(label, "lost_before")) for label in moved},
+        "moved": {label: f"{nats:.0f}" for label, nats in moved.items()},
         "overshoots_too": moved["same-reshape-first"] >= moved["same"] / 2,
         "stuck_lost": percent(looks[-1][2]),
         "last_move": max((look[0] for look in looks if look[4]), default=0),
