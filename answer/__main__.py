@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from deepcaptcha.cli.arguments import Parser
+from deepcaptcha.cli.arguments import Parser, add_commands
 from deepcaptcha.errors import InputError
 
-from .commands import add_experiment, add_predict, add_retrain, add_symptoms
-from .explain import add_explain
+from .commands import experiment, predict, retrain, symptoms
+from .explain import explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit codes are those of `python -m deepcaptcha`."""
     parser = Parser("python -m answer", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_explain, add_experiment, add_predict, add_retrain, add_symptoms):
-        add(commands)
+    add_commands(parser, explain, experiment, predict, retrain, symptoms)
     try:
         options = parser.parse_args(arguments)
         return int(options.run(options))

@@ -13,10 +13,11 @@ from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepcaptcha.cli.arguments import Commands, Parser, add_command, names, share, whole
+from deepcaptcha.cli.arguments import command, flag, names, option, shared, whole
 from deepcaptcha.cli.progress import shown_progress, trial_progress
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import percent
@@ -36,12 +37,10 @@ from deepcaptcha.trials.worker import cores
 from deepcaptcha.verdicts.baseline import Baseline, differences, read_baseline
 from deepcaptcha.verdicts.plan import binomial_interval
 
-from .experiments import EXPERIMENTS, Condition, Experiment, Measure
+from .experiments import EXPERIMENTS, Condition, Experiment
 from .judging import Confusion, Scored, associate, score_checks
 from .record import ExperimentRecord, require_baseline, write_measured
 from .resumable import Key, fingerprint, measure_all
-
-_BASELINES = Path("fixtures") / "baselines"
 
 
 def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
@@ -56,38 +55,33 @@ def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     return read
 
 
-def _add_rows(parser: Parser) -> None:
-    """Which recorded rows."""
-    for name, known, default in (
-        ("variants", VARIANTS, list(VARIANTS)),
-        ("recipes", RECIPES, ["raw-subset", "sound-subset"]),
-    ):
-        told = f"default {','.join(default)}"
-        parser.add_argument(f"--{name}", type=_some_of(known), default=default, help=told)
-    _add_baselines(parser)
+_BASELINES = option(
+    "--baselines", "folder of what was recorded", None, Path, Path("fixtures") / "baselines"
+)
+_ROWS = (
+    option("--variants", "", None, _some_of(VARIANTS), ",".join(VARIANTS)),
+    option("--recipes", "", None, _some_of(RECIPES), "raw-subset,sound-subset"),
+    _BASELINES,
+)
 
 
-def _add_baselines(parser: Parser) -> None:
-    told = f"folder of what was recorded; default {_BASELINES}"
-    parser.add_argument("--baselines", type=Path, default=_BASELINES, help=told)
-
-
-def add_experiment(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Run the interventions that test why `same` gets stuck."
-    parser = add_command(commands, "experiment", experiment, summary)
-    known = [each.name for each in EXPERIMENTS]
-    told = "such as step,rescue; default: all of them"
-    parser.add_argument("names", nargs="?", type=_some_of(known), default=known, help=told)
-    parser.add_argument("--seeds", type=whole(), help="other than as many as are declared")
-    parser.add_argument("--record", type=Path, help="folder to write the results into")
-    _add_baselines(parser)
-    share(parser, output=Path("build/experiments"), jobs=None)
-
-
+@command(
+    "Run the interventions that test why `same` gets stuck.",
+    option(
+        "names",
+        "such as step,rescue; default: all of them",
+        None,
+        _some_of([each.name for each in EXPERIMENTS]),
+        nargs="?",
+    ),
+    option("--seeds", "other than as many as are declared", None, whole()),
+    option("--record", "folder to write the results into", None, Path),
+    _BASELINES,
+    *shared(output=Path("build/experiments"), jobs=None),
+)
 def experiment(options: Namespace) -> int:
     """Run the interventions that test why `same` gets stuck."""
-    chosen = [each for each in EXPERIMENTS if each.name in options.names]
+    chosen = [each for each in EXPERIMENTS if not options.names or each.name in options.names]
     here = environment.describe()
     wanted: dict[Key, tuple[object, ...]] = {}
     for each in chosen:
@@ -96,7 +90,7 @@ def experiment(options: Namespace) -> int:
             for seed in _seeds(each, condition, options):
                 wanted[each.name, condition.label, seed, stands_for] = each.measure, condition, seed
     cells: dict[str, dict[str, dict[int, Any]]] = {}
-    for key, result in _measure(_measure_condition, wanted, options).items():
+    for key, result in _measure("measure_condition", wanted, options).items():
         cells.setdefault(str(key[0]), {}).setdefault(str(key[1]), {})[int(key[2])] = result
     if options.record:
         for name in cells:
@@ -106,14 +100,9 @@ def experiment(options: Namespace) -> int:
         return 0
     for each in chosen:
         measured = ExperimentRecord(each.name, cells[each.name], here, "")
-        Table(
-            f"{each.name}: {each.link}",
-            columns("<condition", "seeds", "<shown"),
-            tuple(
-                (label, str(len(cell)), _shown(each, measured, label))
-                for label, cell in measured.cells.items()
-            ),
-        ).write(sys.stdout)
+        rows = ((k, str(len(v)), _shown(each, measured, k)) for k, v in measured.cells.items())
+        titles = columns("<condition", "seeds", "<shown")
+        Table(f"{each.name}: {each.link}", titles, tuple(rows)).write(sys.stdout)
         print()
     return 0
 
@@ -131,28 +120,25 @@ def _seeds(experiment: Experiment, condition: Condition, options: Namespace) -> 
     return [baseline.first_seed + baseline.outcomes.index(outcome)]
 
 
-def _measure_condition(measure: Measure, condition: Condition, seed: int) -> object:
-    from .laboratory import measure_condition
-
-    return measure_condition(measure, condition, seed)
-
-
 def _measure(
-    measure: Callable[..., Any],
-    wanted: Mapping[Key, tuple[object, ...]],
-    options: Namespace,
-    fresh: bool = False,
+    name: str, wanted: Mapping[Key, tuple[object, ...]], options: Namespace, fresh: bool = False
 ) -> Mapping[Key, Any]:
-    path = options.output / "measured.jsonl"
+    """What the laboratory's function of this name returns for each key and its arguments."""
     with shown_progress(len(wanted), options.json) as advance:
         return measure_all(
-            measure,
+            partial(_in_laboratory, name),
             wanted,
-            path,
+            options.output / "measured.jsonl",
             options.jobs,
             lambda key: advance("{} {} seed {}".format(*key[:3])),
             fresh=fresh,
         )
+
+
+def _in_laboratory(name: str, *arguments: object) -> object:
+    from . import laboratory  # in a worker, which then imports Keras
+
+    return getattr(laboratory, name)(*arguments)
 
 
 def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> str:
@@ -167,16 +153,13 @@ def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> st
     return ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common())
 
 
-def add_predict(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Score the check's errors against how recorded trials ended."
-    parser = add_command(commands, "predict", predict, summary)
-    _add_rows(parser)
-    parser.add_argument("--seeds", type=whole(), default=30, help="of each row; default 30")
-    parser.add_argument("--fresh", action="store_true", help="check again what is held")
-    share(parser, output=Path("build/predict"), jobs=None)
-
-
+@command(
+    "Score the check's errors against how recorded trials ended.",
+    *_ROWS,
+    option("--seeds", "of each row", None, whole(), 30),
+    flag("--fresh", "check again what is held"),
+    *shared(output=Path("build/predict"), jobs=None),
+)
 def predict(options: Namespace) -> int:
     """Score the check's errors against how recorded trials ended."""
     here = environment.describe()
@@ -196,7 +179,7 @@ def predict(options: Namespace) -> int:
                 wanted[key] = name, recipe, baseline.first_seed + place
                 recorded[key] = baseline.outcomes[place]
     checks: dict[str, list[Mapping[str, Any]]] = {}
-    for key, found in _measure(_check_start, wanted, options, options.fresh).items():
+    for key, found in _measure("check_start", wanted, options, options.fresh).items():
         checks.setdefault(found["recipe"], []).append({**found, "outcome": recorded[key]})
     if options.json:
         print(json.dumps(checks))
@@ -207,46 +190,41 @@ def predict(options: Namespace) -> int:
     return 0
 
 
-def _check_start(variant: str, recipe: Recipe, seed: int) -> object:
-    from .laboratory import check_start
-
-    return check_start(variant, recipe, seed)
-
-
 def _prediction_table(recipe: str, scored: Scored) -> Table:
-    def share(value: float | None, of: int) -> str:
-        return "-" if value is None else f"{percent(value)} of {of}"
-
-    def scores(counts: Confusion) -> tuple[str, str]:
-        return share(counts.precision, counts.alarms), share(counts.recall, counts.stuck)
-
-    def line(name: str, fixed: Confusion, threshold: str, left_out: Confusion) -> tuple[str, ...]:
-        shares = (f"{count} / {fixed.trials}" for count in (fixed.stuck, fixed.alarms))
-        return name, *shares, *scores(fixed), threshold, *scores(left_out)
+    def shares(counts: Confusion) -> list[str]:
+        both = (counts.precision, counts.alarms), (counts.recall, counts.stuck)
+        return ["-" if value is None else f"{percent(value)} of {of}" for value, of in both]
 
     rows = [
-        line(name, scored.by_network[name], f"{threshold:.2f}", left_out)
+        (name, scored.by_network[name], f"{threshold:.2f}", left_out)
         for name, (threshold, left_out) in scored.others.items()
     ]
     figures = ("precision", "recall")
     return Table(
         f"{recipe}: does an error of the check foretell a stuck trial?",
         columns("<variant", "stuck", "errors", *figures, "others' threshold", *figures),
-        (*rows, line("all", scored.fixed, "", scored.left_out)),
+        tuple(
+            (
+                name,
+                *(f"{count} / {fixed.trials}" for count in (fixed.stuck, fixed.alarms)),
+                *(*shares(fixed), threshold, *shares(left_out)),
+            )
+            for name, fixed, threshold, left_out in (
+                *rows,
+                ("all", scored.fixed, "", scored.left_out),
+            )
+        ),
     )
 
 
-def add_retrain(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Train recorded trials, drawn at random, again."
-    parser = add_command(commands, "retrain", retrain, summary)
-    _add_rows(parser)
-    parser.add_argument("--trials", type=whole(), default=10, help="how many; default 10")
-    parser.add_argument("--draw", type=whole(0), help="number of a drawing, to repeat it")
-    parser.add_argument("--data", help="an mnist.npz, or 'keras', in place of the recorded name")
-    share(parser, output=Path("build/retrain"), jobs=None)
-
-
+@command(
+    "Train recorded trials, drawn at random, again.",
+    *_ROWS,
+    option("--trials", "how many", None, whole(), 10),
+    option("--draw", "number of a drawing, to repeat it", None, whole(0)),
+    option("--data", "an mnist.npz, or 'keras', in place of the recorded name"),
+    *shared(output=Path("build/retrain"), jobs=None),
+)
 def retrain(options: Namespace) -> int:
     """Train recorded trials, drawn at random, again and say which agree; 1 if one does not although the
     environment is the recording one."""
@@ -261,33 +239,29 @@ def retrain(options: Namespace) -> int:
     wanted = [(_recorded_source(b, options.data), b.first_seed + place) for b, place in drawn]
     jobs = options.jobs or cores()
     with (
-        trial_progress(count, options.json) as advance,
+        trial_progress(count, options.json, []) as advance,
         Runner(options.output, reuse=False, jobs=jobs, on_trial=advance) as runner,
     ):
         trials = runner.run_all(wanted)
-    compared = [_compared(*one, trial) for one, trial in zip(drawn, trials, strict=True)]
+    compared, elsewhere, code = [], set(), 0
+    for (baseline, place), trial in zip(drawn, trials, strict=True):
+        compared.append(_compared(baseline, place, trial))
+        if difference := differences(baseline.environment, trial.identity["environment"]):
+            elsewhere.add(difference)
+        elif baseline.weights and compared[-1][-1] != "same bits":
+            code = 1
     same = [row[-1] for row in compared]
-    told = [
-        differences(baseline.environment, trial.identity["environment"])
-        for (baseline, _), trial in zip(drawn, trials, strict=True)
-    ]
-    elsewhere = sorted({*told} - {""})
     if options.json:
-        print(json.dumps({"draw": drawing, "environment": elsewhere, "agreement": same}))
-    else:
-        titles = columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement")
-        Table("Recorded trials, trained again", titles, tuple(compared)).write(sys.stdout)
-        print(f"\n{same.count('same bits')} of {count} ended with the very same weights, ", end="")
-        print(f"{count - same.count('differs')} with the same outcome after the same epochs.")
-        for difference in elsewhere:
-            print(f"Not the environment of the record: {difference}.")
-        print(f"Drawn again by --draw {drawing}.")
-    return int(
-        any(
-            agreement != "same bits" and baseline.weights and not difference
-            for agreement, difference, (baseline, _) in zip(same, told, drawn, strict=True)
-        )
-    )
+        print(json.dumps({"draw": drawing, "environment": sorted(elsewhere), "agreement": same}))
+        return code
+    titles = columns("<variant", "<recipe", "seed", "<recorded", "<again", "<agreement")
+    Table("Recorded trials, trained again", titles, tuple(compared)).write(sys.stdout)
+    print(f"\n{same.count('same bits')} of {count} ended with the very same weights, ", end="")
+    print(f"{count - same.count('differs')} with the same outcome after the same epochs.")
+    for difference in sorted(elsewhere):
+        print(f"Not the environment of the record: {difference}.")
+    print(f"Drawn again by --draw {drawing}.")
+    return code
 
 
 def _recorded_source(baseline: Baseline, data: str | None) -> Source:
@@ -318,13 +292,10 @@ def _compared(baseline: Baseline, place: int, trial: Trial) -> tuple[str, ...]:
     return trial.name, trial.recipe, str(trial.seed), recorded, again, agreement
 
 
-def add_symptoms(commands: Commands) -> None:
-    """The command's arguments."""
-    summary = "Say which symptoms foretold the stuck trials of `study --symptoms`."
-    parser = add_command(commands, "symptoms", symptoms, summary)
-    share(parser, ledger=Path("build/study/symptoms"))
-
-
+@command(
+    "Say which symptoms foretold the stuck trials of `study --symptoms`.",
+    *shared(ledger=Path("build/study/symptoms")),
+)
 def symptoms(options: Namespace) -> int:
     """Say which symptoms, declared beforehand, foretold the stuck trials of a ledger, and how its trials
     failed."""
@@ -357,27 +328,23 @@ def symptoms(options: Namespace) -> int:
         }
         print(json.dumps(record, indent=2))
         return 0
-    Table(
-        "Symptoms declared before the trials, and how the trials ended",
-        columns("<symptom", "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"),
-        tuple(
-            (
-                association.predictor.words,
-                "{} / {}".format(*association.stuck),
-                "{} / {}".format(*association.converged),
-                f"{association.p:.2g}",
-                f"{association.least_p:.2g}",
-            )
-            for association in found
-        ),
-    ).write(sys.stdout)
+    symptoms = (
+        (
+            each.predictor.words,
+            *("{} / {}".format(*shown) for shown in (each.stuck, each.converged)),
+            *(f"{p:.2g}" for p in (each.p, each.least_p)),
+        )
+        for each in found
+    )
+    failures = (
+        (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
+        for mode, count in modes.items()
+    )
+    told = "Symptoms declared before the trials, and how the trials ended"
+    figures = "shown by stuck", "by converged", "p (Holm)", "least p, unadjusted"
+    Table(told, columns("<symptom", *figures), tuple(symptoms)).write(sys.stdout)
     print()
-    Table(
-        f"Failures: {missed} of {len(trials)} trials",
-        columns("<mode", "trials", "share", "95 % interval"),
-        tuple(
-            (mode, str(count), percent(count / missed), interval_text(intervals[mode]))
-            for mode, count in modes.items()
-        ),
-    ).write(sys.stdout)
+    told = f"Failures: {missed} of {len(trials)} trials"
+    titles = columns("<mode", "trials", "share", "95 % interval")
+    Table(told, titles, tuple(failures)).write(sys.stdout)
     return 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections import Counter
+from functools import partial
 from math import prod
 from pathlib import Path
 
-from deepcaptcha.cli.arguments import Commands, add_command
+from deepcaptcha.cli.arguments import command, option
 from deepcaptcha.errors import write_file
 from deepcaptcha.finding import percent
-from deepcaptcha.networks.architecture import Architecture
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.report.page import fill, require_extra
 from deepcaptcha.verdicts.plan import binomial_interval
@@ -36,20 +36,19 @@ _CURES = (
 )
 
 
-def add_explain(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(commands, "explain", explain, "Write ANSWER.md from the record.")
-    parser.add_argument("--record", type=Path, default=Path("fixtures"), help="default fixtures")
-    parser.add_argument("--output", type=Path, default=Path(), help="where ANSWER.md goes")
-
-
+@command(
+    "Write ANSWER.md from the record.",
+    option("--record", "", None, Path, Path("fixtures")),
+    option("--output", "where ANSWER.md goes", None, Path),
+)
 def explain(options: Namespace) -> int:
     """Write ANSWER.md and its figures from the committed record."""
     require_extra()
     record = read_record(options.record)
-    answer = options.output / "ANSWER.md"
+    folder = options.output or Path()
+    answer = folder / "ANSWER.md"
     files = {answer: fill(TEMPLATE, answer_content(record), escape=False)}
-    files |= {options.output / FIGURES / name: svg for name, svg in figures(record).items()}
+    files |= {folder / FIGURES / name: svg for name, svg in figures(record).items()}
     for path, text in files.items():
         write_file(path, text, "the answer")
     if options.json:
@@ -67,11 +66,8 @@ def answer_content(record: Record) -> Content:
     return {
         "same_stuck": asked.outcomes.count("stuck"),
         "same_trials": len(asked.outcomes),
-        "same_rate": _rate(record, "same", "raw-subset"),
+        "rate": partial(_rate, record),
         "question_stuck": f"{at_size.outcomes.count('stuck')} of {len(at_size.outcomes)}",
-        "reshape_rate": _rate(record, "same-reshape-first", "raw-subset"),
-        "question_reshape_rate": _rate(record, "same-reshape-first", "question"),
-        "scaled_rate": _rate(record, "same", "sound-subset"),
         "first_seed": f"{asked.first_seed:,}",
         "seen": SEEN["raw-subset"],
         "unseen": len(record.unseen(("same", "raw-subset"))),
@@ -79,8 +75,7 @@ def answer_content(record: Record) -> Content:
         "word_confidence": f"{100 * (1 - ALPHA):.1f} %",
         "rates": tables.rates_table(record),
         "scaled_missed": sum(scaled),
-        "said_raw": tables.said_table(record, "raw-subset"),
-        "said_question": tables.said_table(record, "question"),
+        "said": partial(tables.said_table, record),
         "walks": tables.walk_table(record),
         "trials_text": _trials_text(record),
         "environment": _environment_text(record),
@@ -99,19 +94,16 @@ def _rate(record: Record, name: str, recipe: str) -> str:
 
 
 def _sizes() -> Content:
-    same, valid = (VARIANTS[name].architecture for name in ("same", "valid"))
-
-    def dense(architecture: Architecture) -> int:
-        return next(row.parameters for row in architecture.rows if row.name == "dense1")
-
+    networks = {name: variant.architecture for name, variant in VARIANTS.items()}
+    dense = {
+        name: next(row.parameters for row in networks[name].rows if row.name == "dense1")
+        for name in ("same", "valid")
+    }
     return {
-        "same_parameters": same.parameters,
-        "valid_parameters": valid.parameters,
-        "dense_ratio": dense(same) / dense(valid),
-        "same_inputs": prod(same.features_shape),
-        "valid_inputs": prod(valid.features_shape),
-        "third_shape": VARIANTS["stride2-third"].architecture.features_shape,
-        "last20_shape": VARIANTS["last20"].architecture.features_shape,
+        "architectures": networks,
+        "dense_ratio": dense["same"] / dense["valid"],
+        "same_inputs": prod(networks["same"].features_shape),
+        "valid_inputs": prod(networks["valid"].features_shape),
     }
 
 
@@ -157,11 +149,8 @@ def _mechanism(record: Record) -> Content:
     return {
         "links": links,
         "as_told": as_told,
-        "lost_same": percent(step.median("same", "lost_before")),
-        "lost_valid": percent(step.median("valid", "lost_before")),
-        "moved_same": f"{moved['same']:.0f}",
-        "moved_valid": f"{moved['valid']:.0f}",
-        "moved_reshape": f"{moved['same-reshape-first']:.0f}",
+        "lost": {label: percent(step.median(label, "lost_before")) for label in moved},
+        "moved": {label: f"{nats:.0f}" for label, nats in moved.items()},
         "overshoots_too": moved["same-reshape-first"] >= moved["same"] / 2,
         "stuck_lost": percent(looks[-1][2]),
         "last_move": max((look[0] for look in looks if look[4]), default=0),
@@ -211,11 +200,8 @@ def _checks(record: Record) -> Content:
         "scored": scored,
         "checks": tables.checks_table(scored),
         "checks_p": f"{scored.p:.2g}",
-        "base_rate": percent(scored.fixed.stuck / scored.trials),
-        "recall": _share(scored.fixed.recall),
-        "precision": _share(scored.fixed.precision),
-        "left_out_recall": _share(scored.left_out.recall),
-        "left_out_precision": _share(scored.left_out.precision),
+        "base_rate": percent(scored.fixed.stuck / scored.fixed.trials),
+        "share": _share,
         "alarming": [f"`{name}` ({k})" for name, k in alarms.most_common() if k >= many],
     }
 

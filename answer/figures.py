@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepcaptcha.networks.variants import VARIANTS
-from deepcaptcha.report.drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg
+from deepcaptcha.report.drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, place_axes
 from deepcaptcha.report.words import interval_text
 from deepcaptcha.verdicts.plan import binomial_interval
 
@@ -65,9 +65,7 @@ def _parameters(record: Record) -> str:
     height = top + pitch * len(rows) + bottom
 
     def draw(figure: Figure) -> None:
-        axes = figure.add_axes(
-            (8 / WIDTH, bottom / height, 1 - 20 / WIDTH, 1 - (top + bottom) / height)
-        )
+        axes = place_axes(figure, height, top, right=12, bottom=bottom, left=8)
         axes.set_xlim(0, 1)
         axes.set_ylim(len(rows), 0)
         axes.set_xticks(_PERCENTS[0], ["0 %", "", "50 %", "", "100 %"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from itertools import product
 
 import numpy as np
 
@@ -286,13 +287,8 @@ class Confusion:
 
 def confusion(cases: Sequence[Case], threshold: float) -> Confusion:
     """Counts where a score of at least `threshold` foretells getting stuck."""
-    told = [(case.score >= threshold, case.stuck) for case in cases]
-    return Confusion(
-        told.count((True, True)),
-        told.count((False, True)),
-        told.count((True, False)),
-        told.count((False, False)),
-    )
+    told = [(case.stuck, case.score >= threshold) for case in cases]
+    return Confusion(*(told.count(pair) for pair in product((True, False), (True, False))))
 
 
 def best_threshold(cases: Sequence[Case]) -> float:
@@ -334,16 +330,13 @@ class Scored:
     left_out: Confusion
     p: float
 
-    @property
-    def trials(self) -> int:
-        """How many were scored."""
-        return self.fixed.trials
-
 
 def score_checks(checks: Sequence[Json]) -> Scored:
     """The check's errors against what became of the recorded trials."""
-    cases = [Case(c["variant"], float(bool(c["errors"])), c["outcome"] == "stuck") for c in checks]
-    shares = [Case(c["variant"], c["lost_share"], c["outcome"] == "stuck") for c in checks]
+    cases, shares = (
+        [Case(c["variant"], score(c), c["outcome"] == "stuck") for c in checks]
+        for score in (lambda c: float(bool(c["errors"])), lambda c: c["lost_share"])
+    )
     by_network = {
         name: confusion([case for case in cases if case.group == name], 0.5)
         for name in dict.fromkeys(case.group for case in cases)

@@ -17,9 +17,8 @@ from deepcaptcha.errors import InputError
 from deepcaptcha.finding import EPSILON
 from deepcaptcha.keras.backend import keras, tf
 from deepcaptcha.keras.data import Examples
-from deepcaptcha.keras.fit import Probe, Run, new_model
+from deepcaptcha.keras.fit import Probe, Run
 from deepcaptcha.keras.source import KerasSource
-from deepcaptcha.keras.training import compile_model
 from deepcaptcha.networks.build import build
 from deepcaptcha.networks.recipes import RECIPES, Recipe, load_examples
 from deepcaptcha.networks.variants import find_variant
@@ -39,18 +38,20 @@ TRAJECTORY_STEPS, TRAJECTORY_EPOCHS, BETWEEN_LOOKS = 1500, 8, 10
 _RAW = RECIPES["raw-subset"]
 
 
-def measure_condition(measure: Measure, condition: Condition, seed: int) -> Result | list[Any]:
+def measure_condition(measure: Measure, condition: Condition, seed: int) -> object:
     """What `measure` says of the condition with this seed, as the functions below tell."""
-    return _MEASURES[measure](condition, seed)
+    measures: Mapping[Measure, Callable[[Condition, int], object]] = {
+        "step": _step,
+        "training": _training,
+        "rescue": _rescue,
+        "trajectory": _trajectory,
+    }
+    return measures[measure](condition, seed)
 
 
 def check_start(variant: str, recipe: Recipe, seed: int) -> Result:
     """What the check says of a variant's model as a trial of the recipe begins with it."""
-    source = recipe.source(variant)
-    model = _compiled(source, seed)
-    data = load_examples(recipe)
-    validation = data.x_validation, data.y_validation
-    found = check(model, data.x_train, data.y_train, validation)
+    found = check(*recipe.source(variant).start(seed))
     return {
         "variant": variant,
         "recipe": recipe.name,
@@ -66,7 +67,7 @@ def _step(condition: Condition, seed: int) -> Result:
     where that layer alone takes its part of the step; `size`, the same of the largest logit before;
     and the share of lost examples before and after."""
     source, examples = _source(condition), _examples(condition.pixels)
-    model = _compiled(source, seed)
+    model, *_ = source.start(seed)
     observer = Observer(model, training=False)
     x, y = examples.x_train[:SHOWN], examples.y_train[:SHOWN]
     before = observer.observe(x, y)
@@ -143,14 +144,6 @@ def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
     return [[step, *values] for step, values in trial.probes["looks"]]
 
 
-_MEASURES: Mapping[Measure, Callable[[Condition, int], Result | list[Any]]] = {
-    "step": _step,
-    "training": _training,
-    "rescue": _rescue,
-    "trajectory": _trajectory,
-}
-
-
 def _source(condition: Condition) -> KerasSource:
     """The trials of a condition."""
     architecture = find_variant(condition.variant).architecture
@@ -175,14 +168,6 @@ def _source(condition: Condition) -> KerasSource:
         _RAW.name,
         facts=_RAW.facts,
     )
-
-
-def _compiled(source: KerasSource, seed: int) -> keras.Model:
-    """Its model as a trial begins with it."""
-    model = new_model(source.factory, source.training, source.examples, seed)
-    if not model.compiled:
-        compile_model(model, source.training, source.target, source.examples)
-    return model
 
 
 def _clipped_crossentropy(epsilon: float) -> Callable[[Tensor, Tensor], Tensor]:

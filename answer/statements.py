@@ -140,7 +140,7 @@ def could_hold(statement: Statement, trials: int) -> bool:
 def count(event: Event, outcomes: Sequence[str]) -> tuple[int, int]:
     """(trials that ended so, trials); a trial `missed` unless it converged."""
     if event == "missed":
-        return len(outcomes) - list(outcomes).count("converged"), len(outcomes)
+        return sum(outcome != "converged" for outcome in outcomes), len(outcomes)
     return list(outcomes).count(event), len(outcomes)
 
 

@@ -97,15 +97,10 @@ def _step(record: Record) -> str:
     rows = []
     for label in measured.cells:
         moved = [result["movement"] for result in measured.results(label)]
-        rows.append(
-            (
-                label,
-                f"{measured.median(label, 'size'):.3g}",
-                f"{movement(measured, label):.3g} ({min(moved):.3g}-{max(moved):.3g})",
-                percent(measured.median(label, "lost_before")),
-                percent(measured.median(label, "lost_after")),
-            )
-        )
+        size = f"{measured.median(label, 'size'):.3g}"
+        moves = f"{movement(measured, label):.3g} ({min(moved):.3g}-{max(moved):.3g})"
+        lost = (percent(measured.median(label, f"lost_{when}")) for when in ("before", "after"))
+        rows.append((label, size, moves, *lost))
     titles = ("<network", "largest logit", "moved by (range), nats", "lost before", "after")
     return _markdown(titles, rows)
 
@@ -115,11 +110,10 @@ def _trainings(record: Record, name: str) -> str:
     measured = record.experiments[name]
     rows = []
     for label, cell in measured.cells.items():
-        ended = outcomes_of(measured, label)
-        epochs = [cell[seed]["epochs_to_target"] for seed in ended]
-        outcomes = list(ended.values())
-        failures = failures_text(Counter(outcomes))
-        rows.append((label, _converged(outcomes), _median_epochs(epochs), failures))
+        outcomes = outcomes_of(measured, label)
+        epochs = [cell[seed]["epochs_to_target"] for seed in outcomes]
+        ended = _ended(list(outcomes.values()), epochs)
+        rows.append((label, *ended, failures_text(Counter(outcomes.values()))))
     return _markdown(("<changed", "converged", "epochs", "<failures"), rows)
 
 
@@ -131,10 +125,8 @@ def walk_table(record: Record) -> str:
         for step, zero, lost, moved, changed in looks:
             if step in (0, 10, 50, 100, 300, 1500):
                 change = "-" if step == 0 else "0" if changed == 0 else f"{changed:.1g}"
-                shares = percent(zero), percent(lost)
-                rows.append(
-                    (f"{label} (seed {seed})", f"{step:,}", *shares, f"{moved:.3g}", change)
-                )
+                seen = percent(zero), percent(lost), f"{moved:.3g}"
+                rows.append((f"{label} (seed {seed})", f"{step:,}", *seen, change))
     figures = ("step", "zero gradient", "lost", "logits moved by", "weights changed in 10 steps")
     return _markdown(("<training", *figures), rows)
 
@@ -153,20 +145,18 @@ def repairs_table(record: Record) -> str:
         baseline = record.baselines[name, recipe]
         change = VARIANTS[name].change if recipe == "raw-subset" else "pixels / 255"
         more = VARIANTS[name].architecture.parameters - question
-        shown = _converged(baseline.outcomes), _median_epochs(baseline.epochs_to_target)
-        rows.append((change, *shown, f"{more:+,}" if more else "0", price))
+        ended = _ended(baseline.outcomes, baseline.epochs_to_target)
+        rows.append((change, *ended, f"{more:+,}" if more else "0", price))
     slow = record.experiments["patience"].results("rate 0.0001, 50 epochs")
-    shown = (
-        _converged([result["outcome"] for result in slow]),
-        _median_epochs([result["epochs_to_target"] for result in slow]),
-    )
-    rows.insert(4, ("learning rate 0.0001, up to 50 epochs", *shown, "0", "smaller steps"))
+    ended = _ended(*([result[key] for result in slow] for key in ("outcome", "epochs_to_target")))
+    rows.insert(4, ("learning rate 0.0001, up to 50 epochs", *ended, "0", "smaller steps"))
     return _markdown(("<change", "converged", "epochs", "parameters", "<price"), rows)
 
 
-def _median_epochs(epochs: Sequence[int | None]) -> str:
+def _ended(outcomes: Sequence[str], epochs: Sequence[int | None]) -> tuple[str, str]:
+    """How many converged, and the median of their epochs."""
     reached = [number for number in epochs if number is not None]
-    return f"{statistics.median(reached):g}" if reached else "-"
+    return _converged(outcomes), f"{statistics.median(reached):g}" if reached else "-"
 
 
 def checks_table(scored: Scored) -> str:
@@ -174,14 +164,8 @@ def checks_table(scored: Scored) -> str:
     return _markdown(
         ("<network", "stuck", "foretold", "false alarms", "missed"),
         (
-            (
-                f"`{name}`",
-                f"{counts.stuck} / {counts.trials}",
-                str(counts.hits),
-                str(counts.false_alarms),
-                str(counts.misses),
-            )
-            for name, counts in scored.by_network.items()
+            (f"`{name}`", f"{c.stuck} / {c.trials}", *map(str, (c.hits, c.false_alarms, c.misses)))
+            for name, c in scored.by_network.items()
         ),
     )
 
@@ -193,8 +177,7 @@ def symptoms_table(record: Record) -> str:
         (
             (
                 Predictor(**found["predictor"]).words,
-                "{} of {}".format(*found["stuck"]),
-                "{} of {}".format(*found["converged"]),
+                *("{} of {}".format(*found[outcome]) for outcome in ("stuck", "converged")),
                 f"{found['p']:.2g}",
             )
             for found in record.symptoms["predictors"]

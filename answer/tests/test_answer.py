@@ -178,7 +178,7 @@ def test_errors_of_the_check_are_scored_against_outcomes():
         checked([], "converged", 0.0),
     ]
     scored = score_checks(checks)
-    assert (scored.fixed.recall, scored.fixed.precision, scored.trials) == (0.5, 0.5, 4)
+    assert (scored.fixed.recall, scored.fixed.precision, scored.fixed.trials) == (0.5, 0.5, 4)
 
 
 def test_the_committed_answer_is_what_the_record_says(tmp_path, capsys):

@@ -12,78 +12,52 @@ from ..bisection.words import cell_table, finding_lines
 from ..trials.seeds import LAST_SEED, first_seed
 from ..trials.trial import Trial
 from ..trials.worker import cores
-from .arguments import Commands, add_command, names, share, whole
-from .progress import trial_progress
-from .subject import HELP, add_data, add_target, read_subject
+from .arguments import FRESH, TARGET, command, either, names, option, shared, whole
+from .progress import trial_progress, warn
+from .subject import HELP, read_subject
 
 
-def add_bisect(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "bisect", bisect, "Find which change makes a failing training succeed."
-    )
-    parser.add_argument("a", metavar="NETWORK", help=HELP)
-    parser.add_argument("b", metavar="OTHER", help="another, such as valid:raw-subset")
-    parser.add_argument(
-        "--together",
-        metavar="X,Y",
-        type=names,
-        action="append",
-        default=[],
-        help="differences that move as one; may be repeated",
-    )
-    share(parser, p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, jobs=None)
-    share(parser, output=Path("build/bisect"))
-    parser.add_argument(
-        "--cells", metavar="N", type=whole(), help="bound of the search beyond four differences"
-    )
-    seed = parser.add_mutually_exclusive_group()
-    seed.add_argument(
-        "--first-seed",
-        metavar="N",
-        type=whole(0, LAST_SEED),
-        help="of the trials, in place of a stream's",
-    )
-    share(seed, stream="pilot")
-    parser.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
-    add_data(parser)
-    add_target(parser)
-
-
+@command(
+    "Find which change makes a failing training succeed.",
+    option("a", HELP, "NETWORK"),
+    option("b", "another, such as valid:raw-subset", "OTHER"),
+    option(
+        "--together", "differences that move as one; may be repeated", "X,Y", names, action="append"
+    ),
+    *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, jobs=None, output=Path("build/bisect")),
+    option("--cells", "bound of the search beyond four differences", "N", whole()),
+    either(
+        option("--first-seed", "of the trials, in place of a stream's", "N", whole(0, LAST_SEED)),
+        *shared(stream="pilot"),
+    ),
+    FRESH,
+    *shared("data", *TARGET),
+)
 def bisect(options: Namespace) -> int:
     """Bisect two networks; 0 if a minimal repairing set was found, 1 if not, 130 when interrupted."""
     subjects = [read_subject(text, options.data) for text in (options.a, options.b)]
     a, b = (subject.changeable(options) for subject in subjects)
-    count = 0
+    first = first_seed(options.stream) if options.first_seed is None else options.first_seed
+    done: list[Trial] = []
     try:
-        with trial_progress(None, options.json) as advance:
-
-            def keep(trial: Trial) -> None:
-                nonlocal count
-                count += 1
-                advance(trial)
-
+        with trial_progress(None, options.json, done) as advance:
             found = bisect_sources(
                 a,
                 b,
-                together=options.together,
+                together=options.together or (),
                 p_good=options.p_good,
                 p_bad=options.p_bad,
                 alpha=options.alpha,
                 beta=options.beta,
                 max_cells=options.cells,
-                first_seed=first_seed(options.stream)
-                if options.first_seed is None
-                else options.first_seed,
+                first_seed=first,
                 folder=options.output / "ledger",
                 reuse=not options.fresh,
-                jobs=cores() if options.jobs is None else options.jobs,
-                on_trial=keep,
+                jobs=options.jobs or cores(),
+                on_trial=advance,
             )
     except KeyboardInterrupt:
-        print(
-            f"deepcaptcha: stopped after {count} trials; the same command goes on", file=sys.stderr
-        )
+        warn(f"stopped after {len(done)} trials; the same command goes on")
         return 130
     if options.json:
         print(json.dumps({**found.as_dict(), "sentences": finding_lines(found)}, indent=2))

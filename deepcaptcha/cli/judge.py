@@ -19,26 +19,16 @@ from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
 from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
-from .arguments import Commands, add_command, rate, share, whole
-from .subject import HELP, add_data, add_target, read_subject
+from .arguments import TARGET, command, option, shared, whole
+from .subject import HELP, read_subject
 
 
-def add_check(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "check", check, "Say before training whether a network can train, and why not."
-    )
-    parser.add_argument("network", metavar="NETWORK", help=HELP)
-    parser.add_argument(
-        "--seed",
-        metavar="N",
-        type=whole(0, LAST_SEED),
-        default=0,
-        help="of the initial weights; default 0",
-    )
-    add_data(parser)
-
-
+@command(
+    "Say before training whether a network can train, and why not.",
+    option("network", HELP, "NETWORK"),
+    option("--seed", "of the initial weights", "N", whole(0, LAST_SEED), 0),
+    *shared("data"),
+)
 def check(options: Namespace) -> int:
     """Print the findings on one network; 1 if any is an error."""
     subject = read_subject(options.network, options.data)
@@ -60,17 +50,12 @@ def check(options: Namespace) -> int:
     return int(errors > 0)
 
 
-def add_judge(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "judge", judge, "Train a network until it is decided whether it trains."
-    )
-    parser.add_argument("network", metavar="NETWORK", help=HELP)
-    share(parser, p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, ledger=Path("build/ledger"))
-    add_data(parser)
-    add_target(parser)
-
-
+@command(
+    "Train a network until it is decided whether it trains.",
+    option("network", HELP, "NETWORK"),
+    *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, ledger=Path("build/ledger")),
+    *shared("data", *TARGET),
+)
 def judge(options: Namespace) -> int:
     """Train one network until it is decided whether it trains, and say so; 1 for red."""
     claim = Claim("trains", options.p_good, options.p_bad)
@@ -105,26 +90,17 @@ def judge(options: Namespace) -> int:
     return int(evidence.red)
 
 
-def add_plan(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "plan", plan, "Design the sequential plan for a claim and print its rates."
-    )
-    for name, words in (("p-good", "trains from here up"), ("p-bad", "fails from here down")):
-        parser.add_argument(f"--{name}", required=True, metavar="P", type=rate, help=words)
-    share(parser, alpha=0.05, beta=0.05, ledger=Path("build/study/ledger"))
-    parser.add_argument(
-        "--max-trials",
-        metavar="N",
-        type=whole(),
-        help="no more than these; default: the fixed plan's size + 25 %%",
-    )
-
-
+@command(
+    "Design the sequential plan for a claim and print its rates.",
+    *shared("p_good", "p_bad", required=True),
+    *shared(alpha=0.05, beta=0.05, ledger=Path("build/study/ledger")),
+    option(
+        "--max-trials", "no more than these; default: the fixed plan's size + 25 %%", "N", whole()
+    ),
+)
 def plan(options: Namespace) -> int:
     """Print the plan for two rates: boundaries, achieved rates, cost in trials and minutes."""
-    p_good, p_bad = options.p_good, options.p_bad
-    rates = (p_good, p_bad, options.alpha, options.beta)
+    p_good, p_bad, *_ = rates = options.p_good, options.p_bad, options.alpha, options.beta
     chosen = design_plan(*rates, options.max_trials)
     size, accept_at = fixed_plan(*rates)
     alpha, beta = exact_error_rates(chosen)
@@ -149,9 +125,9 @@ def plan(options: Namespace) -> int:
     print(f"{'trials':>6}  {'green from':>10}  {'red up to':>9}")
     for trials in range(1, chosen.max_trials + 1):
         green, red = chosen.accept[trials], chosen.reject[trials]
-        if green <= trials or red >= 0:
-            words = green if green <= trials else "-", red if red >= 0 else "-"
-            print(f"{trials:>6}  {words[0]:>10}  {words[1]:>9}")
+        shown = green if green <= trials else "-", red if red >= 0 else "-"
+        if shown != ("-", "-"):
+            print(f"{trials:>6}  {shown[0]:>10}  {shown[1]:>9}")
     print(f"false red    {float(alpha):.4%} at {p_good:g} (declared {chosen.alpha:.4%})")
     print(f"false green  {float(beta):.4%} at {p_bad:g} (declared {chosen.beta:.4%})")
     print(
@@ -163,17 +139,13 @@ def plan(options: Namespace) -> int:
         f"             mean of the two {half:.3f}, {half / bound - 1:.2%} above the lower bound "
         f"{bound:.3f}; a fixed plan takes {size} (green from {accept_at})"
     )
-    for recipe, seconds in _trial_seconds(options.ledger).items():
+    recorded: dict[str, list[float]] = {}
+    for trial in read_ledger(options.ledger).trials:
+        recorded.setdefault(trial.recipe, []).append(trial.seconds)
+    for recipe, each in recorded.items():
+        seconds = fmean(each)
         print(
             f"minutes      {recipe}: {good * seconds / 60:.1f} expected, "
             f"{chosen.max_trials * seconds / 60:.1f} at most ({seconds:.1f} s a trial, one process)"
         )
     return 0
-
-
-def _trial_seconds(ledger: Path) -> dict[str, float]:
-    """Recipe -> mean seconds a trial, of what the ledger holds."""
-    seconds: dict[str, list[float]] = {}
-    for trial in read_ledger(ledger).trials:
-        seconds.setdefault(trial.recipe, []).append(trial.seconds)
-    return {recipe: fmean(values) for recipe, values in seconds.items()}

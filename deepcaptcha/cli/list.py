@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..finding import percent
+from ..networks.architecture import LayerRow
 from ..networks.recipes import RECIPES
 from ..networks.variants import CLAIMS, HYPOTHESES, VARIANTS
 from ..report.table import Table, columns
@@ -17,7 +19,7 @@ from ..report.words import interval_text
 from ..verdicts.baseline import read_baseline
 from ..verdicts.claim import Budget, Claim, chance_to_pass
 from ..verdicts.plan import binomial_interval
-from .arguments import Commands, add_command
+from .arguments import command, option
 from .subject import HELP, read_subject
 
 Json = dict[str, Any]
@@ -25,22 +27,16 @@ Json = dict[str, Any]
 _BASELINES = Path("fixtures/baselines")
 
 
-def add_list(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "list", list_, "List the variants, recipes and claims, or a network's layers."
-    )
-    parser.add_argument(
-        "what", nargs="?", metavar="WHAT", help=f"variants, recipes, claims, or a network: {HELP}"
-    )
-    parser.add_argument(
+@command(
+    "List the variants, recipes and claims, or a network's layers.",
+    option("what", f"variants, recipes, claims, or a network: {HELP}", "WHAT", nargs="?"),
+    option(
         "--baselines",
-        metavar="DIR",
-        type=Path,
-        help=f"records beside the claims; default {_BASELINES}, where there is such a folder",
-    )
-
-
+        f"records beside the claims; default {_BASELINES}, where there is such a folder",
+        "DIR",
+        Path,
+    ),
+)
 def list_(options: Namespace) -> int:
     """Print what is asked for; of everything, all but layers."""
     tables = {"variants": _variants, "recipes": _recipes, "claims": _claims}
@@ -61,68 +57,48 @@ def list_(options: Namespace) -> int:
 def _layers(text: str, as_json: bool) -> int:
     """Print a network's layers, shapes and parameter counts."""
     subject = read_subject(text, None)
-    if subject.known is None:
-        name, features = text, None
+    name, features = text, None
+    if subject.known is not None:
+        variant, recipe = subject.known
+        architecture = recipe.fit(variant.architecture)
+        name, features, layers = variant.name, architecture.features_shape, architecture.rows
+    else:
         model = subject.model()
         try:
-            layers = [
-                (each.name, tuple(each.output.shape[1:]), each.count_params(), "")
+            layers = tuple(
+                LayerRow(each.name, tuple(each.output.shape[1:]), each.count_params())
                 for each in model.layers
                 if type(each).__name__ != "InputLayer"
-            ]
+            )
         except (AttributeError, ValueError):
             raise InputError(
                 f"not all layers of {text} have one shape; begin its model with keras.Input"
             ) from None
-    else:
-        variant, recipe = subject.known
-        architecture = recipe.fit(variant.architecture)
-        name, features = variant.name, architecture.features_shape
-        layers = [
-            (row.name, row.output_shape, row.parameters, row.arithmetic)
-            for row in architecture.rows
-        ]
-    total = sum(parameters for _, _, parameters, _ in layers)
+    total = sum(layer.parameters for layer in layers)
     if as_json:
-        fields = ("name", "output_shape", "parameters", "arithmetic")
-        record = {
-            "variant": name,
-            "features_shape": features,
-            "parameters": total,
-            "layers": [dict(zip(fields, layer, strict=True)) for layer in layers],
-        }
-        print(json.dumps(record, indent=2))
+        record = {"variant": name, "features_shape": features, "parameters": total}
+        print(json.dumps({**record, "layers": [asdict(layer) for layer in layers]}, indent=2))
         return 0
-    for layer, shape, parameters, arithmetic in layers:
-        words = str(shape).replace(",)", ")")
-        print(f"{layer:<14} {words:<14} {parameters:>8,}  {arithmetic}".rstrip())
+    for layer in layers:
+        shape = str(layer.output_shape).replace(",)", ")")
+        told = f"{layer.name:<14} {shape:<14} {layer.parameters:>8,}  {layer.arithmetic}"
+        print(told.rstrip())
     print(f"{'total':<14} {'':<14} {total:>8,}")
     return 0
 
 
 def _variants(_: Path | None) -> tuple[list[Json], Table]:
-    records: list[Json] = [
-        {
-            "variant": variant.name,
-            "change": variant.change,
-            "features_shape": variant.architecture.features_shape,
-            "parameters": variant.architecture.parameters,
-            "by": variant.by,
-            "said": variant.said,
-            "remark": variant.remark,
-        }
-        for variant in VARIANTS.values()
-    ]
-    rows = (
-        (
-            each["variant"],
-            str(each["features_shape"]),
-            f"{each['parameters']:,}",
-            each["change"],
-            f"{each['by']}: {each['said']}" + (f" ({each['remark']})" if each["remark"] else ""),
-        )
-        for each in records
-    )
+    records: list[Json] = []
+    rows = []
+    for variant in VARIANTS.values():
+        shape = variant.architecture.features_shape
+        parameters = variant.architecture.parameters
+        sizes = {"features_shape": shape, "parameters": parameters}
+        words = {"by": variant.by, "said": variant.said, "remark": variant.remark}
+        records.append({"variant": variant.name, "change": variant.change, **sizes, **words})
+        remark = f" ({variant.remark})" if variant.remark else ""
+        said = f"{variant.by}: {variant.said}{remark}"
+        rows.append((variant.name, str(shape), f"{parameters:,}", variant.change, said))
     titles = ("<variant", "last conv", "parameters", "<change", "<what is said of it")
     return records, Table("Variants", columns(*titles), tuple(rows))
 
@@ -161,16 +137,13 @@ def _claims(baselines: Path | None) -> tuple[Json, Table]:
         }
         for (variant, recipe), claim in CLAIMS.items()
     ]
+    titles = ("<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval")
     table = Table(
         f"Claims: {HYPOTHESES} hypotheses share alpha {budget.alpha:.0%} and beta {budget.beta:.0%}",
-        columns(
-            "<variant", "<recipe", "claim", "p_good", "p_bad", "recorded", "95 % interval", "passes"
-        ),
+        columns(*titles, "passes"),
         tuple(
             (
-                each["variant"],
-                each["recipe"],
-                each["claim"],
+                *(each[key] for key in ("variant", "recipe", "claim")),
                 *("" if each[key] is None else f"{each[key]:g}" for key in ("p_good", "p_bad")),
                 f"{each['successes']}/{each['trials']}" if folder else "",
                 interval_text(each["interval"]) if folder else "",

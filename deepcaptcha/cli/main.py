@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from .arguments import Parser, program
-from .bisect import add_bisect
-from .judge import add_check, add_judge, add_plan
-from .list import add_list
-from .study import add_compare, add_report, add_study
+from .arguments import Parser, add_commands, program
+from .bisect import bisect
+from .judge import check, judge, plan
+from .list import list_
+from .progress import warn
+from .study import compare, report, study
 
 _MOVED = {
     "params": "is now `list NETWORK`, such as `list same`",
@@ -38,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(words)
         return int(options.run(options))
     except InputError as error:
-        print(f"deepcaptcha: {error}", file=sys.stderr)
+        warn(str(error))
         return 2
     except KeyboardInterrupt:
-        print("deepcaptcha: stopped; what was finished is kept", file=sys.stderr)
+        warn("stopped; what was finished is kept")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,16 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog=program(),
-        description="Does this model factory still train, how sure are we, and if not, why?",
-        allow_abbrev=False,
-    )
+    words = "Does this model factory still train, how sure are we, and if not, why?"
+    parser = Parser(prog=program(), description=words, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"pytest-deepcaptcha {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (
-        *(add_list, add_check, add_judge, add_study),
-        *(add_bisect, add_compare, add_report, add_plan),
-    ):
-        add(commands)
+    add_commands(parser, list_, check, judge, study, bisect, compare, report, plan)
     return parser

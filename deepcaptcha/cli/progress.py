@@ -1,56 +1,60 @@
-"""How far many trials or measurements have come, while they run."""
+"""What is said on standard error: problems, and how far many trials or measurements have come."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from ..trials.trial import Trial
 
 
+def warn(*problems: str) -> None:
+    """A line each, beside what is printed."""
+    for problem in problems:
+        print(f"deepcaptcha: {problem}", file=sys.stderr)
+
+
 @contextmanager
-def trial_progress(total: int | None, quiet: bool) -> Iterator[Callable[[Trial], None]]:
-    """As `shown_progress`, a trial at a time."""
+def trial_progress(
+    total: int | None, quiet: bool, done: list[Trial]
+) -> Iterator[Callable[[Trial], None]]:
+    """As `shown_progress`, a trial at a time, each of which joins those that are `done`."""
     with shown_progress(total, quiet) as advance:
-        yield lambda trial: advance(
-            f"{trial.name} {trial.recipe} seed {trial.seed}: {trial.outcome}"
-        )
+
+        def show(trial: Trial) -> None:
+            done.append(trial)
+            advance(f"{trial.name} {trial.recipe} seed {trial.seed}: {trial.outcome}")
+
+        yield show
 
 
 @contextmanager
 def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], None]]:
     """A live bar in a terminal, a plain line for each thing done elsewhere; both on standard error.
     `total`: of things to do, None where it is not known beforehand."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     console = Console(stderr=True, highlight=False)
     # Where colours are forced Rich takes any log for a terminal; a dumb one cannot move its cursor.
     if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
-        count = 0
+        of = "" if total is None else f"/{total}"
+        places = count(1)
 
         def line(text: str) -> None:
-            nonlocal count
-            count += 1
             if not quiet:
-                place = f"{count}" if total is None else f"{count}/{total}"
-                print(f"[{place}] {text}", file=sys.stderr, flush=True)
+                print(f"[{next(places)}{of}] {text}", file=sys.stderr, flush=True)
 
         yield line
         return
     columns = (
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=20),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("starting", total=total)
-        yield lambda text: progress.update(bar, advance=1, description=text)
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=total)
+        yield lambda text: bar.update(task, advance=1, description=text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,67 +30,39 @@ from ..verdicts.baseline import make_baseline, write_baseline
 from ..verdicts.claim import summarise
 from ..verdicts.comparison import compare as compare_ledgers
 from ..verdicts.comparison import environments
-from .arguments import Commands, add_command, names, program, share, whole
-from .progress import trial_progress
-from .subject import HELP, Subject, add_data, add_target, read_subject
+from .arguments import FRESH, TARGET, command, executor, flag, names, option, program, shared, whole
+from .progress import trial_progress, warn
+from .subject import HELP, Subject, read_subject
 
 Json = dict[str, Any]
 Groups = dict[tuple[str, Target], list[tuple[Subject, Source]]]
+Rows = dict[tuple[str, str], list[Trial]]
 
 _TIME_LIMIT = 3600  # seconds; no trial of the question's takes a tenth of it
+_LIMITED = f"seconds that a trial may take in a process; default {_TIME_LIMIT}"
 
 
-def add_study(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "study", study, "Train networks over several seeds and print a table."
-    )
-    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=HELP)
-    parser.add_argument(
-        "--variants", metavar="A,B", type=names, help="default: all, where no network is named"
-    )
-    parser.add_argument(
-        "--recipes", metavar="R,S", type=names, help="of variants; default raw-subset,sound-subset"
-    )
-    parser.add_argument(
-        "--seeds", metavar="N", type=whole(), default=5, help="trials of each row; default 5"
-    )
-    share(parser, stream="pilot", jobs=None, output=Path("build/study"))
-    parser.add_argument(
+@command(
+    "Train networks over several seeds and print a table.",
+    option("networks", HELP, "NETWORK", nargs="*"),
+    option("--variants", "default: all, where no network is named", "A,B", names),
+    option("--recipes", "of variants; default raw-subset,sound-subset", "R,S", names),
+    option("--seeds", "trials of each row", "N", whole(), 5),
+    *shared(stream="pilot", jobs=None, output=Path("build/study")),
+    option(
         "--executor",
-        metavar="E",
-        type=_executor,
-        default="process",
-        help="process (default), dask (workers of its own on this machine, --jobs of them) or "
+        "process (default), dask (workers of its own on this machine, --jobs of them) or "
         "dask:ADDRESS of a scheduler such as dask:tcp://10.0.0.1:8786, its workers started with "
         "--nthreads 1 (needs the extra dask)",
-    )
-    parser.add_argument(
-        "--time-limit",
-        metavar="S",
-        type=whole(),
-        help=f"seconds that a trial may take in a process; default {_TIME_LIMIT}",
-    )
-    parser.add_argument("--fresh", action="store_true", help="train again what the ledger holds")
-    parser.add_argument("--symptoms", action="store_true", help="measure symptoms too (own ledger)")
-    parser.add_argument(
-        "--baselines", metavar="DIR", type=Path, help="write each row as a baseline to this folder"
-    )
-    add_data(parser)
-    add_target(parser)
-
-
-def _executor(text: str) -> str:
-    """The type of executors: `process`, `dask` or `dask:ADDRESS`."""
-    kind, _, address = text.partition(":")
-    if text not in ("process", "dask") and not (kind == "dask" and address):
-        raise ArgumentTypeError(
-            f"{text!r} is no executor; process, dask or dask:ADDRESS is needed, such as "
-            "dask:tcp://127.0.0.1:8786"
-        )
-    return text
-
-
+        "E",
+        executor,
+    ),
+    option("--time-limit", _LIMITED, "S", whole()),
+    FRESH,
+    flag("--symptoms", "measure symptoms too (own ledger)"),
+    option("--baselines", "write each row as a baseline to this folder", "DIR", Path),
+    *shared("data", *TARGET),
+)
 def study(options: Namespace) -> int:
     """Train networks x seeds, keep every trial, print the table; 130 when interrupted."""
     seeds = take(options.stream, options.seeds)
@@ -102,50 +74,37 @@ def study(options: Namespace) -> int:
     # equally many trials of each.
     wanted = [(source, seed) for group in groups.values() for seed in seeds for _, source in group]
     done: list[Trial] = []
-    interrupted = False
+    code = 0
     try:
-        with trial_progress(len(wanted), options.json) as advance:
-
-            def keep(trial: Trial) -> None:
-                done.append(trial)
-                advance(trial)
-
-            with make_runner(on_trial=keep) as runner:
+        with trial_progress(len(wanted), options.json, done) as advance:
+            with make_runner(on_trial=advance) as runner:
                 runner.run_all(wanted)
-            for problem in runner.problems:
-                print(f"deepcaptcha: {problem}", file=sys.stderr)
+            warn(*runner.problems)
     except KeyboardInterrupt:
-        interrupted = True
-        print(
-            f"deepcaptcha: stopped with {len(done)} of {len(wanted)} trials; the same command goes on",
-            file=sys.stderr,
-        )
+        code = 130
+        warn(f"stopped with {len(done)} of {len(wanted)} trials; the same command goes on")
     # Whatever order they finished in, they are read in the order in which they were wanted.
-    place = {(source.name, source.recipe, seed): at for at, (source, seed) in enumerate(wanted)}
-    done.sort(key=lambda trial: place[trial.name, trial.recipe, trial.seed])
-    rows: dict[tuple[str, str], list[Trial]] = {}
-    for trial in done:
-        rows.setdefault((trial.name, trial.recipe), []).append(trial)
+    found = {(trial.name, trial.recipe, trial.seed): trial for trial in done}
+    rows: Rows = {}
+    for source, seed in wanted:
+        if trial := found.get((source.name, source.recipe, seed)):
+            rows.setdefault((source.name, source.recipe), []).append(trial)
     if rows:
         _publish(groups, rows, ledger, options)
-    if options.baselines and not interrupted:
+    if options.baselines and not code:
         for chosen in rows.values():
             write_baseline(options.baselines, make_baseline(chosen))
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
-    return 130 if interrupted else 0
+    return code
 
 
 def _groups(options: Namespace) -> Groups:
     """What is to be studied, by recipe and target: a table each."""
     texts = options.networks
-    if not texts:
-        texts = [
-            f"{variant}:{recipe}"
-            for recipe in options.recipes or ("raw-subset", "sound-subset")
-            for variant in options.variants or VARIANTS
-        ]
-    elif options.variants or options.recipes:
+    if texts and (options.variants or options.recipes):
         raise InputError("give networks, or --variants and --recipes, not both")
+    recipes = options.recipes or ("raw-subset", "sound-subset")
+    texts = texts or [f"{v}:{recipe}" for recipe in recipes for v in options.variants or VARIANTS]
     # Every name is looked up before anything is loaded.
     subjects = [read_subject(text, options.data) for text in dict.fromkeys(texts)]
     groups: Groups = {}
@@ -172,10 +131,10 @@ def _with_symptoms(source: Source) -> Source:
 
 def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     """What --executor, --jobs and --time-limit name."""
-    kind, _, address = options.executor.partition(":")
+    kind, _, address = (options.executor or "process").partition(":")
     if address and options.jobs is not None:
         raise InputError("--jobs is for this machine; a scheduler has workers of its own")
-    jobs = cores() if options.jobs is None else options.jobs
+    jobs = options.jobs or cores()
     run_in = partial(Runner, ledger, reuse=not options.fresh)
     if kind == "process":
         return partial(run_in, jobs=jobs, time_limit=options.time_limit or _TIME_LIMIT)
@@ -186,9 +145,7 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     return partial(run_in, executors=partial(cluster.dask_executor, *where))
 
 
-def _publish(
-    groups: Groups, rows: dict[tuple[str, str], list[Trial]], ledger: Path, options: Namespace
-) -> None:
+def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> None:
     records: list[Json] = []
     settings, tables = [], []
     for (recipe, target), group in groups.items():
@@ -214,11 +171,12 @@ def _publish(
         "symptoms": symptoms,
         "rows": records,
     }
+    text = json.dumps(record, indent=2)
     page = "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
-    write_file(options.output / "study.json", json.dumps(record, indent=2) + "\n", "the table")
+    write_file(options.output / "study.json", text + "\n", "the table")
     write_file(options.output / "study.md", page, "the table")
     if options.json:
-        print(json.dumps(record, indent=2))
+        print(text)
         return
     for table in tables:
         table.write(sys.stdout)
@@ -234,10 +192,10 @@ def _facts(subject: Subject) -> Json:
     if subject.known is None:
         return {"features_shape": None, "parameters": None, "said": ""}
     variant, recipe = subject.known
-    architecture = recipe.fit(variant.architecture)
+    fit = recipe.fit(variant.architecture)
     return {
-        "features_shape": architecture.features_shape,
-        "parameters": architecture.parameters,
+        "features_shape": fit.features_shape,
+        "parameters": fit.parameters,
         "said": variant.said,
     }
 
@@ -249,12 +207,10 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
         _, recipe = first.known
         title += f": {recipe.n_train:,} images, pixels {recipe.pixels}"
     sign = ">=" if target.mode == "max" else "<="
+    titles = ("<variant", "last conv", "parameters", "converged", "95 % interval", "epochs")
     table = Table(
         f"{title}, {target.monitor} {sign} {target.value:.2f} within {target.epochs} epochs",
-        columns(
-            *("<variant", "last conv", "parameters", "converged", "95 % interval", "epochs"),
-            *("<failures", "<what is said of it"),
-        ),
+        columns(*titles, "<failures", "<what is said of it"),
         tuple(
             (
                 row["variant"],
@@ -272,16 +228,12 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
     return table if first.known is not None else table.without_empty_columns()
 
 
-def add_compare(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(commands, "compare", compare, "Say what changed between two ledgers.")
-    parser.add_argument("before", metavar="A", type=Path, help="a ledger's folder or file")
-    parser.add_argument("after", metavar="B", type=Path, help="another")
-    parser.add_argument(
-        "--paired", action="store_true", help="pair equal seeds where they began with equal weights"
-    )
-
-
+@command(
+    "Say what changed between two ledgers.",
+    option("before", "a ledger's folder or file", "A", Path),
+    option("after", "another", "B", Path),
+    flag("--paired", "pair equal seeds where they began with equal weights"),
+)
 def compare(options: Namespace) -> int:
     """Print what changed between two ledgers; 1 if a row trains less reliably."""
     before, after = _full_ledger(options.before), _full_ledger(options.after)
@@ -300,26 +252,15 @@ def _full_ledger(path: Path) -> LedgerTrials:
     records = read_ledger(path)
     if not records.trials:
         raise InputError(f"the ledger {path} holds no trials; give a study's ledger folder")
-    for problem in records.problems:
-        print(f"deepcaptcha: {problem}", file=sys.stderr)
+    warn(*records.problems)
     return records
 
 
-def add_report(commands: Commands) -> None:
-    """The command's arguments."""
-    parser = add_command(
-        commands, "report", report, "Write an HTML report on the trials of a ledger."
-    )
-    share(parser, ledger=Path("build/study/ledger"))
-    parser.add_argument(
-        "--page",
-        metavar="FILE",
-        type=Path,
-        default=Path("build/report.html"),
-        help="default build/report.html",
-    )
-
-
+@command(
+    "Write an HTML report on the trials of a ledger.",
+    *shared(ledger=Path("build/study/ledger")),
+    option("--page", "", "FILE", Path, Path("build/report.html")),
+)
 def report(options: Namespace) -> int:
     """Write the HTML report on a ledger and say where it is."""
     page, ledger = options.page, options.ledger

@@ -12,6 +12,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -20,39 +21,21 @@ from ..keras import environment
 from ..networks import recipes, variants
 from ..trials.source import ChangeableSource, FunctionSource, Source
 from ..trials.trial import Target
-from .arguments import Parser, number, whole
+from .arguments import TARGET
 
 if TYPE_CHECKING:
     import keras
 
     from ..keras.data import Part
 
+    Start = tuple[keras.Model, Part, Part, tuple[Part, Part] | None]
+
 HELP = (
     "VARIANT:RECIPE such as same:raw-subset (which same alone means), or package.module:object: a "
     "factory of Keras models, a function train(seed), or a source of trials"
 )
-DATA_HELP = (
-    "for a variant an mnist.npz, 'subset' or 'keras'; for a factory module:function, which returns "
-    "(train, validation), each (x, y) or a dataset, or an npz file of x_train, y_train, x_validation "
-    "and y_validation"
-)
 _PARTS = "(train, validation), each a pair (x, y) or a dataset,"
-_CHANGES = ("target", "epochs", "monitor", "mode", "batch")
 _USUAL_RECIPE = "raw-subset"
-
-
-def add_data(parser: Parser) -> None:
-    """The option that says where the data come from."""
-    parser.add_argument("--data", metavar="PLACE", help=DATA_HELP)
-
-
-def add_target(parser: Parser) -> None:
-    """The options that say what is to be reached, where a network does not say so itself."""
-    parser.add_argument("--target", type=number, metavar="V", help="to be reached; default 0.9")
-    parser.add_argument("--epochs", type=whole(), metavar="N", help="within so many; default 5")
-    parser.add_argument("--monitor", metavar="M", help="what is watched; default val_accuracy")
-    parser.add_argument("--mode", choices=("max", "min"), help="the better value; default max")
-    parser.add_argument("--batch", type=whole(), metavar="N", help="examples in it; default 32")
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ class Subject:
         Raises InputError where it does not fit its data, or brings itself what an option says.
         """
         changes = {
-            name: value for name in _CHANGES if (value := getattr(options, name, None)) is not None
+            name: value for name in TARGET if (value := getattr(options, name, None)) is not None
         }
         source: Source
         if self.known is not None:
@@ -81,17 +64,16 @@ class Subject:
         elif _is_source(self.own):
             source = self.own
         else:
-            batch = changes.pop("batch", None)
             target = Target.from_dict({**Target().as_dict(), **changes})
+            batch = changes.get("batch")
             if not _takes_a_seed(self.own):
                 train, validation = self._load_data()
                 if validation is None:
                     raise InputError(f"{self.data} gives no validation data; {_PARTS} is needed")
                 from ..keras.source import rehearsed_source
 
-                return rehearsed_source(
-                    self._factory, train, validation, target, batch=batch, name=self.text
-                )
+                parts = self._factory, train, validation
+                return rehearsed_source(*parts, target, batch=batch, name=self.text)
             source = FunctionSource(self._factory, target, name=self.text)  # type: ignore[arg-type]
             changes = {} if batch is None else {"batch": batch}
         if not changes:
@@ -107,13 +89,13 @@ class Subject:
             raise InputError(f"{self.text} has no settings to change; a Keras network is needed")
         return source.replace(self.text, source.recipe)
 
-    def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
+    def start(self, seed: int) -> Start:
         """What `deepcaptcha.check` takes: the model that begins with this seed, and its data."""
         if self.known is not None or _is_source(self.own):
             start = getattr(self.source(Namespace()), "start", None)
             if start is None:
                 raise InputError(f"{self.text} is no Keras network; it can only be trained")
-            found: tuple[keras.Model, Part, Part, tuple[Part, Part] | None] = start(seed)
+            found: Start = start(seed)
             return found
         train, validation = self._load_data()
         from ..keras.backend import keras
@@ -203,12 +185,11 @@ def _load_object(text: str) -> object:
         sys.path.insert(0, os.getcwd())
     environment.prepare_import()  # it may import TensorFlow, which is as quiet then as ours
     with _in_one_line(f"{module} cannot be imported"), environment.loading():
-        found: object = importlib.import_module(module)
-    for name in path.split("."):
-        if not hasattr(found, name):
-            raise InputError(f"{module} has no {path!r}; package.module:object is needed")
-        found = getattr(found, name)
-    return found
+        found = importlib.import_module(module)
+    try:
+        return attrgetter(path)(found)
+    except AttributeError:
+        raise InputError(f"{module} has no {path!r}; package.module:object is needed") from None
 
 
 def _is_source(found: object) -> TypeGuard[Source]:
@@ -222,21 +203,13 @@ def _is_changeable(source: Source) -> TypeGuard[ChangeableSource]:
 
 def _takes_a_seed(found: object) -> bool:
     """Whether it is a function that cannot be called but with one argument."""
-    if not callable(found):
-        return False
     try:
-        signature = inspect.signature(found)
+        parameters = inspect.signature(found).parameters.values() if callable(found) else ()
     except ValueError:  # written in C, without a signature
         return False
-
-    def binds(*arguments: int) -> bool:
-        try:
-            signature.bind(*arguments)
-        except TypeError:
-            return False
-        return True
-
-    return binds(0) and not binds()
+    others = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    needed = [p.kind for p in parameters if p.default is p.empty and p.kind not in others]
+    return len(needed) == 1 and needed[0] is not inspect.Parameter.KEYWORD_ONLY
 
 
 def _is_part(part: object) -> bool:
@@ -259,8 +232,9 @@ def _read_arrays(path: Path) -> tuple[object, object | None]:
             f"{path} holds {', '.join(arrays) or 'nothing'}; the arrays x_train, y_train and "
             "x_validation, y_validation (or x_test, y_test) are needed"
         )
-    for kind in ("validation", "test"):
-        if f"x_{kind}" in arrays and f"y_{kind}" in arrays:
-            held = arrays[f"x_{kind}"], arrays[f"y_{kind}"]
-            return (arrays["x_train"], arrays["y_train"]), held
-    return (arrays["x_train"], arrays["y_train"]), None
+    parts = [
+        (arrays[f"x_{kind}"], arrays[f"y_{kind}"])
+        for kind in ("train", "validation", "test")
+        if f"x_{kind}" in arrays and f"y_{kind}" in arrays
+    ]
+    return parts[0], parts[1] if len(parts) > 1 else None

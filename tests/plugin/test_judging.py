@@ -145,9 +145,7 @@ def test_an_error_of_the_training_itself_is_raised_as_it_is(ask):
 
 def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
     folder = tmp_path / "baselines"
-    with pytest.raises(
-        pytest.fail.Exception, match="learns own-training had no baseline; it is"
-    ):
+    with pytest.raises(pytest.fail.Exception, match="learns own-training had no baseline; it is"):
         ask(hypotheses=3).check_training(learns, baselines=folder)
     ask(hypotheses=3).check_training(learns, baselines=folder)
     assert [verdict.hypothesis for verdict in ask.reported[0].verdicts] == [
@@ -175,9 +173,7 @@ def test_workers_give_the_same_evidence(ask):
         there.check_training(loses_only)
     for convergence, version in (here, "here"), (there, "there"):
         convergence.check_training(learns, version=version)
-        with pytest.raises(
-            pytest.fail.Exception, match=r"^guesses under own-training is claimed"
-        ):
+        with pytest.raises(pytest.fail.Exception, match=r"^guesses under own-training is claimed"):
             convergence.check_training(guesses, version=version)
     verdicts = [evidence.verdicts for evidence in ask.reported]
     assert verdicts[:2] == verdicts[2:]
