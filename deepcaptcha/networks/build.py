@@ -7,11 +7,11 @@ behaviour; they are built from the spec here.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..keras.settings import LOGITS
-from .architecture import Architecture, Padding
-from .variants import question_architecture
+from .architecture import HEADS, Architecture
+from .variants import VARIANTS
 
 if TYPE_CHECKING:
     import keras
@@ -39,20 +39,16 @@ def build(architecture: Architecture) -> keras.Model:
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate(architecture.dense, start=1):
         x = layers.Dense(units, activation="relu", name=f"dense{number}")(x)
-    return keras.Model(inputs, _head(architecture, x, layers))
-
-
-def _head(architecture: Architecture, x: Any, layers: Any) -> Any:
     predictions = (architecture.n_prediction, architecture.n_class)
-    units = architecture.n_prediction * architecture.n_class
-    if architecture.head == "softmax-reshape":
-        x = layers.Dense(units, activation="softmax", name="probabilities")(x)
-        return layers.Reshape(predictions, name="reshape")(x)
-    x = layers.Dense(units, name="units")(x)
-    if architecture.head == "logits":
-        return layers.Reshape(predictions, name=LOGITS)(x)
-    x = layers.Reshape(predictions, name="reshape")(x)
-    return layers.Softmax(name="softmax")(x)
+    first, *others = HEADS[architecture.head]
+    activation = "softmax" if first == "probabilities" else None
+    x = layers.Dense(prod(predictions), activation=activation, name=first)(x)
+    for name in others:
+        if name == "softmax":
+            x = layers.Softmax(name=name)(x)
+        else:
+            x = layers.Reshape(predictions, name=name)(x)
+    return keras.Model(inputs, x)
 
 
 def build_network(**arguments: Any) -> keras.Model:
@@ -103,20 +99,16 @@ def working_DeepCAPCHA(  # noqa: N802 - the question's name
 
 
 def _question_model(
-    padding: Padding,
+    variant: str,
     input_shape: tuple[int, int, int],
     n_prediction: int,
     n_class: int,
     optimizer: Any,
     show_summary: bool,
 ) -> keras.Model:
-    architecture = question_architecture(
-        paddings=(padding, padding, padding),
-        input_shape=input_shape,
-        n_prediction=n_prediction,
-        n_class=n_class,
-    )
-    model = build(architecture)
+    architecture = VARIANTS[variant].architecture
+    sizes = (input_shape, n_prediction, n_class)
+    model = build(Architecture(architecture.blocks, architecture.dense, architecture.head, *sizes))
     model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     if show_summary:
         model.summary()

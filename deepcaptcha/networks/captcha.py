@@ -16,6 +16,7 @@ import random
 import secrets
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,15 +49,9 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
     the package, or where the file cannot be written.
     """
     path = CACHE / f"captcha-{count}-{n_prediction}-{seed}.npz"
-    origin = json.dumps(
-        {
-            "count": count,
-            "n_prediction": n_prediction,
-            "seed": seed,
-            "drawing": DRAWING,
-            **{name: _version(name) for name in ("captcha", "pillow")},
-        }
-    )
+    facts = {"count": count, "n_prediction": n_prediction, "seed": seed, "drawing": DRAWING}
+    versions = {name: _version(name) for name in ("captcha", "pillow")}
+    origin = json.dumps({**facts, **versions})
     kept = _read(path, origin)
     if kept is None:
         kept = draw_captchas(count, n_prediction, seed)
@@ -65,45 +60,38 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
 
 
 def draw_captchas(count: int, n_prediction: int, seed: int) -> Digits:
-    """`count` images of `n_prediction` random digits each: images (count, HEIGHT, WIDTH), 0 ink to 255
+    """At least one image of `n_prediction` random digits: images (count, HEIGHT, WIDTH), 0 ink to 255
     paper, grey; labels (count, n_prediction).
 
     The first images are the same for every count. Raises InputError without the package, or if what
     it draws does not follow from the seed.
     """
-    draw = _Drawer(seed, n_prediction)
     images = np.empty((count, HEIGHT, WIDTH), np.uint8)
     labels = np.empty((count, n_prediction), np.uint8)
+    drawn = _drawn(seed, n_prediction)
     for index in range(count):
-        images[index], labels[index] = draw()
-    if count:
-        image, label = _Drawer(seed, n_prediction)()
-        if not (np.array_equal(image, images[0]) and np.array_equal(label, labels[0])):
-            raise InputError(
-                f"captcha {_version('captcha')} draws differently from the same seed; "
-                "version 0.7.1 is known to work"
-            )
+        images[index], labels[index] = next(drawn)
+    image, label = next(_drawn(seed, n_prediction))
+    if not (np.array_equal(image, images[0]) and np.array_equal(label, labels[0])):
+        raise InputError(
+            f"captcha {_version('captcha')} draws differently from the same seed; "
+            "version 0.7.1 is known to work"
+        )
     return Digits(images, labels)
 
 
-class _Drawer:
-    """Draws one image and its labels a call, all from one seeded generator."""
-
-    def __init__(self, seed: int, n_prediction: int) -> None:
-        self._random = random.Random(seed)
-        self._n_prediction = n_prediction
-        module = _private_copy()
-        module.secrets = SimpleNamespace(
-            randbelow=self._random.randrange,
-            randbits=self._random.getrandbits,
-            choice=self._random.choice,
-        )
-        self._captcha = module.ImageCaptcha(width=2 * WIDTH, height=2 * HEIGHT)
-
-    def __call__(self) -> tuple[NDArray[np.uint8], list[int]]:
-        digits = [self._random.randrange(10) for _ in range(self._n_prediction)]
-        image = self._captcha.generate_image("".join(map(str, digits)))
-        return np.asarray(image.convert("L").reduce(2)), digits
+def _drawn(seed: int, n_prediction: int) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
+    """Image after image with its labels, all from one seeded generator."""
+    draw = random.Random(seed)
+    module = _private_copy()
+    module.secrets = SimpleNamespace(
+        randbelow=draw.randrange, randbits=draw.getrandbits, choice=draw.choice
+    )
+    drawer = module.ImageCaptcha(width=2 * WIDTH, height=2 * HEIGHT)
+    while True:
+        digits = [draw.randrange(10) for _ in range(n_prediction)]
+        image = drawer.generate_image("".join(map(str, digits)))
+        yield np.asarray(image.convert("L").reduce(2)), digits
 
 
 def _private_copy() -> Any:

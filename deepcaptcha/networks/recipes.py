@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, require_rate, require_whole
 from ..keras.data import Examples
 from ..keras.settings import Training
 from ..trials.trial import Target
@@ -62,45 +62,32 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("n_train", "n_validation", "n_prediction"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                self._refuse(f"{name} is {value!r}; a whole number >= 1 is needed")
+            require_whole(f"recipe {self.name}: {name}", getattr(self, name))
         if self.scaling not in get_args(Scaling):
-            self._refuse(f"scaling is {self.scaling!r}; 'raw', 'unit' or 'ink' is needed")
-        if self.validation_split is not None and not 0 < self.validation_split < 1:
-            self._refuse(
-                f"validation_split is {self.validation_split!r}; between 0 and 1 is needed"
+            raise InputError(
+                f"recipe {self.name}: scaling is {self.scaling!r}; 'raw', 'unit' or 'ink' is needed"
             )
-
-    def _refuse(self, problem: str) -> None:
-        raise InputError(f"recipe {self.name}: {problem}")
+        if self.validation_split is not None:
+            require_rate(f"recipe {self.name}: validation_split", self.validation_split)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What it says of the data, by name."""
-        fields = dict(self.__dict__)
-        for name in ("name", "training", "target"):
-            del fields[name]
-        return fields
+        others = ("name", "training", "target")
+        return {name: value for name, value in vars(self).items() if name not in others}
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-ready, as a trial's identity has them."""
-        return {
-            "name": self.name,
-            **self.facts,
-            **self.training.as_dict(),
-            **self.target.as_dict(),
-        }
+        settings = {**self.training.as_dict(), **self.target.as_dict()}
+        return {"name": self.name, **self.facts, **settings}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Recipe:
         """The inverse of `as_dict`; TypeError or KeyError for other fields."""
-        rest = dict(fields)
-        target = Target.from_dict(rest)
-        training = Training(**{name: rest.pop(name) for name in Training().as_dict()})
-        for name in target.as_dict():
-            rest.pop(name)
-        return cls(**rest, training=training, target=target)
+        target = Target.from_dict(fields)
+        training = Training(**{name: fields[name] for name in Training().as_dict()})
+        rest = fields.keys() - training.as_dict().keys() - target.as_dict().keys()
+        return cls(**{name: fields[name] for name in rest}, training=training, target=target)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -133,9 +120,11 @@ class Recipe:
         """
         from ..keras.source import KerasSource
 
-        variant = find_variant(network) if isinstance(network, str) else network
-        architecture = variant.architecture if isinstance(variant, Variant) else variant
-        own = variant.name if isinstance(variant, Variant) else "network"
+        own = "network"
+        if isinstance(network, str):
+            network = find_variant(network)
+        if isinstance(network, Variant):
+            own, network = network.name, network.architecture
         return KerasSource(
             build_network,
             load_digits,
@@ -143,7 +132,7 @@ class Recipe:
             self.training,
             own if name is None else name,
             self.name,
-            self.fit(architecture).arguments,
+            self.fit(network).arguments,
             self.facts,
             reuse_model=True,
         )
@@ -174,39 +163,24 @@ class _UnfitError(Exception):
 
 @lru_cache(maxsize=2)
 def _load(recipe: Recipe) -> Examples:
-    load = _captchas if recipe.data == captcha.SOURCE else _strips
-    train, validation = load(recipe)
-    return Examples(*_encode(train, recipe), *_encode(validation, recipe))
-
-
-def _captchas(recipe: Recipe) -> tuple[Digits, Digits]:
-    train = captcha.load_captchas(recipe.n_train, recipe.n_prediction, seed=0)
-    if recipe.validation_split is not None:
-        return _split(train, recipe.validation_split)
-    return train, captcha.load_captchas(recipe.n_validation, recipe.n_prediction, seed=1)
-
-
-def _strips(recipe: Recipe) -> tuple[Digits, Digits]:
-    train, test = load_mnist(recipe.data)
-    train = _first(train, recipe.n_train, "training", recipe)
-    if recipe.validation_split is None:
-        validation = _first(test, recipe.n_validation, "test", recipe)
+    share, count = recipe.validation_split, recipe.n_prediction
+    drawn = recipe.data == captcha.SOURCE
+    if drawn:
+        train = captcha.load_captchas(recipe.n_train, count, seed=0)
     else:
-        train, validation = _split(train, recipe.validation_split)
-    if recipe.n_prediction == 1:
-        return train, validation
-    return (
-        digit_strips(recipe.n_prediction, train, seed=0),
-        digit_strips(recipe.n_prediction, validation, seed=1),
-    )
-
-
-def _split(digits: Digits, share: float) -> tuple[Digits, Digits]:
-    cut = math.floor(len(digits.labels) * (1 - share))
-    return (
-        Digits(digits.images[:cut], digits.labels[:cut]),
-        Digits(digits.images[cut:], digits.labels[cut:]),
-    )
+        mnist = load_mnist(recipe.data)
+        train = _first(mnist.train, recipe.n_train, "training", recipe)
+    if share is not None:
+        cut = math.floor(len(train.labels) * (1 - share))
+        validation = Digits(train.images[cut:], train.labels[cut:])
+        train = Digits(train.images[:cut], train.labels[:cut])
+    elif drawn:
+        validation = captcha.load_captchas(recipe.n_validation, count, seed=1)
+    else:
+        validation = _first(mnist.test, recipe.n_validation, "test", recipe)
+    if count > 1 and not drawn:
+        train, validation = digit_strips(count, train, 0), digit_strips(count, validation, 1)
+    return Examples(*_encode(train, recipe), *_encode(validation, recipe))
 
 
 def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
