@@ -102,7 +102,7 @@ def _not_finite(trial: Trial) -> Finding | None:
 
 
 def _no_gradient(trial: Trial) -> Finding | None:
-    """Every training example's own loss has an exactly zero gradient (a share of 1), in the last epoch or
+    """Every training example's own loss has an exactly zero gradient (a share of 1) in the last epoch or
     else at the end, at another loss than the clipped floor. Source: by definition."""
     share = trial.epochs[-1].zero_gradient_share
     if (state_at_end(trial).get("zero_gradient_share") if share is None else share) != 1:
