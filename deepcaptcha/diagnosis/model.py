@@ -50,17 +50,15 @@ def weight_findings(model: keras.Model) -> Iterator[Finding]:
     elif frozen:
         sentence = f"{len(frozen)} layers are not trainable: {', '.join(frozen[:5])}"
         yield advise("frozen", "information", len(frozen), sentence, "frozen on purpose")
-    if not any(_learning_rates(model)):
-        sentence = f"the learning rate is 0 in each of the first {STEPS} steps"
-        yield advise("learning rate", "error", 0.0, sentence)
-
-
-def _learning_rates(model: keras.Model) -> list[float]:
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of mixed precision
     rate = getattr(optimizer, "_learning_rate", None)  # its property has evaluated a schedule
-    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return [float(rate(step)) for step in range(STEPS)]
-    return [float(optimizer.learning_rate)]
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        stands = not float(optimizer.learning_rate)
+    else:
+        stands = not any(float(rate(step)) for step in range(STEPS))
+    if stands:
+        sentence = f"the learning rate is 0 in each of the first {STEPS} steps"
+        yield advise("learning rate", "error", 0.0, sentence)
 
 
 def head_findings(model: keras.Model, head: Head, seen: Observed, y: Nest) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ ReLU, in functional, sequential and subclassed models alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -200,9 +200,10 @@ def single_loss(model: keras.Model) -> keras.Loss | None:
 
 
 @contextmanager
-def metrics_as_found(model: keras.Model) -> Iterator[None]:
-    """Restore the model's metrics when the block is left; those made in it start anew."""
-    kept = [(variable, np.asarray(variable).copy()) for variable in model.metrics_variables]
+def metrics_as_found(model: keras.Model, others: Sequence[keras.Variable] = ()) -> Iterator[None]:
+    """Restore the model's metrics, and other variables, when the block is left, however it is left;
+    metrics made in it start anew."""
+    kept = [(each, np.asarray(each).copy()) for each in [*model.metrics_variables, *others]]
     known = {id(variable) for variable, _ in kept}
     try:
         yield

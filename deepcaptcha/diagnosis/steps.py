@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,21 +112,13 @@ def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:
     return copy
 
 
-@contextmanager
-def left_as_found(model: keras.Model) -> Iterator[None]:
+def left_as_found(model: keras.Model) -> AbstractContextManager[None]:
     """Restore every variable of the model when the block is left, however it is left: weights, batch
     statistics, random states (that of Keras' own generator too), metrics."""
     from keras.src.backend.common.global_state import get_global_attribute
 
     generator = get_global_attribute("global_seed_generator")
-    variables = [*model.variables, *([] if generator is None else [generator.state])]
-    kept = [np.asarray(variable).copy() for variable in variables]
-    try:
-        with metrics_as_found(model):
-            yield
-    finally:
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+    return metrics_as_found(model, [*model.variables, *([generator.state] if generator else [])])
 
 
 def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> Iterator[Finding]:

@@ -96,10 +96,8 @@ def _drawn(seed: int, n_prediction: int) -> Iterator[tuple[NDArray[np.uint8], li
 
 def _private_copy() -> Any:
     """A new module object of `captcha.image`, not the one others import."""
-    try:
-        spec = importlib.util.find_spec("captcha.image")
-    except ModuleNotFoundError:
-        spec = None
+    installed = importlib.util.find_spec("captcha") is not None
+    spec = importlib.util.find_spec("captcha.image") if installed else None
     if spec is None or spec.loader is None:
         raise InputError(_MISSING)
     module = importlib.util.module_from_spec(spec)
