@@ -6,7 +6,7 @@ Nothing here imports TensorFlow: shapes and parameter counts are closed-form.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -25,13 +25,7 @@ HEADS: Mapping[Head, tuple[str, ...]] = {
 """Layers of a head by name: a dense one of all units, then those of n_prediction x n_class."""
 
 _MAIN_BLOCKS = 3  # of the question's network; what lies beyond is one difference
-_BLOCK_ARGUMENTS = {
-    "filters": "filters",
-    "kernels": "kernel",
-    "strides": "stride",
-    "paddings": "padding",
-    "pools": "pool",
-}
+_BLOCK_ARGUMENTS = ("filters", "kernels", "strides", "paddings", "pools")  # as ConvBlock's fields
 
 
 @dataclass(frozen=True)
@@ -114,19 +108,17 @@ class Architecture:
         fields across the blocks, further blocks as they are, and the rest."""
         rest = dict(vars(self))
         blocks = rest.pop("blocks")
-        fields = {
-            name: tuple(getattr(block, field) for block in blocks[:_MAIN_BLOCKS])
-            for name, field in _BLOCK_ARGUMENTS.items()
+        across = {
+            name: tuple(getattr(block, field.name) for block in blocks[:_MAIN_BLOCKS])
+            for name, field in zip(_BLOCK_ARGUMENTS, fields(ConvBlock), strict=True)
         }
-        return {**fields, "extra": blocks[_MAIN_BLOCKS:], **rest}
+        return {**across, "extra": blocks[_MAIN_BLOCKS:], **rest}
 
     @classmethod
     def from_arguments(cls, *, extra: Sequence[ConvBlock], **arguments: Any) -> Architecture:
         """The inverse of `arguments`."""
-        sizes = zip(*(arguments.pop(name) for name in _BLOCK_ARGUMENTS), strict=True)
-        fields = _BLOCK_ARGUMENTS.values()
-        blocks = [ConvBlock(**dict(zip(fields, values, strict=True))) for values in sizes]
-        return cls(blocks=(*blocks, *extra), **arguments)
+        main = zip(*(arguments.pop(name) for name in _BLOCK_ARGUMENTS), strict=True)
+        return cls((*(ConvBlock(*values) for values in main), *extra), **arguments)
 
     @property
     def rows(self) -> tuple[LayerRow, ...]:

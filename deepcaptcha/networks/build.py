@@ -16,6 +16,8 @@ from .variants import VARIANTS
 if TYPE_CHECKING:
     import keras
 
+Sizes = tuple[tuple[int, int, int], int, int]
+
 
 def build(architecture: Architecture) -> keras.Model:
     """An uncompiled functional Keras model: float32 (batch, height, width, channels) in,
@@ -84,7 +86,8 @@ def create_DeepCAPCHA(  # noqa: N802 - the question's name
     show_summary: bool = True,
 ) -> keras.Model:
     """The question's network with padding 'same', compiled; the summary is printed if asked for."""
-    return _question_model("same", input_shape, n_prediction, n_class, optimizer, show_summary)
+    sizes = (input_shape, n_prediction, n_class)
+    return _compiled(VARIANTS["same"].architecture, sizes, optimizer, show_summary)
 
 
 def working_DeepCAPCHA(  # noqa: N802 - the question's name
@@ -95,20 +98,14 @@ def working_DeepCAPCHA(  # noqa: N802 - the question's name
     show_summary: bool = True,
 ) -> keras.Model:
     """The question's network with valid padding, compiled; the summary is printed if asked for."""
-    return _question_model("valid", input_shape, n_prediction, n_class, optimizer, show_summary)
-
-
-def _question_model(
-    variant: str,
-    input_shape: tuple[int, int, int],
-    n_prediction: int,
-    n_class: int,
-    optimizer: Any,
-    show_summary: bool,
-) -> keras.Model:
-    architecture = VARIANTS[variant].architecture
     sizes = (input_shape, n_prediction, n_class)
-    model = build(Architecture(architecture.blocks, architecture.dense, architecture.head, *sizes))
+    return _compiled(VARIANTS["valid"].architecture, sizes, optimizer, show_summary)
+
+
+def _compiled(
+    network: Architecture, sizes: Sizes, optimizer: Any, show_summary: bool
+) -> keras.Model:
+    model = build(Architecture(network.blocks, network.dense, network.head, *sizes))
     model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     if show_summary:
         model.summary()

@@ -14,8 +14,6 @@ import json
 import os
 import random
 import secrets
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .digits import Digits
+from .digits import NO_ARRAYS, Digits
 
 SOURCE = "captcha"
 """What a recipe's `data` says to have such images."""
@@ -50,8 +48,7 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
     """
     path = CACHE / f"captcha-{count}-{n_prediction}-{seed}.npz"
     facts = {"count": count, "n_prediction": n_prediction, "seed": seed, "drawing": DRAWING}
-    versions = {name: _version(name) for name in ("captcha", "pillow")}
-    origin = json.dumps({**facts, **versions})
+    origin = json.dumps({**facts, "captcha": _version("captcha"), "pillow": _version("pillow")})
     kept = _read(path, origin)
     if kept is None:
         kept = draw_captchas(count, n_prediction, seed)
@@ -118,7 +115,7 @@ def _read(path: Path, origin: str) -> Digits | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             if str(file["origin"]) == origin:
                 return Digits(file["images"], file["labels"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, *NO_ARRAYS):
         pass  # no such file, or a damaged one: it is drawn anew
     return None
 

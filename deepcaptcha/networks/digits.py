@@ -20,6 +20,9 @@ SUBSET_SHA256 = "c02dc200942f8a189a95b526377b1e16654d8fabaf941447da0c39ef006db49
 _CARRIED = Path(__file__).parents[1] / "_fixtures" / "mnist.npz"  # in a wheel
 _REPOSITORY = Path(__file__).parents[2] / "fixtures" / "mnist.npz"  # in an editable install
 
+NO_ARRAYS = (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile)
+"""What NumPy raises where a file is no npz file, or a damaged one."""
+
 
 class Digits(NamedTuple):
     """`images` (n, height, width) uint8, 0 paper to 255 ink, CAPTCHA images the other way round;
@@ -89,7 +92,7 @@ def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]
         raise InputError(
             f"{path}: {error.args[0]}; the arrays {', '.join(names)} are needed"
         ) from None
-    except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except NO_ARRAYS as error:
         raise InputError(f"{path} is not an npz file in Keras' MNIST layout ({error})") from None
 
 

@@ -163,27 +163,24 @@ class _UnfitError(Exception):
 
 @lru_cache(maxsize=2)
 def _load(recipe: Recipe) -> Examples:
-    share, count = recipe.validation_split, recipe.n_prediction
-    drawn = recipe.data == captcha.SOURCE
-    if drawn:
-        train = captcha.load_captchas(recipe.n_train, count, seed=0)
+    train, share = _images(recipe, "training"), recipe.validation_split
+    if share is None:
+        validation = _images(recipe, "test")
     else:
-        mnist = load_mnist(recipe.data)
-        train = _first(mnist.train, recipe.n_train, "training", recipe)
-    if share is not None:
         cut = math.floor(len(train.labels) * (1 - share))
         validation = Digits(train.images[cut:], train.labels[cut:])
         train = Digits(train.images[:cut], train.labels[:cut])
-    elif drawn:
-        validation = captcha.load_captchas(recipe.n_validation, count, seed=1)
-    else:
-        validation = _first(mnist.test, recipe.n_validation, "test", recipe)
-    if count > 1 and not drawn:
-        train, validation = digit_strips(count, train, 0), digit_strips(count, validation, 1)
+    if recipe.n_prediction > 1 and recipe.data != captcha.SOURCE:
+        train = digit_strips(recipe.n_prediction, train, seed=0)
+        validation = digit_strips(recipe.n_prediction, validation, seed=1)
     return Examples(*_encode(train, recipe), *_encode(validation, recipe))
 
 
-def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
+def _images(recipe: Recipe, kind: Literal["training", "test"]) -> Digits:
+    part, count = (0, recipe.n_train) if kind == "training" else (1, recipe.n_validation)
+    if recipe.data == captcha.SOURCE:
+        return captcha.load_captchas(count, recipe.n_prediction, seed=part)
+    digits = load_mnist(recipe.data)[part]
     if count > len(digits.labels):
         raise _UnfitError(
             f"wants {count} {kind} digits and {recipe.data!r} has "
