@@ -64,25 +64,25 @@ def weight_findings(model: keras.Model) -> Iterator[Finding]:
 def head_findings(model: keras.Model, head: Head, seen: Observed, y: Nest) -> Iterator[Finding]:
     """Whether the outputs `seen`, as `head` makes them, are what the loss expects, and can become the
     targets `y`."""
-    loss, from_logits = loss_and_logits(model)
+    name, loss = named_loss(model)
+    from_logits = name is not None and bool(getattr(loss, "from_logits", False))
     outputs = seen.outputs[0]
     # Of a softmax that it sees, Keras' cross-entropy takes the logits, whatever from_logits says.
     by_loss = from_logits and head.hidden
     if head.twice or by_loss:
         last, hides = head.name, ""
         if by_loss:
-            last = "softmax" if loss in _CROSS_ENTROPIES else "sigmoid"
+            last = "softmax" if name in _CROSS_ENTROPIES else "sigmoid"
             hides = f" (an operation after {head.name} hides the logits, which the loss expects)"
         # Of n probabilities, one of 1 and others of 0 become e and 1, by their sum.
         most = math.e / (math.e + (outputs.shape[-1] if last == "softmax" else 2) - 1)
         told = f"the outputs pass {head.name} twice{hides}"
         sentence = f"{told}, which leaves at most {most:.2f} for any class"
         yield advise("softmax twice", "error", most, sentence)
-    elif loss in _PROBABILITIES and not from_logits:
-        yield from _probabilities(
-            head, outputs, _class_axis(model) if loss in _CROSS_ENTROPIES else None
-        )
-    if head.kind in _RANGES and loss in _ELEMENTWISE:
+    elif name in _PROBABILITIES and not from_logits:
+        axis = getattr(loss, "axis", -1) if name in _CROSS_ENTROPIES else None
+        yield from _probabilities(head, outputs, axis)
+    if head.kind in _RANGES and name in _ELEMENTWISE:
         targets = tf.nest.flatten(y)[0]
         low, high = _RANGES[head.kind]
         if outside := float(((targets < low) | (targets > high)).mean()):
@@ -122,40 +122,35 @@ def _probabilities(head: Head, outputs: Array, axis: int | None) -> Iterator[Fin
         yield advise(code, "warning", CLIP, sentence, "hidden", name=head.name)
 
 
-def loss_and_logits(model: keras.Model) -> tuple[str | None, bool]:
-    """The single loss' name in snake case if it is one of Keras' functions, and whether it takes
-    logits; (None, False) for several losses, and for any other."""
+def named_loss(model: keras.Model) -> tuple[str | None, keras.Loss | None]:
+    """The single loss, None for several, and its name in snake case if it is one of Keras' functions."""
     loss = single_loss(model)
     function = getattr(loss, "fn", None)
-    if function is None or not str(getattr(function, "__module__", "")).startswith("keras."):
-        return None, False
-    return str(function.__name__), bool(getattr(loss, "from_logits", False))
+    known = str(getattr(function, "__module__", "")).startswith("keras.")
+    return (str(getattr(function, "__name__", "")) if known else None), loss
 
 
 def classes(model: keras.Model, first: Nest) -> int | None:
     """How many classes a model with cross-entropy and one output tells apart; else None. `first`: a
     batch of inputs, which a model that does not declare its outputs is called on."""
-    loss, _ = loss_and_logits(model)
-    if loss == "binary_crossentropy":
+    name, loss = named_loss(model)
+    if name == "binary_crossentropy":
         return 2
-    if loss not in _CROSS_ENTROPIES:
+    if name not in _CROSS_ENTROPIES:
         return None
     outputs = getattr(model, "outputs", None) or tf.nest.flatten(model(first))
-    size = outputs[0].shape[_class_axis(model)] if len(outputs) == 1 else None
+    size = outputs[0].shape[getattr(loss, "axis", -1)] if len(outputs) == 1 else None
     return None if size is None else int(size)
-
-
-def _class_axis(model: keras.Model) -> int:
-    return int(getattr(single_loss(model), "axis", -1))
 
 
 def sparse_labels(model: keras.Model, y: Array) -> NDArray[np.int64] | None:
     """(labels,): all class numbers in the targets of a sparse cross-entropy, but for those it ignores;
     None for another loss."""
-    if loss_and_logits(model)[0] != "sparse_categorical_crossentropy":
+    name, loss = named_loss(model)
+    if name != "sparse_categorical_crossentropy":
         return None
     labels = y.ravel().astype(np.int64)
-    ignored = getattr(single_loss(model), "ignore_class", None)
+    ignored = getattr(loss, "ignore_class", None)
     return labels if ignored is None else labels[labels != ignored]
 
 
@@ -164,8 +159,8 @@ def guess_costs(model: keras.Model, y: Array, classes: int | None) -> float:
     compares outputs with targets what the mean target does; 0 where neither is known."""
     if classes is not None:
         return math.log(classes)
-    loss = single_loss(model)
-    if loss is None or loss_and_logits(model)[0] not in _ELEMENTWISE:
+    name, loss = named_loss(model)
+    if loss is None or name not in _ELEMENTWISE:
         return 0.0
     targets = y.astype(np.float32)
     mean = np.broadcast_to(targets.mean(axis=0), targets.shape)

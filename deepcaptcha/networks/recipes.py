@@ -205,6 +205,10 @@ def _encode(digits: Digits, recipe: Recipe) -> tuple[Array, Array]:
 
 
 _RAW = Recipe("raw-subset")
+_SOUND = replace(_RAW, name="sound-subset", scaling="unit", target=Target(epochs=3))
+_QUESTION = Recipe(
+    "question", data="keras", n_train=60_000, validation_split=0.1, target=Target(epochs=10)
+)
 _CAPTCHA = Recipe(
     "captcha",
     data=captcha.SOURCE,
@@ -213,32 +217,16 @@ _CAPTCHA = Recipe(
     n_prediction=4,
     target=Target(epochs=3, monitor="val_string_accuracy", chance=1e-4),  # four digits guessed
 )
+_WHITE = replace(_CAPTCHA, name="captcha-white", scaling="unit")
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            _RAW,
-            replace(_RAW, name="sound-subset", scaling="unit", target=Target(epochs=3)),
-            Recipe(
-                "question",
-                data="keras",
-                n_train=60_000,
-                validation_split=0.1,
-                target=Target(epochs=10),
-            ),
-            _CAPTCHA,
-            replace(_CAPTCHA, name="captcha-white", scaling="unit"),
-        )
-    }
+    {recipe.name: recipe for recipe in (_RAW, _SOUND, _QUESTION, _CAPTCHA, _WHITE)}
 )
 
 
 def find_recipe(name: str, data: str | None = None) -> Recipe:
     """The recipe of that name, on `data` where given; InputError with the known names if there is
     none."""
-    try:
-        recipe = RECIPES[name]
-    except KeyError:
-        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}") from None
-    return recipe if data is None else replace(recipe, data=data)
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+    return RECIPES[name] if data is None else replace(RECIPES[name], data=data)

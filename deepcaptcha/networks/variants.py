@@ -120,7 +120,6 @@ and the claim itself where it is judged."""
 
 def find_variant(name: str) -> Variant:
     """The variant of that name; InputError with the known names if there is none."""
-    try:
-        return VARIANTS[name]
-    except KeyError:
-        raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}") from None
+    if name not in VARIANTS:
+        raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}")
+    return VARIANTS[name]
