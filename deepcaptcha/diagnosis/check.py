@@ -105,9 +105,7 @@ def _in_one_line() -> Iterator[None]:
 def _data(
     model: keras.Model, x: Nest, y: Nest, validation: tuple[Nest, Nest] | None, count: int | None
 ) -> list[Finding]:
-    first = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"][:2]
-    inputs, targets = tf.nest.flatten(x), tf.nest.flatten(y)
-    held = None
+    inputs, targets, held = tf.nest.flatten(x), tf.nest.flatten(y), None
     if validation is not None:
         held = tf.nest.flatten(_arrays("validation x", validation[0]))
         if len(held) != len(inputs) or len({len(part) for part in held}) != 1:
@@ -117,12 +115,13 @@ def _data(
             )
         if not len(held[0]):
             raise InputError("the validation data hold no example; at least one is needed")
+    first = [name for layer in model.layers if (name := type(layer).__name__) != "InputLayer"][:2]
     return data_findings(
         inputs,
         targets,
         classes=count,
         labels=sparse_labels(model, targets[0]),
-        prepared_inside=any(type(layer).__name__ in _PREPARING for layer in first),
+        prepared_inside=any(name in _PREPARING for name in first),
         looked_up=any(type(layer).__name__ in _LOOKING_UP for layer in model._flatten_layers()),
         x_validation=held,
     )

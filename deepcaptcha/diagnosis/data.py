@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finding import Finding, advise, percent
+from ..finding import Finding, Severity, advise, percent
 
 Array = NDArray[Any]
 
@@ -56,8 +57,7 @@ def data_findings(
     - `looked_up`: integers among the inputs are numbers of words or categories.
     - `x_validation`: an array for each input, or None.
     """
-    found = _not_finite(x, y)
-    if found:
+    if found := [*_not_finite(x, y)]:
         return found  # no statistic of such data means anything
     if not prepared_inside:
         found += _offset_and_scale(x, looked_up)
@@ -73,19 +73,15 @@ def data_findings(
 def class_numbers(y: Array, classes: int) -> NDArray[np.int64] | None:
     """The one class of each example (n,), from one-hot rows or class numbers; None for anything else."""
     flat = y.reshape(len(y), -1)
-    if (
-        flat.shape[1] == classes > 1
-        and (flat.sum(axis=1) == 1).all()
-        and (flat.max(axis=1) == 1).all()
-    ):
-        return np.asarray(flat.argmax(axis=1), dtype=np.int64)
+    if flat.shape[1] == classes > 1:
+        one_hot = (flat.sum(axis=1) == 1) & (flat.max(axis=1) == 1)
+        return flat.argmax(axis=1).astype(np.int64) if one_hot.all() else None
     if flat.shape[1] == 1 and (flat == np.floor(flat)).all():
         return np.asarray(flat[:, 0], dtype=np.int64)
     return None
 
 
-def _not_finite(x: list[Array], y: list[Array]) -> list[Finding]:
-    found = []
+def _not_finite(x: list[Array], y: list[Array]) -> Iterator[Finding]:
     for what, arrays in (("inputs", x), ("targets", y)):
         bad = sum(
             int((~np.isfinite(a)).reshape(len(a), -1).any(axis=1).sum())
@@ -97,12 +93,10 @@ def _not_finite(x: list[Array], y: list[Array]) -> list[Finding]:
                 f"{bad} of {len(arrays[0])} examples have NaN or infinity in their {what}; one such "
                 "batch makes every weight NaN"
             )
-            found.append(advise("not finite", "error", bad, sentence, "not finite in the data"))
-    return found
+            yield advise("not finite", "error", bad, sentence, "not finite in the data")
 
 
-def _offset_and_scale(x: list[Array], looked_up: bool) -> list[Finding]:
-    found = []
+def _offset_and_scale(x: list[Array], looked_up: bool) -> Iterator[Finding]:
     for array in x:
         if not np.issubdtype(array.dtype, np.floating if looked_up else np.number):
             continue
@@ -114,67 +108,63 @@ def _offset_and_scale(x: list[Array], looked_up: bool) -> list[Finding]:
                 f"the inputs' mean {mean:.3g} is {ratio:.1f} standard deviations from zero, so all "
                 "examples look alike to the first layer"
             )
-            found.append(advise("offset", "warning", ratio, sentence))
+            yield advise("offset", "warning", ratio, sentence)
         if size > SCALE:
             sentence = (
                 f"the inputs' root mean square is {size:.3g}; initializers and learning rates assume "
                 "about 1"
             )
-            found.append(advise("scale", "warning", size, sentence))
-    return found
+            yield advise("scale", "warning", size, sentence)
 
 
-def _labels(labels: NDArray[np.int64] | None, classes: int) -> list[Finding]:
+def _labels(labels: NDArray[np.int64] | None, classes: int) -> Iterator[Finding]:
     if labels is None or not len(labels):
-        return []
-    last = classes - 1
-    outside = int(((labels < 0) | (labels > last)).sum())
-    if outside:
-        least, most = int(labels.min()), int(labels.max())
+        return
+    least, most, last = int(labels.min()), int(labels.max()), classes - 1
+    if outside := int(((labels < 0) | (labels > last)).sum()):
         sentence = (
             f"{outside} of {len(labels)} labels lie outside 0..{last}, from {least} to {most}"
         )
-        return [advise("labels", "error", outside, sentence, outputs=most + 1)]
-    share = float(np.bincount(labels).max() / len(labels))
-    if share < DOMINANT:
-        return []
-    sentence = f"{percent(share)} of the examples are of one class; always saying it is as accurate"
-    return [advise("balance", "warning", share, sentence)]
+        yield advise("labels", "error", outside, sentence, outputs=most + 1)
+    elif (share := float(np.bincount(labels).max() / len(labels))) >= DOMINANT:
+        sentence = (
+            f"{percent(share)} of the examples are of one class; always saying it is as accurate"
+        )
+        yield advise("balance", "warning", share, sentence)
 
 
-def _unrelated(x: Array, y: Array, classes: int | None) -> list[Finding]:
+def _unrelated(x: Array, y: Array, classes: int | None) -> Iterator[Finding]:
     """Does an example's nearest neighbour tell anything about its target? Class labels: exact binomial
     test of agreement against chance (sum of squared class shares); numbers: Spearman's correlation
     of the two targets."""
     from scipy.stats import binomtest, spearmanr
 
-    count = min(len(x), _NEIGHBOURS)
-    targets = None if classes is None else class_numbers(y[:count], classes)
-    if not _numeric(x) or (targets is None and (classes is not None or y[0].size != 1)):
-        return []
-    if targets is not None:
+    x, y = x[:_NEIGHBOURS], y[:_NEIGHBOURS]
+    count = len(x)
+    targets = y.reshape(count, -1) if classes is None else class_numbers(y, classes)
+    if not _numeric(x) or targets is None or targets.size != count:
+        return
+    targets = targets.ravel()
+    # So few examples prove nothing, even if all agree.
+    if classes is None:
+        if 1 / math.factorial(count) >= UNRELATED or np.ptp(targets) == 0:
+            return
+        near = targets[nearest(x)]
+        if np.ptp(near) == 0:
+            return
+        test = spearmanr(targets, near, alternative="greater")
+        level, value = test.pvalue, float(test.statistic)
+        told = f"the targets of nearest neighbours have rank correlation {value:.2f}"
+    else:
         chance = float(((np.unique(targets, return_counts=True)[1] / count) ** 2).sum())
         if chance**count >= UNRELATED:
-            return []  # so few examples prove nothing, even if all agree
-        near = nearest(x[:count])
-        agree = int((targets == targets[near]).sum())
-        related = binomtest(agree, count, chance, alternative="greater").pvalue < UNRELATED
-        value = agree / count
+            return
+        agree = int((targets == targets[nearest(x)]).sum())
+        level, value = binomtest(agree, count, chance, alternative="greater").pvalue, agree / count
         told = f"nearest neighbours share their label in {percent(value)}, chance {percent(chance)}"
-    else:
-        numbers = y[:count].reshape(count)
-        if 1 / math.factorial(count) >= UNRELATED or np.ptp(numbers) == 0:
-            return []
-        near = nearest(x[:count])
-        if np.ptp(numbers[near]) == 0:
-            return []
-        test = spearmanr(numbers, numbers[near], alternative="greater")
-        related, value = test.pvalue < UNRELATED, float(test.statistic)
-        told = f"the targets of nearest neighbours have rank correlation {value:.2f}"
-    if related:
-        return []
-    sentence = f"inputs and targets look unrelated: {told}, of {count} examples"
-    return [advise("unrelated labels", "warning", value, sentence)]
+    if not level < UNRELATED:
+        sentence = f"inputs and targets look unrelated: {told}, of {count} examples"
+        yield advise("unrelated labels", "warning", value, sentence)
 
 
 def nearest(x: Array) -> NDArray[np.int64]:
@@ -196,7 +186,7 @@ def _numeric(array: Array) -> bool:
     return bool(np.issubdtype(array.dtype, np.number)) or array.dtype == np.bool_
 
 
-def _leak(x: list[Array], validation: list[Array]) -> list[Finding]:
+def _leak(x: list[Array], validation: list[Array]) -> Iterator[Finding]:
     from scipy.stats import binomtest
 
     train = _rows(x)
@@ -211,20 +201,20 @@ def _leak(x: list[Array], validation: list[Array]) -> list[Finding]:
     share = copies / len(held) - repeats / len(train)
     chance = (repeats + 1) / (len(train) + 1)
     proven = binomtest(copies, len(held), chance, alternative="greater").pvalue < LEAK_LEVEL
-    if share <= 0 or (repeats and not proven):
-        return []
-    sentence = (
-        f"{copies} of {len(held)} validation examples are copies of training examples; the validation "
-        "metric rewards memory"
-    )
-    return [advise("leak", "error" if proven and share >= LEAK else "warning", share, sentence)]
+    if share > 0 and (proven or not repeats):
+        sentence = (
+            f"{copies} of {len(held)} validation examples are copies of training examples; the "
+            "validation metric rewards memory"
+        )
+        severity: Severity = "error" if proven and share >= LEAK else "warning"
+        yield advise("leak", severity, share, sentence)
 
 
 def _rows(arrays: list[Array]) -> list[bytes]:
     return [
         b"".join(
-            np.ascontiguousarray(a[i]).tobytes() if _numeric(a) else repr(a[i].tolist()).encode()
-            for a in arrays
+            part.tobytes() if _numeric(part) else repr(part.tolist()).encode()
+            for part in map(np.asarray, parts)
         )
-        for i in range(len(arrays[0]))
+        for parts in zip(*arrays, strict=True)
     ]

@@ -7,7 +7,7 @@ ReLU, in functional, sequential and subclassed models alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -105,14 +105,13 @@ class Observer:
             means = [float(np.mean(part[name], dtype=np.float64)) for part in parts]
             return float(np.average(means, weights=counts))
 
-        def by_place(name: str) -> Iterator[tuple[Array, ...]]:
-            return zip(*(part[name] for part in parts), strict=True)
+        def joined(name: str) -> tuple[Array, ...]:
+            places = zip(*(part[name] for part in parts), strict=True)
+            return tuple(np.concatenate(batches) for batches in places)
 
-        alive = [np.logical_or.reduce(units) for units in by_place("alive")]
-        outputs = tuple(np.concatenate(batches) for batches in by_place("outputs"))
-        logits = None
-        if parts[0]["logits"] is not None:
-            logits = np.concatenate([part["logits"] for part in parts])
+        # One row a batch: which units any of its examples activates.
+        alive = dict(zip(self._relu_layers, joined("alive"), strict=True))
+        outputs, logits = joined("outputs"), joined("logits")
         loss, costs = mean("loss") or 0.0, mean("costs")
         return Observed(
             loss=loss,
@@ -120,12 +119,9 @@ class Observer:
             zero_gradient_share=mean("zero"),
             lost_share=mean("lost"),
             most_frequent_share=_most_frequent_share(outputs),
-            dead_units={
-                name: float(1 - units.mean())
-                for name, units in zip(self._relu_layers, alive, strict=True)
-            },
+            dead_units={name: float(1 - units.any(axis=0).mean()) for name, units in alive.items()},
             outputs=outputs,
-            logits=logits,
+            logits=logits[0] if logits else None,
             finite=all(bool(np.isfinite(output).all()) for output in outputs),
         )
 
@@ -139,6 +135,7 @@ class Observer:
         self.head, logits = Head(None), None
         if len(outputs) == 1:
             self.head, logits = _head(outputs[0], single_loss(self.model))
+        active = [op.outputs[0] > 0 for op in relus]
         zero = zero_gradient(self.model, x, y, y_pred, None, training=training)
         costs = _example_losses(self.model, y, y_pred)
         lost = None
@@ -149,13 +146,17 @@ class Observer:
             "costs": costs,
             "zero": zero,
             "lost": lost,
-            "alive": [
-                tf.reduce_any(op.outputs[0] > 0, axis=list(range(op.outputs[0].shape.rank - 1)))
-                for op in relus
-            ],
+            "alive": [tf.reduce_any(a, axis=list(range(a.shape.rank - 1)))[None] for a in active],
             "outputs": outputs,
-            "logits": logits,
+            "logits": [] if logits is None else [logits],
         }
+
+
+def logit_movement(before: Array | None, after: Array | None) -> float | None:
+    """Median over examples of the largest change of a logit, in nats; None without logits."""
+    if before is None or after is None:
+        return None
+    return float(np.median(np.abs(after - before).max(axis=-1)))
 
 
 def gradient_norms(model: keras.Model, x: Array, y: Array) -> dict[str, float]:
@@ -199,9 +200,10 @@ def single_loss(model: keras.Model) -> keras.Loss | None:
 
 
 @contextmanager
-def metrics_as_found(model: keras.Model) -> Iterator[None]:
-    """Restore the model's metrics when the block is left; those made in it start anew."""
-    kept = [(variable, np.asarray(variable).copy()) for variable in model.metrics_variables]
+def metrics_as_found(model: keras.Model, others: Sequence[keras.Variable] = ()) -> Iterator[None]:
+    """Restore the model's metrics, and other variables, when the block is left, however it is left;
+    metrics made in it start anew."""
+    kept = [(each, np.asarray(each).copy()) for each in [*model.metrics_variables, *others]]
     known = {id(variable) for variable, _ in kept}
     try:
         yield
@@ -216,11 +218,6 @@ def metrics_as_found(model: keras.Model) -> Iterator[None]:
 def take(rows: slice | NDArray[np.int64], data: Nest) -> Nest:
     """These rows of every array."""
     return tf.nest.map_structure(lambda array: array[rows], data)
-
-
-def dense(gradient: Tensor) -> Tensor:
-    """A gradient as one tensor; of an embedding, the rows that were read."""
-    return gradient.values if hasattr(gradient, "values") else gradient
 
 
 def _layer_name(operation: Tensor, layers: set[str]) -> str:
@@ -253,13 +250,12 @@ def _behind(tensor: Tensor) -> Tensor:
 
 def _example_losses(model: keras.Model, y: Nest, y_pred: Nest) -> Tensor | None:
     """Loss (batch,) of each example of a model with one output and one loss; else None."""
-    targets, outputs = tf.nest.flatten(y), tf.nest.flatten(y_pred)
+    pair = [*tf.nest.flatten(y), *tf.nest.flatten(y_pred)]
     loss = single_loss(model)
-    if loss is None or len(targets) != 1 or len(outputs) != 1:
+    if loss is None or len(pair) != 2:
         return None
     # As Loss.__call__ casts them.
-    pair = (keras.ops.convert_to_tensor(each[0], dtype=loss.dtype) for each in (targets, outputs))
-    values = loss.call(*pair)
+    values = loss.call(*(keras.ops.convert_to_tensor(each, dtype=loss.dtype) for each in pair))
     if values.shape.rank == 0:
         return None
     return tf.reduce_mean(values, axis=list(range(1, values.shape.rank)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..keras.data import Examples
 from ..keras.fit import Probe, Run
 from ..trials.history import END, PREDICTORS
-from .observe import Observed, Observer, first_not_finite, gradient_norms
+from .observe import Observed, Observer, first_not_finite, gradient_norms, logit_movement
 
 STEPS = (0, 50, 100)
 """Batches trained at which predictors are measured: long before any outcome is known."""
@@ -43,14 +43,14 @@ def predictors(run: Run) -> dict[str, float | None] | None:
     arrays = _arrays(run)
     if run.step not in STEPS or arrays is None or first_not_finite(run.model) is not None:
         return None
-    x, y = arrays[0][:EXAMPLES], arrays[1][:EXAMPLES]
-    seen = _observer(run).observe(x, y)
+    seen = _observer(run).observe(*(array[:EXAMPLES] for array in arrays))
     if run.step == 0:
         run.kept["first logits"] = seen.logits
+    moved = logit_movement(run.kept["first logits"], seen.logits)
     return {
         **_shares(seen),
         "dead_units": max(seen.dead_units.values(), default=None),
-        "logit_movement": _movement(run.kept["first logits"], seen),
+        "logit_movement": _finite(moved),
     }
 
 
@@ -60,23 +60,18 @@ def state_at_end(run: Run) -> dict[str, Any] | None:
     layer over the first EXAMPLES, and the path of the first weight that is not finite, if any."""
     if run.converged:
         return None
-    path = first_not_finite(run.model)
-    if path is not None:
+    if (path := first_not_finite(run.model)) is not None:
         return {"first_not_finite": path}
-    arrays = _arrays(run)
-    if arrays is None:
+    if (arrays := _arrays(run)) is None:
         return None
-    x, y = arrays
-    seen = _observer(run).observe(x, y)
+    seen = _observer(run).observe(*arrays)
+    norms = gradient_norms(run.model, *(array[:EXAMPLES] for array in arrays))
     return {
         "first_not_finite": None if seen.finite else "outputs",
         "loss": _finite(seen.loss),
         **_shares(seen),
         "dead_units": dict(seen.dead_units),
-        "gradient_norms": {
-            layer: _finite(norm)
-            for layer, norm in gradient_norms(run.model, x[:EXAMPLES], y[:EXAMPLES]).items()
-        },
+        "gradient_norms": {layer: _finite(norm) for layer, norm in norms.items()},
     }
 
 
@@ -99,11 +94,5 @@ def _shares(seen: Observed) -> dict[str, float | None]:
     return {name: getattr(seen, name) for name in names}
 
 
-def _movement(first: Any, seen: Observed) -> float | None:
-    if first is None or seen.logits is None:
-        return None
-    return _finite(float(np.median(np.abs(seen.logits - first).max(axis=-1))))
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from ..finding import CLIP, Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
 from .model import STEPS, guess_costs, head_findings
-from .observe import COSTS, Head, Nest, Observed, Observer, Tensor, dense, metrics_as_found, take
+from .observe import (
+    COSTS,
+    Head,
+    Nest,
+    Observed,
+    Observer,
+    Tensor,
+    logit_movement,
+    metrics_as_found,
+    take,
+)
 
 LOST = 0.5
 """Share of examples that cost something and have no gradient, from which it is an error."""
@@ -77,7 +87,10 @@ class ThrowawaySteps:
                 loss = model.compute_loss(x, y, model(x, training=True), None, training=True)
                 loss = self._optimizer.scale_loss(loss)
             gradients = tape.gradient(loss, [variable.value for variable in variables])
-            self._touched.assign(self._touched | _any_nonzero(gradients))
+            # Of an embedding, the gradient has the rows that were read.
+            values = [None if g is None else getattr(g, "values", g) for g in gradients]
+            flags = [False if v is None else tf.reduce_any(tf.not_equal(v, 0)) for v in values]
+            self._touched.assign(self._touched | tf.stack(flags))
             moved = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
             if moved:
                 self._optimizer.apply(*zip(*moved, strict=True))
@@ -99,29 +112,16 @@ def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:
     return copy
 
 
-def _any_nonzero(gradients: list[Tensor | None]) -> Tensor:
-    flags = [False if g is None else tf.reduce_any(tf.not_equal(dense(g), 0)) for g in gradients]
-    return tf.stack(flags)
-
-
-@contextmanager
-def left_as_found(model: keras.Model) -> Iterator[None]:
+def left_as_found(model: keras.Model) -> AbstractContextManager[None]:
     """Restore every variable of the model when the block is left, however it is left: weights, batch
     statistics, random states (that of Keras' own generator too), metrics."""
     from keras.src.backend.common.global_state import get_global_attribute
 
     generator = get_global_attribute("global_seed_generator")
-    variables = [*model.variables, *([] if generator is None else [generator.state])]
-    kept = [np.asarray(variable).copy() for variable in variables]
-    try:
-        with metrics_as_found(model):
-            yield
-    finally:
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+    return metrics_as_found(model, [*model.variables, *([generator.state] if generator else [])])
 
 
-def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> list[Finding]:
+def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> Iterator[Finding]:
     """What a model shows on some examples of `count` classes, if any, before, after one and after STEPS
     throw-away steps, and when it is trained on one batch alone. `left_as_found` is to restore it."""
     draw = np.random.default_rng(0)
@@ -131,11 +131,18 @@ def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> li
     before = observer.observe(*shown)
     if not _is_finite(before):
         sentence = "the model's outputs or loss are NaN or infinite before the first step"
-        return [advise("not finite", "error", math.nan, sentence, "not finite at the start")]
-    head = observer.head
-    found = [*head_findings(model, head, before, shown[1]), *_first_loss(before, count)]
+        yield advise("not finite", "error", math.nan, sentence, "not finite at the start")
+        return
+    head, cost = observer.head, before.example_loss
+    yield from head_findings(model, head, before, shown[1])
+    if count is not None and count > 1 and cost > SURE * math.log(count):
+        sentence = (
+            f"the first loss is {cost:.3g}, and guessing costs ln {count} = {math.log(count):.3g}: "
+            "the model is sure of wrong answers"
+        )
+        yield advise("first loss", "warning", cost, sentence)
     if not model.trainable_variables:
-        return found
+        return
     guess = guess_costs(model, tf.nest.flatten(shown[1])[0], count)
     order = draw.integers(size, size=(STEPS, min(_BATCH, size)))
     steps = ThrowawaySteps(model, x, y)
@@ -144,120 +151,100 @@ def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> li
         next_ = observer.observe(*shown)
         steps.run(order[1:])
         after = observer.observe(*shown)
-    found += [
-        *_one_step(head, before, next_),
-        *_unstable(max(before.example_loss, guess), before, next_, after),
-        *_lost(head, before, after),
-        *_dead(before, after),
-    ]
-    if before.example_loss <= COSTS * (guess or 1):
-        return found  # next to nothing is left to learn: gradients vanish as they should
-    found += _untouched(model, steps.untouched)
+    yield from _one_step(head, before, next_)
+    yield from _unstable(max(cost, guess), before, next_, after)
+    yield from _lost(head, before, after)
+    yield from _dead(before, after)
+    if cost <= COSTS * (guess or 1):
+        return  # next to nothing is left to learn: gradients vanish as they should
+    yield from _untouched(model, steps.untouched)
     steps.restart()
-    return [*found, *_one_batch(steps, observer, take(order[0], (x, y)), order[0])]
+    yield from _one_batch(steps, observer, take(order[0], (x, y)), order[0])
 
 
 def _is_finite(seen: Observed) -> bool:
     return seen.finite and math.isfinite(seen.example_loss)
 
 
-def _first_loss(seen: Observed, count: int | None) -> list[Finding]:
-    loss = seen.example_loss
-    if count is None or count <= 1 or loss <= SURE * math.log(count):
-        return []
-    sentence = (
-        f"the first loss is {loss:.3g}, and guessing costs ln {count} = {math.log(count):.3g}: the "
-        "model is sure of wrong answers"
-    )
-    return [advise("first loss", "warning", loss, sentence)]
+def _one_step(head: Head, before: Observed, after: Observed) -> Iterator[Finding]:
+    if head.kind != "Softmax":
+        return
+    moved = logit_movement(before.logits, after.logits)
+    if moved is not None and moved > CLIP:
+        told = f"one step moves the logits by {moved:.0f}"
+        sentence = f"{told}; a change of {CLIP:.0f} turns certainty round"
+        yield advise("large step", "warning", moved, sentence)
 
 
-def _one_step(head: Head, before: Observed, after: Observed) -> list[Finding]:
-    if before.logits is None or after.logits is None or head.kind != "Softmax":
-        return []
-    moved = float(np.median(np.abs(after.logits - before.logits).max(axis=-1)))
-    if not moved > CLIP:
-        return []
-    sentence = (
-        f"one step moves the logits by {moved:.0f}; a change of {CLIP:.0f} turns certainty round"
-    )
-    return [advise("large step", "warning", moved, sentence)]
-
-
-def _unstable(floor: float, before: Observed, next_: Observed, after: Observed) -> list[Finding]:
-    for steps, seen, most in ((1, next_, JUMP), (STEPS, after, UNSTABLE)):
-        if not _is_finite(seen):
-            told = "the outputs or the loss are no longer finite"
-        elif 0 < most * floor < seen.example_loss:
+def _unstable(
+    floor: float, before: Observed, next_: Observed, after: Observed
+) -> Iterator[Finding]:
+    for steps, seen, most in (("1 step", next_, JUMP), (f"{STEPS} steps", after, UNSTABLE)):
+        told = "the outputs or the loss are no longer finite"
+        if _is_finite(seen):
+            if not 0 < most * floor < seen.example_loss:
+                continue
             told = f"the loss has gone from {before.example_loss:.3g} to {seen.example_loss:.3g}"
-        else:
-            continue
-        sentence = f"after {steps} step{'s' * (steps > 1)} {told}"
-        return [advise("unstable", "error", seen.example_loss, sentence)]
-    return []
+        yield advise("unstable", "error", seen.example_loss, f"after {steps} {told}")
+        return
 
 
-def _lost(head: Head, before: Observed, after: Observed) -> list[Finding]:
-    share = after.lost_share
-    if share is None or not share:
-        return []
+def _lost(head: Head, before: Observed, after: Observed) -> Iterator[Finding]:
+    if not (share := after.lost_share):
+        return
     case, why = "flat loss", "the loss is flat where these outputs are"
     if head.hidden:
-        case, why = (
-            "clipped",
+        case = "clipped"
+        why = (
             f"{head.name} is saturated and the loss reads clipped probabilities, because an operation "
-            f"after {head.name} hides the logits",
+            f"after {head.name} hides the logits"
         )
     sentence = (
         f"after {STEPS} steps {percent(share)} of the examples are wrong and have exactly zero "
         f"gradient ({percent(before.lost_share or 0)} before): {why}"
     )
     severity: Severity = "error" if share >= LOST else "warning"
-    return [advise("lost examples", severity, share, sentence, case, name=head.name)]
+    yield advise("lost examples", severity, share, sentence, case, name=head.name)
 
 
-def _dead(before: Observed, after: Observed) -> list[Finding]:
-    found = []
+def _dead(before: Observed, after: Observed) -> Iterator[Finding]:
     for layer, share in before.dead_units.items():
         share = min(share, after.dead_units[layer])
-        if share < 0.5:
-            continue
+        if share >= 0.5:
+            sentence = (
+                f"{percent(share)} of the ReLU units of {layer} answer 0 to every example, before and "
+                f"after {STEPS} steps"
+            )
+            severity: Severity = "error" if share == 1 else "warning"
+            yield advise("dead units", severity, share, sentence, "dead from the start")
+
+
+def _untouched(model: keras.Model, untouched: list[keras.Variable]) -> Iterator[Finding]:
+    if untouched:
+        sizes = (untouched, model.trainable_variables)
+        size, whole = (sum(math.prod(variable.shape) for variable in each) for each in sizes)
+        share = size / whole
+        names = ", ".join(variable.path for variable in untouched[:3])
         sentence = (
-            f"{percent(share)} of the ReLU units of {layer} answer 0 to every example, before and "
-            f"after {STEPS} steps"
+            f"{percent(share)} of the trainable weights had exactly zero gradient in all of {STEPS} "
+            f"steps: {names}{', ...' if len(untouched) > 3 else ''}"
         )
-        severity: Severity = "error" if share == 1 else "warning"
-        found.append(advise("dead units", severity, share, sentence, "dead from the start"))
-    return found
-
-
-def _untouched(model: keras.Model, untouched: list[keras.Variable]) -> list[Finding]:
-    if not untouched:
-        return []
-    size = sum(math.prod(variable.shape) for variable in untouched)
-    share = size / sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    names = ", ".join(variable.path for variable in untouched[:3])
-    sentence = (
-        f"{percent(share)} of the trainable weights had exactly zero gradient in all of {STEPS} "
-        f"steps: {names}{', ...' if len(untouched) > 3 else ''}"
-    )
-    severity: Severity = "error" if share >= 0.5 else "warning"
-    return [advise("no gradient", severity, share, sentence, "untouched weights")]
+        severity: Severity = "error" if share >= 0.5 else "warning"
+        yield advise("no gradient", severity, share, sentence, "untouched weights")
 
 
 def _one_batch(
     steps: ThrowawaySteps, observer: Observer, batch: Nest, rows: NDArray[np.int64]
-) -> list[Finding]:
+) -> Iterator[Finding]:
     first = observer.observe(*batch).example_loss
     steps.run(np.tile(rows, (STEPS, 1)))
     last = observer.observe(*batch).example_loss
-    if first <= 0 or last <= LEARNED * first:
-        return []
-    told = "make its loss NaN or infinite"
-    if math.isfinite(last):
-        told = f"take its loss from {first:.3g} only to {last:.3g}"
-    sentence = (
-        f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
-        "soon"
-    )
-    return [advise("one batch", "warning", last / first, sentence)]
+    if first > 0 and not last <= LEARNED * first:
+        told = "make its loss NaN or infinite"
+        if math.isfinite(last):
+            told = f"take its loss from {first:.3g} only to {last:.3g}"
+        sentence = (
+            f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
+            "soon"
+        )
+        yield advise("one batch", "warning", last / first, sentence)

@@ -5,26 +5,27 @@ Nothing here imports TensorFlow: shapes and parameter counts are closed-form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Literal, get_args
 
-from ..errors import InputError
+from ..errors import InputError, require_whole
 from ..keras.settings import LOGITS
 
 Padding = Literal["same", "valid"]
 Head = Literal["softmax-reshape", "reshape-softmax", "logits"]
 Shape = tuple[int, ...]
 
-_MAIN_BLOCKS = 3  # of the question's network; what lies beyond is one difference
-_BLOCK_ARGUMENTS = {
-    "filters": "filters",
-    "kernels": "kernel",
-    "strides": "stride",
-    "paddings": "padding",
-    "pools": "pool",
+HEADS: Mapping[Head, tuple[str, ...]] = {
+    "softmax-reshape": ("probabilities", "reshape"),
+    "reshape-softmax": ("units", "reshape", "softmax"),
+    "logits": ("units", LOGITS),
 }
+"""Layers of a head by name: a dense one of all units, then those of n_prediction x n_class."""
+
+_MAIN_BLOCKS = 3  # of the question's network; what lies beyond is one difference
+_BLOCK_ARGUMENTS = ("filters", "kernels", "strides", "paddings", "pools")  # as ConvBlock's fields
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class LayerRow:
 
     name: str
     output_shape: Shape
-    parameters: int
+    parameters: int = 0
     arithmetic: str = ""
 
 
@@ -92,41 +93,32 @@ class Architecture:
                 "(height, width, channels) is needed"
             )
         for name, size in zip(("height", "width", "channels"), self.input_shape, strict=True):
-            _require_count("input", name, size)
-        _require_count("head", "n_prediction", self.n_prediction)
-        _require_count("head", "n_class", self.n_class, least=2)
+            require_whole(f"input: {name}", size)
+        require_whole("head: n_prediction", self.n_prediction)
+        require_whole("head: n_class", self.n_class, least=2)
         if self.head not in get_args(Head):
-            raise InputError(
-                f"head: unknown kind {self.head!r}; one of {', '.join(get_args(Head))}"
-            )
+            raise InputError(f"head: unknown kind {self.head!r}; one of {', '.join(HEADS)}")
         for number, units in enumerate(self.dense, start=1):
-            _require_count(f"dense{number}", "units", units)
+            require_whole(f"dense{number}: units", units)
         self.rows  # noqa: B018 - walks the layers and refuses the first impossible one
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Named arguments of `from_arguments` that give this architecture: its first three blocks'
         fields across the blocks, further blocks as they are, and the rest."""
-        return {
-            **{
-                name: tuple(getattr(block, field) for block in self.blocks[:_MAIN_BLOCKS])
-                for name, field in _BLOCK_ARGUMENTS.items()
-            },
-            "extra": self.blocks[_MAIN_BLOCKS:],
-            "dense": self.dense,
-            "head": self.head,
-            "input_shape": self.input_shape,
-            "n_prediction": self.n_prediction,
-            "n_class": self.n_class,
+        rest = dict(vars(self))
+        blocks = rest.pop("blocks")
+        across = {
+            name: tuple(getattr(block, field.name) for block in blocks[:_MAIN_BLOCKS])
+            for name, field in zip(_BLOCK_ARGUMENTS, fields(ConvBlock), strict=True)
         }
+        return {**across, "extra": blocks[_MAIN_BLOCKS:], **rest}
 
     @classmethod
     def from_arguments(cls, *, extra: Sequence[ConvBlock], **arguments: Any) -> Architecture:
         """The inverse of `arguments`."""
-        sizes = zip(*(arguments.pop(name) for name in _BLOCK_ARGUMENTS), strict=True)
-        fields = _BLOCK_ARGUMENTS.values()
-        blocks = [ConvBlock(**dict(zip(fields, values, strict=True))) for values in sizes]
-        return cls(blocks=(*blocks, *extra), **arguments)
+        main = zip(*(arguments.pop(name) for name in _BLOCK_ARGUMENTS), strict=True)
+        return cls((*(ConvBlock(*values) for values in main), *extra), **arguments)
 
     @property
     def rows(self) -> tuple[LayerRow, ...]:
@@ -141,79 +133,57 @@ class Architecture:
     @property
     def features_shape(self) -> Shape:
         """(height, width, channels) of what the last conv block hands to the flatten layer."""
-        rows = self.rows
-        flatten = next(i for i, row in enumerate(rows) if row.name == "flatten")
-        return rows[flatten - 1].output_shape if flatten else self.input_shape
+        shapes = [self.input_shape, *(row.output_shape for row in self.rows)]
+        return next(shape for shape in reversed(shapes) if len(shape) == 3)
 
     def _walk(self) -> Iterator[LayerRow]:
-        shape = self.input_shape
+        shape: Shape = self.input_shape
         for number, block in enumerate(self.blocks, start=1):
-            row = _conv_row(f"conv{number}", block, shape)
-            yield row
-            shape = _triple(row.output_shape)
-            if block.pool > 1:
-                shape = _pool_shape(f"pool{number}", block.pool, shape)
-                yield LayerRow(f"pool{number}", shape, 0)
+            for row in _block_rows(number, block, shape):
+                yield row
+                shape = row.output_shape
         units = prod(shape)
-        yield LayerRow("flatten", (units,), 0)
+        yield LayerRow("flatten", (units,))
         for number, width in enumerate(self.dense, start=1):
             yield _dense_row(f"dense{number}", units, width)
             units = width
         predictions = (self.n_prediction, self.n_class)
-        if self.head == "softmax-reshape":
-            yield _dense_row("probabilities", units, prod(predictions))
-            yield LayerRow("reshape", predictions, 0)
-        elif self.head == "reshape-softmax":
-            yield _dense_row("units", units, prod(predictions))
-            yield LayerRow("reshape", predictions, 0)
-            yield LayerRow("softmax", predictions, 0)
-        else:
-            yield _dense_row("units", units, prod(predictions))
-            yield LayerRow(LOGITS, predictions, 0)
+        first, *others = HEADS[self.head]
+        yield _dense_row(first, units, prod(predictions))
+        for name in others:
+            yield LayerRow(name, predictions)
 
 
-def _require_count(layer: str, what: str, value: object, least: int = 1) -> None:
-    if type(value) is not int or value < least:
-        raise InputError(f"{layer}: {what} is {value!r}; a whole number >= {least} is needed")
-
-
-def _conv_row(name: str, block: ConvBlock, shape: tuple[int, int, int]) -> LayerRow:
+def _block_rows(number: int, block: ConvBlock, shape: Shape) -> Iterator[LayerRow]:
+    name = f"conv{number}"
     for what in ("filters", "kernel", "stride", "pool"):
-        _require_count(name, what, getattr(block, what))
+        require_whole(f"{name}: {what}", getattr(block, what))
     height, width, channels = shape
-    side = block.kernel
-    if block.padding == "same":
-        # ceil(n / stride): the input is padded just enough for every stride to have its window.
-        out = (-(-height // block.stride), -(-width // block.stride))
-    elif block.padding == "valid":
+    side, pool = block.kernel, block.pool
+    if block.padding not in get_args(Padding):
+        raise InputError(f"{name}: unknown padding {block.padding!r}; 'same' or 'valid' is needed")
+    if block.padding == "valid":
         if side > min(height, width):
             raise InputError(
                 f"{name}: a {side} x {side} kernel with valid padding does not fit into its "
                 f"{height} x {width} input; use a smaller kernel, padding 'same' or less pooling"
             )
-        out = ((height - side) // block.stride + 1, (width - side) // block.stride + 1)
-    else:
-        raise InputError(f"{name}: unknown padding {block.padding!r}; 'same' or 'valid' is needed")
+        height, width = height - side + 1, width - side + 1
+    # ceil(n / stride): with 'same', the input is padded just enough for every stride to have its
+    # window; with 'valid', n counts the places where a window may stand.
+    height, width = -(-height // block.stride), -(-width // block.stride)
     count = side * side * channels * block.filters + block.filters
     text = f"{side}*{side}*{channels}*{block.filters} + {block.filters} = {count}"
-    return LayerRow(name, (*out, block.filters), count, text)
-
-
-def _pool_shape(name: str, pool: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    height, width, channels = shape
+    yield LayerRow(name, (height, width, block.filters), count, text)
     if pool > min(height, width):
         raise InputError(
-            f"{name}: a {pool} x {pool} pool does not fit into its {height} x {width} input; "
+            f"pool{number}: a {pool} x {pool} pool does not fit into its {height} x {width} input; "
             "use a smaller pool or leave it out (pool=1)"
         )
-    return height // pool, width // pool, channels
+    if pool > 1:
+        yield LayerRow(f"pool{number}", (height // pool, width // pool, block.filters))
 
 
 def _dense_row(name: str, inputs: int, units: int) -> LayerRow:
     count = inputs * units + units
     return LayerRow(name, (units,), count, f"{inputs}*{units} + {units} = {count}")
-
-
-def _triple(shape: Shape) -> tuple[int, int, int]:
-    height, width, channels = shape
-    return height, width, channels

@@ -7,14 +7,16 @@ behaviour; they are built from the spec here.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..keras.settings import LOGITS
-from .architecture import Architecture, Padding
-from .variants import question_architecture
+from .architecture import HEADS, Architecture
+from .variants import VARIANTS
 
 if TYPE_CHECKING:
     import keras
+
+Sizes = tuple[tuple[int, int, int], int, int]
 
 
 def build(architecture: Architecture) -> keras.Model:
@@ -39,20 +41,16 @@ def build(architecture: Architecture) -> keras.Model:
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate(architecture.dense, start=1):
         x = layers.Dense(units, activation="relu", name=f"dense{number}")(x)
-    return keras.Model(inputs, _head(architecture, x, layers))
-
-
-def _head(architecture: Architecture, x: Any, layers: Any) -> Any:
     predictions = (architecture.n_prediction, architecture.n_class)
-    units = architecture.n_prediction * architecture.n_class
-    if architecture.head == "softmax-reshape":
-        x = layers.Dense(units, activation="softmax", name="probabilities")(x)
-        return layers.Reshape(predictions, name="reshape")(x)
-    x = layers.Dense(units, name="units")(x)
-    if architecture.head == "logits":
-        return layers.Reshape(predictions, name=LOGITS)(x)
-    x = layers.Reshape(predictions, name="reshape")(x)
-    return layers.Softmax(name="softmax")(x)
+    first, *others = HEADS[architecture.head]
+    activation = "softmax" if first == "probabilities" else None
+    x = layers.Dense(prod(predictions), activation=activation, name=first)(x)
+    for name in others:
+        if name == "softmax":
+            x = layers.Softmax(name=name)(x)
+        else:
+            x = layers.Reshape(predictions, name=name)(x)
+    return keras.Model(inputs, x)
 
 
 def build_network(**arguments: Any) -> keras.Model:
@@ -88,7 +86,8 @@ def create_DeepCAPCHA(  # noqa: N802 - the question's name
     show_summary: bool = True,
 ) -> keras.Model:
     """The question's network with padding 'same', compiled; the summary is printed if asked for."""
-    return _question_model("same", input_shape, n_prediction, n_class, optimizer, show_summary)
+    sizes = (input_shape, n_prediction, n_class)
+    return _compiled(VARIANTS["same"].architecture, sizes, optimizer, show_summary)
 
 
 def working_DeepCAPCHA(  # noqa: N802 - the question's name
@@ -99,24 +98,14 @@ def working_DeepCAPCHA(  # noqa: N802 - the question's name
     show_summary: bool = True,
 ) -> keras.Model:
     """The question's network with valid padding, compiled; the summary is printed if asked for."""
-    return _question_model("valid", input_shape, n_prediction, n_class, optimizer, show_summary)
+    sizes = (input_shape, n_prediction, n_class)
+    return _compiled(VARIANTS["valid"].architecture, sizes, optimizer, show_summary)
 
 
-def _question_model(
-    padding: Padding,
-    input_shape: tuple[int, int, int],
-    n_prediction: int,
-    n_class: int,
-    optimizer: Any,
-    show_summary: bool,
+def _compiled(
+    network: Architecture, sizes: Sizes, optimizer: Any, show_summary: bool
 ) -> keras.Model:
-    architecture = question_architecture(
-        paddings=(padding, padding, padding),
-        input_shape=input_shape,
-        n_prediction=n_prediction,
-        n_class=n_class,
-    )
-    model = build(architecture)
+    model = build(Architecture(network.blocks, network.dense, network.head, *sizes))
     model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     if show_summary:
         model.summary()

@@ -14,8 +14,7 @@ import json
 import os
 import random
 import secrets
-import zipfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .digits import Digits
+from .digits import NO_ARRAYS, Digits
 
 SOURCE = "captcha"
 """What a recipe's `data` says to have such images."""
@@ -48,15 +47,8 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
     the package, or where the file cannot be written.
     """
     path = CACHE / f"captcha-{count}-{n_prediction}-{seed}.npz"
-    origin = json.dumps(
-        {
-            "count": count,
-            "n_prediction": n_prediction,
-            "seed": seed,
-            "drawing": DRAWING,
-            **{name: _version(name) for name in ("captcha", "pillow")},
-        }
-    )
+    facts = {"count": count, "n_prediction": n_prediction, "seed": seed, "drawing": DRAWING}
+    origin = json.dumps({**facts, "captcha": _version("captcha"), "pillow": _version("pillow")})
     kept = _read(path, origin)
     if kept is None:
         kept = draw_captchas(count, n_prediction, seed)
@@ -65,53 +57,44 @@ def load_captchas(count: int, n_prediction: int, seed: int) -> Digits:
 
 
 def draw_captchas(count: int, n_prediction: int, seed: int) -> Digits:
-    """`count` images of `n_prediction` random digits each: images (count, HEIGHT, WIDTH), 0 ink to 255
+    """At least one image of `n_prediction` random digits: images (count, HEIGHT, WIDTH), 0 ink to 255
     paper, grey; labels (count, n_prediction).
 
     The first images are the same for every count. Raises InputError without the package, or if what
     it draws does not follow from the seed.
     """
-    draw = _Drawer(seed, n_prediction)
     images = np.empty((count, HEIGHT, WIDTH), np.uint8)
     labels = np.empty((count, n_prediction), np.uint8)
+    drawn = _drawn(seed, n_prediction)
     for index in range(count):
-        images[index], labels[index] = draw()
-    if count:
-        image, label = _Drawer(seed, n_prediction)()
-        if not (np.array_equal(image, images[0]) and np.array_equal(label, labels[0])):
-            raise InputError(
-                f"captcha {_version('captcha')} draws differently from the same seed; "
-                "version 0.7.1 is known to work"
-            )
+        images[index], labels[index] = next(drawn)
+    image, label = next(_drawn(seed, n_prediction))
+    if not (np.array_equal(image, images[0]) and np.array_equal(label, labels[0])):
+        raise InputError(
+            f"captcha {_version('captcha')} draws differently from the same seed; "
+            "version 0.7.1 is known to work"
+        )
     return Digits(images, labels)
 
 
-class _Drawer:
-    """Draws one image and its labels a call, all from one seeded generator."""
-
-    def __init__(self, seed: int, n_prediction: int) -> None:
-        self._random = random.Random(seed)
-        self._n_prediction = n_prediction
-        module = _private_copy()
-        module.secrets = SimpleNamespace(
-            randbelow=self._random.randrange,
-            randbits=self._random.getrandbits,
-            choice=self._random.choice,
-        )
-        self._captcha = module.ImageCaptcha(width=2 * WIDTH, height=2 * HEIGHT)
-
-    def __call__(self) -> tuple[NDArray[np.uint8], list[int]]:
-        digits = [self._random.randrange(10) for _ in range(self._n_prediction)]
-        image = self._captcha.generate_image("".join(map(str, digits)))
-        return np.asarray(image.convert("L").reduce(2)), digits
+def _drawn(seed: int, n_prediction: int) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
+    """Image after image with its labels, all from one seeded generator."""
+    draw = random.Random(seed)
+    module = _private_copy()
+    module.secrets = SimpleNamespace(
+        randbelow=draw.randrange, randbits=draw.getrandbits, choice=draw.choice
+    )
+    drawer = module.ImageCaptcha(width=2 * WIDTH, height=2 * HEIGHT)
+    while True:
+        digits = [draw.randrange(10) for _ in range(n_prediction)]
+        image = drawer.generate_image("".join(map(str, digits)))
+        yield np.asarray(image.convert("L").reduce(2)), digits
 
 
 def _private_copy() -> Any:
     """A new module object of `captcha.image`, not the one others import."""
-    try:
-        spec = importlib.util.find_spec("captcha.image")
-    except ModuleNotFoundError:
-        spec = None
+    installed = importlib.util.find_spec("captcha") is not None
+    spec = importlib.util.find_spec("captcha.image") if installed else None
     if spec is None or spec.loader is None:
         raise InputError(_MISSING)
     module = importlib.util.module_from_spec(spec)
@@ -132,7 +115,7 @@ def _read(path: Path, origin: str) -> Digits | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             if str(file["origin"]) == origin:
                 return Digits(file["images"], file["labels"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, *NO_ARRAYS):
         pass  # no such file, or a damaged one: it is drawn anew
     return None
 

@@ -13,12 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, require_whole
 
 SUBSET_SHA256 = "c02dc200942f8a189a95b526377b1e16654d8fabaf941447da0c39ef006db49c"
 
 _CARRIED = Path(__file__).parents[1] / "_fixtures" / "mnist.npz"  # in a wheel
 _REPOSITORY = Path(__file__).parents[2] / "fixtures" / "mnist.npz"  # in an editable install
+
+NO_ARRAYS = (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile)
+"""What NumPy raises where a file is no npz file, or a damaged one."""
 
 
 class Digits(NamedTuple):
@@ -43,12 +46,12 @@ def load_mnist(source: str = "subset") -> Mnist:
 
     Raises InputError for a missing, damaged or misshapen file.
     """
-    if source == "subset":
-        path = _CARRIED if _CARRIED.exists() else _REPOSITORY
-        return _check(_read(path, sha256=SUBSET_SHA256), str(path))
     if source == "keras":
         return _check(_download(), "Keras' MNIST")
-    return _check(_read(Path(source)), source)
+    if source != "subset":
+        return _check(_read(Path(source)), source)
+    path = _CARRIED if _CARRIED.exists() else _REPOSITORY
+    return _check(_read(path, sha256=SUBSET_SHA256), str(path))
 
 
 def digit_strips(n_prediction: int, digits: Digits | None = None, seed: int = 0) -> Digits:
@@ -58,8 +61,7 @@ def digit_strips(n_prediction: int, digits: Digits | None = None, seed: int = 0)
     Every digit appears exactly once at each position: images (n, 28, 28 * n_prediction), labels
     (n, n_prediction).
     """
-    if type(n_prediction) is not int or n_prediction < 1:
-        raise InputError(f"n_prediction is {n_prediction!r}; a whole number >= 1 is needed")
+    require_whole("n_prediction", n_prediction)
     digits = load_mnist().train if digits is None else digits
     random = np.random.RandomState(seed)
     order = [random.permutation(len(digits.labels)) for _ in range(n_prediction)]
@@ -90,7 +92,7 @@ def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]
         raise InputError(
             f"{path}: {error.args[0]}; the arrays {', '.join(names)} are needed"
         ) from None
-    except (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except NO_ARRAYS as error:
         raise InputError(f"{path} is not an npz file in Keras' MNIST layout ({error})") from None
 
 
@@ -108,24 +110,19 @@ def _download() -> dict[str, NDArray[np.uint8]]:
 
 def _check(arrays: dict[str, NDArray[np.uint8]], origin: str) -> Mnist:
     for x, y in (("x_train", "y_train"), ("x_test", "y_test")):
-        images, labels = arrays[x], arrays[y]
+        images, labels, problem = arrays[x], arrays[y], ""
         if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
-            raise InputError(
-                f"{origin}: {x} is {images.dtype} {images.shape}; uint8 (n, 28, 28) is needed"
-            )
-        if labels.shape != images.shape[:1]:
-            raise InputError(
-                f"{origin}: {y} has shape {labels.shape} for {len(images)} images; "
-                f"({len(images)},) is needed"
-            )
-        if not len(labels) or not np.issubdtype(labels.dtype, np.integer):
-            raise InputError(
-                f"{origin}: {y} is {labels.dtype} {labels.shape}; at least one whole label is needed"
-            )
-        if labels.min() < 0 or labels.max() > 9:
-            raise InputError(
-                f"{origin}: {y} holds {labels.min()} to {labels.max()}; whole labels 0 to 9 are needed"
-            )
+            problem = f"{x} is {images.dtype} {images.shape}; uint8 (n, 28, 28) is needed"
+        elif labels.shape != images.shape[:1]:
+            shape = f"{y} has shape {labels.shape} for {len(images)} images"
+            problem = f"{shape}; ({len(images)},) is needed"
+        elif not len(labels) or not np.issubdtype(labels.dtype, np.integer):
+            problem = f"{y} is {labels.dtype} {labels.shape}; at least one whole label is needed"
+        elif labels.min() < 0 or labels.max() > 9:
+            held = f"{y} holds {labels.min()} to {labels.max()}"
+            problem = f"{held}; whole labels 0 to 9 are needed"
+        if problem:
+            raise InputError(f"{origin}: {problem}")
     return Mnist(
         Digits(arrays["x_train"], arrays["y_train"]), Digits(arrays["x_test"], arrays["y_test"])
     )

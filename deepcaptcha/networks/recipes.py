@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, require_rate, require_whole
 from ..keras.data import Examples
 from ..keras.settings import Training
 from ..trials.trial import Target
@@ -62,45 +62,32 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("n_train", "n_validation", "n_prediction"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                self._refuse(f"{name} is {value!r}; a whole number >= 1 is needed")
+            require_whole(f"recipe {self.name}: {name}", getattr(self, name))
         if self.scaling not in get_args(Scaling):
-            self._refuse(f"scaling is {self.scaling!r}; 'raw', 'unit' or 'ink' is needed")
-        if self.validation_split is not None and not 0 < self.validation_split < 1:
-            self._refuse(
-                f"validation_split is {self.validation_split!r}; between 0 and 1 is needed"
+            raise InputError(
+                f"recipe {self.name}: scaling is {self.scaling!r}; 'raw', 'unit' or 'ink' is needed"
             )
-
-    def _refuse(self, problem: str) -> None:
-        raise InputError(f"recipe {self.name}: {problem}")
+        if self.validation_split is not None:
+            require_rate(f"recipe {self.name}: validation_split", self.validation_split)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What it says of the data, by name."""
-        fields = dict(self.__dict__)
-        for name in ("name", "training", "target"):
-            del fields[name]
-        return fields
+        others = ("name", "training", "target")
+        return {name: value for name, value in vars(self).items() if name not in others}
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-ready, as a trial's identity has them."""
-        return {
-            "name": self.name,
-            **self.facts,
-            **self.training.as_dict(),
-            **self.target.as_dict(),
-        }
+        settings = {**self.training.as_dict(), **self.target.as_dict()}
+        return {"name": self.name, **self.facts, **settings}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Recipe:
         """The inverse of `as_dict`; TypeError or KeyError for other fields."""
-        rest = dict(fields)
-        target = Target.from_dict(rest)
-        training = Training(**{name: rest.pop(name) for name in Training().as_dict()})
-        for name in target.as_dict():
-            rest.pop(name)
-        return cls(**rest, training=training, target=target)
+        target = Target.from_dict(fields)
+        training = Training(**{name: fields[name] for name in Training().as_dict()})
+        rest = fields.keys() - training.as_dict().keys() - target.as_dict().keys()
+        return cls(**{name: fields[name] for name in rest}, training=training, target=target)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -133,9 +120,11 @@ class Recipe:
         """
         from ..keras.source import KerasSource
 
-        variant = find_variant(network) if isinstance(network, str) else network
-        architecture = variant.architecture if isinstance(variant, Variant) else variant
-        own = variant.name if isinstance(variant, Variant) else "network"
+        own = "network"
+        if isinstance(network, str):
+            network = find_variant(network)
+        if isinstance(network, Variant):
+            own, network = network.name, network.architecture
         return KerasSource(
             build_network,
             load_digits,
@@ -143,7 +132,7 @@ class Recipe:
             self.training,
             own if name is None else name,
             self.name,
-            self.fit(architecture).arguments,
+            self.fit(network).arguments,
             self.facts,
             reuse_model=True,
         )
@@ -174,42 +163,24 @@ class _UnfitError(Exception):
 
 @lru_cache(maxsize=2)
 def _load(recipe: Recipe) -> Examples:
-    load = _captchas if recipe.data == captcha.SOURCE else _strips
-    train, validation = load(recipe)
+    train, share = _images(recipe, "training"), recipe.validation_split
+    if share is None:
+        validation = _images(recipe, "test")
+    else:
+        cut = math.floor(len(train.labels) * (1 - share))
+        validation = Digits(train.images[cut:], train.labels[cut:])
+        train = Digits(train.images[:cut], train.labels[:cut])
+    if recipe.n_prediction > 1 and recipe.data != captcha.SOURCE:
+        train = digit_strips(recipe.n_prediction, train, seed=0)
+        validation = digit_strips(recipe.n_prediction, validation, seed=1)
     return Examples(*_encode(train, recipe), *_encode(validation, recipe))
 
 
-def _captchas(recipe: Recipe) -> tuple[Digits, Digits]:
-    train = captcha.load_captchas(recipe.n_train, recipe.n_prediction, seed=0)
-    if recipe.validation_split is not None:
-        return _split(train, recipe.validation_split)
-    return train, captcha.load_captchas(recipe.n_validation, recipe.n_prediction, seed=1)
-
-
-def _strips(recipe: Recipe) -> tuple[Digits, Digits]:
-    train, test = load_mnist(recipe.data)
-    train = _first(train, recipe.n_train, "training", recipe)
-    if recipe.validation_split is None:
-        validation = _first(test, recipe.n_validation, "test", recipe)
-    else:
-        train, validation = _split(train, recipe.validation_split)
-    if recipe.n_prediction == 1:
-        return train, validation
-    return (
-        digit_strips(recipe.n_prediction, train, seed=0),
-        digit_strips(recipe.n_prediction, validation, seed=1),
-    )
-
-
-def _split(digits: Digits, share: float) -> tuple[Digits, Digits]:
-    cut = math.floor(len(digits.labels) * (1 - share))
-    return (
-        Digits(digits.images[:cut], digits.labels[:cut]),
-        Digits(digits.images[cut:], digits.labels[cut:]),
-    )
-
-
-def _first(digits: Digits, count: int, kind: str, recipe: Recipe) -> Digits:
+def _images(recipe: Recipe, kind: Literal["training", "test"]) -> Digits:
+    part, count = (0, recipe.n_train) if kind == "training" else (1, recipe.n_validation)
+    if recipe.data == captcha.SOURCE:
+        return captcha.load_captchas(count, recipe.n_prediction, seed=part)
+    digits = load_mnist(recipe.data)[part]
     if count > len(digits.labels):
         raise _UnfitError(
             f"wants {count} {kind} digits and {recipe.data!r} has "
@@ -234,6 +205,10 @@ def _encode(digits: Digits, recipe: Recipe) -> tuple[Array, Array]:
 
 
 _RAW = Recipe("raw-subset")
+_SOUND = replace(_RAW, name="sound-subset", scaling="unit", target=Target(epochs=3))
+_QUESTION = Recipe(
+    "question", data="keras", n_train=60_000, validation_split=0.1, target=Target(epochs=10)
+)
 _CAPTCHA = Recipe(
     "captcha",
     data=captcha.SOURCE,
@@ -242,32 +217,16 @@ _CAPTCHA = Recipe(
     n_prediction=4,
     target=Target(epochs=3, monitor="val_string_accuracy", chance=1e-4),  # four digits guessed
 )
+_WHITE = replace(_CAPTCHA, name="captcha-white", scaling="unit")
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            _RAW,
-            replace(_RAW, name="sound-subset", scaling="unit", target=Target(epochs=3)),
-            Recipe(
-                "question",
-                data="keras",
-                n_train=60_000,
-                validation_split=0.1,
-                target=Target(epochs=10),
-            ),
-            _CAPTCHA,
-            replace(_CAPTCHA, name="captcha-white", scaling="unit"),
-        )
-    }
+    {recipe.name: recipe for recipe in (_RAW, _SOUND, _QUESTION, _CAPTCHA, _WHITE)}
 )
 
 
 def find_recipe(name: str, data: str | None = None) -> Recipe:
     """The recipe of that name, on `data` where given; InputError with the known names if there is
     none."""
-    try:
-        recipe = RECIPES[name]
-    except KeyError:
-        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}") from None
-    return recipe if data is None else replace(recipe, data=data)
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+    return RECIPES[name] if data is None else replace(RECIPES[name], data=data)

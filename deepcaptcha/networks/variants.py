@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import InputError
 from ..verdicts.claim import Claim
-from .architecture import Architecture, ConvBlock, Head, Padding
+from .architecture import Architecture, ConvBlock
+
+By = Literal["question", "answer", "this project"]
 
 
 @dataclass(frozen=True)
@@ -27,127 +29,70 @@ class Variant:
     name: str
     change: str
     architecture: Architecture
-    by: Literal["question", "answer", "this project"]
+    by: By
     said: str
     remark: str = ""
 
 
-def question_architecture(
-    *,
-    paddings: tuple[Padding, Padding, Padding] = ("same", "same", "same"),
-    strides: tuple[int, int, int] = (1, 1, 1),
-    filters: tuple[int, int, int] = (32, 48, 64),
-    last_pool: int = 2,
-    extra: tuple[ConvBlock, ...] = (),
-    dense: int = 512,
-    head: Head = "softmax-reshape",
-    input_shape: tuple[int, int, int] = (28, 28, 1),
-    n_prediction: int = 1,
-    n_class: int = 10,
-) -> Architecture:
-    """The question's network with the given changes; without any it is the one that gets stuck."""
-    blocks = tuple(
-        ConvBlock(filters=f, stride=s, padding=p, pool=pool)
-        for f, s, p, pool in zip(filters, strides, paddings, (2, 2, last_pool), strict=True)
-    )
-    return Architecture(
-        blocks=(*blocks, *extra),
-        dense=(dense,),
-        head=head,
-        input_shape=input_shape,
-        n_prediction=n_prediction,
-        n_class=n_class,
-    )
+def question_architecture(**changes: Any) -> Architecture:
+    """The question's network with changes of its `arguments`; without any it is the one that gets
+    stuck."""
+    question = Architecture(tuple(ConvBlock(filters) for filters in (32, 48, 64)))
+    return Architecture.from_arguments(**{**question.arguments, **changes})
 
 
+def _variant(
+    name: str, change: str, by: By, said: str, remark: str = "", **changes: object
+) -> Variant:
+    return Variant(name, change, question_architecture(**changes), by, said, remark)
+
+
+_ONE: tuple[By, str] = ("answer", "gives (1, 1, 64), worked well")
+_LOGITS: tuple[By, str] = ("this project", "trains: the loss sees the logits")
 _ALL = (
-    Variant(
-        "same",
-        "none: padding 'same' everywhere",
-        question_architecture(),
-        "question",
-        "stuck at 10 %, like guessing",
-    ),
-    Variant(
+    _variant("same", "none: padding 'same' everywhere", "question", "stuck at 10 %, like guessing"),
+    _variant(
         "valid",
         "padding 'valid' everywhere",
-        question_architecture(paddings=("valid", "valid", "valid")),
         "question",
         "works flawlessly",
+        paddings=("valid", "valid", "valid"),
     ),
-    Variant(
-        "extra-conv",
-        "one more conv(64) and max pooling",
-        question_architecture(extra=(ConvBlock(64),)),
-        "answer",
-        "gives (1, 1, 64), worked well",
-    ),
-    Variant(
-        "pool4",
-        "last max pooling of size 4",
-        question_architecture(last_pool=4),
-        "answer",
-        "gives (1, 1, 64), worked well",
-    ),
-    Variant(
-        "stride2-first",
-        "stride 2 in the first conv",
-        question_architecture(strides=(2, 1, 1)),
-        "answer",
-        "gives (1, 1, 64), worked well",
-    ),
-    Variant(
-        "stride2-second",
-        "stride 2 in the second conv",
-        question_architecture(strides=(1, 2, 1)),
-        "answer",
-        "gives (1, 1, 64), worked well",
-    ),
-    Variant(
+    _variant("extra-conv", "one more conv(64) and max pooling", *_ONE, extra=(ConvBlock(64),)),
+    _variant("pool4", "last max pooling of size 4", *_ONE, pools=(2, 2, 4)),
+    _variant("stride2-first", "stride 2 in the first conv", *_ONE, strides=(2, 1, 1)),
+    _variant("stride2-second", "stride 2 in the second conv", *_ONE, strides=(1, 2, 1)),
+    _variant(
         "stride2-third",
         "stride 2 in the third conv",
-        question_architecture(strides=(1, 1, 2)),
-        "answer",
-        "gives (1, 1, 64), worked well",
+        *_ONE,
         "inexact: stride 2 in the third conv layer gives (2, 2, 64), not (1, 1, 64)",
+        strides=(1, 1, 2),
     ),
-    Variant(
+    _variant(
         "last20",
         "20 filters in the last conv",
-        question_architecture(filters=(32, 48, 20)),
-        "answer",
-        "gives (1, 1, 64), worked well",
+        *_ONE,
         "inexact: 20 filters give (3, 3, 20), not (1, 1, 64)",
+        filters=(32, 48, 20),
     ),
-    Variant(
+    _variant(
         "dense64",
         "64 dense units instead of 512",
-        question_architecture(dense=64),
         "answer",
         "helps as well, poor results now and then",
+        dense=(64,),
     ),
-    Variant(
+    _variant(
         "two-by-two",
         "paddings same, valid, valid",
-        question_architecture(paddings=("same", "valid", "valid")),
         "answer",
         "less likely to pass 90 %, often 10 %",
         "the answer does not say how it reached (2, 2, 64); paddings same, valid, valid do",
+        paddings=("same", "valid", "valid"),
     ),
-    Variant(
-        "same-reshape-first",
-        "reshape before softmax",
-        question_architecture(head="reshape-softmax"),
-        "this project",
-        "trains: the loss sees the logits",
-    ),
-    Variant(
-        "same-logits",
-        "logits out, loss from logits",
-        question_architecture(head="logits"),
-        "this project",
-        "trains: the loss sees the logits",
-    ),
+    _variant("same-reshape-first", "reshape before softmax", *_LOGITS, head="reshape-softmax"),
+    _variant("same-logits", "logits out, loss from logits", *_LOGITS, head="logits"),
 )
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType({variant.name: variant for variant in _ALL})
@@ -175,7 +120,6 @@ and the claim itself where it is judged."""
 
 def find_variant(name: str) -> Variant:
     """The variant of that name; InputError with the known names if there is none."""
-    try:
-        return VARIANTS[name]
-    except KeyError:
-        raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}") from None
+    if name not in VARIANTS:
+        raise InputError(f"unknown variant {name!r}; known: {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -34,7 +34,7 @@ def diagnose(trial: Trial) -> Finding | None:
     if trial.outcome == "converged":
         return None
     found = (symptom(trial) for symptom in _SYMPTOMS)
-    return next((finding for finding in found if finding is not None), _learning(trial))
+    return next(finding for finding in found if finding is not None)
 
 
 def symptom_counts(trials: Iterable[Trial]) -> dict[str, int]:
@@ -55,16 +55,6 @@ def symptom_lines(trials: Sequence[Trial]) -> list[str]:
     ]
 
 
-def is_at_clipped_floor(epoch: Epoch) -> bool:
-    """Whether the training loss is CLIPPED_SHARE to 1 + NEAR of CLIP * (1 - training accuracy), in
-    nats."""
-    loss, accuracy = epoch.metrics.get("loss"), _accuracy(epoch)
-    if loss is None or accuracy is None or accuracy >= 1:
-        return False
-    floor = CLIP * (1 - accuracy)
-    return CLIPPED_SHARE * floor <= loss <= (1 + NEAR) * floor
-
-
 def is_at_chance_plateau(epoch: Epoch, classes: int) -> bool:
     """Whether the training loss is within NEAR of ln(classes), in nats; at least two classes."""
     loss, chance = epoch.metrics.get("loss"), math.log(classes)
@@ -77,37 +67,23 @@ def state_at_end(trial: Trial) -> Mapping[str, Any]:
     return dict(measured[-1][1]) if measured else {}
 
 
-def dead_layer(trial: Trial) -> str | None:
-    """The first layer all of whose ReLU units (a share of 1) answer 0 to every training example; None
-    without one, or where it was not measured."""
-    shares = state_at_end(trial).get("dead_units", {})
-    return next((layer for layer, share in shares.items() if share == 1), None)
-
-
-def zero_gradient_share(trial: Trial) -> float | None:
-    """Share of the training examples whose own loss has an exactly zero gradient, at the end; None
-    where neither the last epoch nor the trial's end was looked at."""
-    share = trial.epochs[-1].zero_gradient_share
-    measured: float | None = state_at_end(trial).get("zero_gradient_share")
-    return measured if share is None else share
-
-
 def _clipped(trial: Trial) -> Finding | None:
     """Examples without gradient (share of those trained on in the last epoch, above 0) while the loss is
-    at the clipped floor (`is_at_clipped_floor`, nats). Source: Keras' cross-entropy on probabilities
-    clips them to [1e-7, 1 - 1e-7], where its derivative is 0."""
+    CLIPPED_SHARE to 1 + NEAR of CLIP * (1 - training accuracy), in nats. Source: Keras' cross-entropy
+    on probabilities clips them to [1e-7, 1 - 1e-7], where its derivative is 0."""
     last = trial.epochs[-1]
-    share = last.zero_gradient_share
-    if not share or not is_at_clipped_floor(last):
+    share, loss, accuracy = last.zero_gradient_share, last.metrics.get("loss"), _accuracy(last)
+    if not share or loss is None or accuracy is None or accuracy >= 1:
         return None
-    return _missed(
-        "clipped",
-        share,
+    floor = CLIP * (1 - accuracy)
+    if not CLIPPED_SHARE * floor <= loss <= (1 + NEAR) * floor:
+        return None
+    sentence = (
         f"{percent(share)} of the training examples have an exactly zero gradient and the loss "
-        f"is {last.metrics['loss']:.2f}, near {CLIP:.3f} * (1 - accuracy): softmax is saturated "
-        "and the loss reads clipped probabilities",
-        name="softmax",
+        f"is {loss:.2f}, near {CLIP:.3f} * (1 - accuracy): softmax is saturated "
+        "and the loss reads clipped probabilities"
     )
+    return _missed("clipped", share, sentence, name="softmax")
 
 
 def _not_finite(trial: Trial) -> Finding | None:
@@ -126,37 +102,36 @@ def _not_finite(trial: Trial) -> Finding | None:
 
 
 def _no_gradient(trial: Trial) -> Finding | None:
-    """Every training example's own loss has an exactly zero gradient (a share of 1), at another loss
-    than the clipped floor. Source: by definition."""
-    if zero_gradient_share(trial) != 1:
+    """Every training example's own loss has an exactly zero gradient (a share of 1) in the last epoch or
+    else at the end, at another loss than the clipped floor. Source: by definition."""
+    share = trial.epochs[-1].zero_gradient_share
+    if (state_at_end(trial).get("zero_gradient_share") if share is None else share) != 1:
         return None
     if _accuracy(trial.epochs[-1]) == 1:
-        return _missed(
-            "no gradient",
-            1.0,
+        sentence = (
             "every training example is right and has an exactly zero gradient: the training data are "
-            "learned, the target is not met",
-            "learned by heart",
+            "learned, the target is not met"
         )
-    return _missed(
-        "no gradient",
-        1.0,
+        return _missed("no gradient", 1.0, sentence, "learned by heart")
+    sentence = (
         "100 % of the training examples have an exactly zero gradient: the loss is flat where the "
-        "outputs are",
+        "outputs are"
     )
+    return _missed("no gradient", 1.0, sentence)
 
 
 def _dead_units(trial: Trial) -> Finding | None:
     """A layer of which no ReLU unit answers any training example (a share of 1). Source: Maas, Hannun
     and Ng (2013), Rectifier nonlinearities improve neural network acoustic models."""
-    if (layer := dead_layer(trial)) is None:
+    shares = state_at_end(trial).get("dead_units", {})
+    layer = next((layer for layer, share in shares.items() if share == 1), None)
+    if layer is None:
         return None
-    return _missed(
-        "dead units",
-        1.0,
+    sentence = (
         f"no training example activates any ReLU unit of {layer}, so nothing before it can learn "
-        "through it",
+        "through it"
     )
+    return _missed("dead units", 1.0, sentence)
 
 
 def _frozen(trial: Trial) -> Finding | None:
@@ -165,13 +140,9 @@ def _frozen(trial: Trial) -> Finding | None:
     changed, count = trial.epochs[-1].weights_changed, len(trial.epochs)
     if changed is False:
         return _missed("frozen", count, f"no weight changed in epoch {count}")
-    if (
-        changed is None
-        and count > 1
-        and all(e.metrics == trial.epochs[0].metrics for e in trial.epochs)
-    ):
-        return _missed("frozen", count, f"nothing that it logs changed in its {count} epochs")
-    return None
+    if changed or count == 1 or any(e.metrics != trial.epochs[0].metrics for e in trial.epochs):
+        return None
+    return _missed("frozen", count, f"nothing that it logs changed in its {count} epochs")
 
 
 def _plateau(trial: Trial) -> Finding | None:
@@ -183,12 +154,11 @@ def _plateau(trial: Trial) -> Finding | None:
         return None
     loss, share = last.metrics["loss"], state_at_end(trial).get("most_frequent_share")
     guess = "" if share is None else f", {percent(share)} of the predictions are of one class"
-    return _missed(
-        "plateau",
-        loss,
+    sentence = (
         f"the loss sits at {loss:.3f}, close to ln {classes} = {math.log(classes):.3f}, what guessing "
-        f"costs{guess}{_gradients(trial)}",
+        f"costs{guess}{_gradients(trial)}"
     )
+    return _missed("plateau", loss, sentence)
 
 
 def _gradients(trial: Trial) -> str:
@@ -196,10 +166,8 @@ def _gradients(trial: Trial) -> str:
     if none := [layer for layer, norm in norms.items() if norm == 0]:
         return f", no gradient reaches {', '.join(none)}"
     measured = [(norm, layer) for layer, norm in norms.items() if norm is not None]
-    if not measured:
-        return ""
-    norm, layer = min(measured)
-    return f", gradients are alive (the least norm is {norm:.2g}, of {layer})"
+    least = "{:.2g}, of {}".format(*min(measured)) if measured else ""
+    return least and f", gradients are alive (the least norm is {least})"
 
 
 def _constant_predictions(trial: Trial) -> Finding | None:
@@ -217,12 +185,9 @@ def _rising_loss(trial: Trial) -> Finding | None:
     first, last = _first_and_last_loss(trial)
     if first is None or last is None or last <= first:
         return None
-    return _missed(
-        "rising loss",
-        last,
-        f"the loss rose from {first:.3g} in the first epoch to {last:.3g} in epoch "
-        f"{len(trial.epochs)}",
-    )
+    count = len(trial.epochs)
+    sentence = f"the loss rose from {first:.3g} in the first epoch to {last:.3g} in epoch {count}"
+    return _missed("rising loss", last, sentence)
 
 
 def _learning(trial: Trial) -> Finding:
@@ -246,6 +211,7 @@ _SYMPTOMS = (
     _plateau,
     _constant_predictions,
     _rising_loss,
+    _learning,
 )
 
 

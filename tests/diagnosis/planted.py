@@ -22,6 +22,8 @@ import numpy as np
 from deepcaptcha.keras.backend import keras
 from deepcaptcha.networks.digits import digit_strips, load_mnist
 
+layers, losses, schedules = keras.layers, keras.losses, keras.optimizers.schedules
+
 
 @dataclass(frozen=True)
 class Case:
@@ -118,7 +120,6 @@ def stack(shape: tuple[int, ...], *layers: Any, **settings: Any) -> Any:
 
 def mlp(hidden: dict[str, Any] | None = None, head: Any = "softmax", **settings: Any) -> Any:
     """Digits through 64 units; `hidden` are further arguments of the hidden layer."""
-    layers = keras.layers
     return stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -130,7 +131,6 @@ def mlp(hidden: dict[str, Any] | None = None, head: Any = "softmax", **settings:
 
 def conv(activation: str = "relu", conv: dict[str, Any] | None = None, **settings: Any) -> Any:
     """Digits through two convolutions; `conv` are further arguments of both."""
-    layers = keras.layers
     more = conv or {}
     return stack(
         (28, 28, 1),
@@ -143,7 +143,6 @@ def conv(activation: str = "relu", conv: dict[str, Any] | None = None, **setting
 
 
 def tabular(head: Any = None, units: int = 1, features: int = 8, **settings: Any) -> Any:
-    layers = keras.layers
     return stack(
         (features,),
         layers.Dense(32, activation="relu"),
@@ -227,7 +226,6 @@ def frozen_layers():
 
 
 def softmax_over_predictions():
-    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -241,7 +239,6 @@ def softmax_over_predictions():
 
 
 def softmax_over_places():
-    layers = keras.layers
     model = stack(
         (28, 84, 1),
         layers.Conv2D(8, 5, strides=2, activation="relu"),
@@ -255,7 +252,6 @@ def softmax_over_places():
 
 
 def softmax_layer_twice():
-    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -269,14 +265,13 @@ def softmax_layer_twice():
 
 
 def softmax_hidden_from_logits():
-    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Conv2D(8, 5, strides=2, activation="relu"),
         layers.Flatten(),
         layers.Dense(10, activation="softmax"),
         layers.Reshape((1, 10)),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        loss=losses.CategoricalCrossentropy(from_logits=True),
     )
     data = digits(one_hot=True)
     return model, {**data, "y": data["y"][:, None]}
@@ -295,7 +290,6 @@ def rate_zero():
 
 
 def schedule_zero():
-    schedules = keras.optimizers.schedules
     return conv(optimizer=sgd(schedules.ExponentialDecay(0.0, 100, 0.9))), digits()
 
 
@@ -333,7 +327,6 @@ def _question(variant: str) -> tuple[Any, dict[str, Any]]:
 
 
 def raw_pixels_dense():
-    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -359,7 +352,6 @@ def sound_mlp():
 
 
 def lenet():
-    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -377,7 +369,6 @@ def lenet():
 
 
 def batch_normed():
-    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -395,7 +386,6 @@ def batch_normed():
 
 
 def _residual(gamma: str) -> Any:
-    layers = keras.layers
     inputs = keras.Input((28, 28, 1))
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
     for _ in range(2):
@@ -415,7 +405,6 @@ def residual_from_zero():
 
 
 def lstm():
-    layers = keras.layers
     return (
         stack(
             (20, 1),
@@ -432,7 +421,6 @@ def regression():
 
 
 def dropout():
-    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -448,7 +436,6 @@ def dropout():
 
 
 def from_logits():
-    losses = keras.losses
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     return mlp(head=None, loss=loss), digits()
 
@@ -456,7 +443,6 @@ def from_logits():
 def softmax_and_from_logits():
     """Keras' cross-entropy sees the softmax and takes its logits, whatever from_logits says: the weights
     after `fit` are the same bits with True and with False."""
-    losses = keras.losses
     return conv(loss=losses.SparseCategoricalCrossentropy(from_logits=True)), digits()
 
 
@@ -467,7 +453,6 @@ def two_classes():
 
 
 def word_embedding():
-    layers = keras.layers
     return (
         stack(
             (12,),
@@ -481,14 +466,12 @@ def word_embedding():
 
 
 def gru_regression():
-    layers = keras.layers
     data = sequences()
     y = data["x"].mean(axis=1)
     return stack((20, 1), layers.GRU(8), layers.Dense(1), loss="mae"), {**data, "y": y}
 
 
 def autoencoder():
-    layers = keras.layers
     model = stack(
         (28, 28, 1),
         layers.Flatten(),
@@ -511,7 +494,6 @@ def own_validation():
 
 
 def separable():
-    layers = keras.layers
     return (
         stack(
             (28, 28, 1),
@@ -526,7 +508,6 @@ def separable():
 
 
 def bidirectional():
-    layers = keras.layers
     return (
         stack(
             (20, 1),
@@ -540,22 +521,21 @@ def bidirectional():
 
 def normalized_table():
     data = table(offset=50.0)
-    normalize = keras.layers.Normalization()
+    normalize = layers.Normalization()
     normalize.adapt(data["x"])
     return (
         stack(
             (8,),
             normalize,
-            keras.layers.Dense(32, activation="relu"),
-            keras.layers.Dense(1),
-            loss=keras.losses.Huber(),
+            layers.Dense(32, activation="relu"),
+            layers.Dense(1),
+            loss=losses.Huber(),
         ),
         data,
     )
 
 
 def selu():
-    layers = keras.layers
     hidden = {"activation": "selu", "kernel_initializer": "lecun_normal"}
     return (
         stack(
@@ -572,7 +552,6 @@ def selu():
 
 
 def conv_on_series():
-    layers = keras.layers
     return (
         stack(
             (20, 1),
@@ -587,12 +566,11 @@ def conv_on_series():
 
 
 def attention():
-    layers = keras.layers
     inputs = keras.Input((12,), dtype="int32")
     x = layers.Embedding(5000, 16)(inputs)
     x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 8)(x, x))
     outputs = layers.Dense(1)(layers.GlobalAveragePooling1D()(x))
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    loss = losses.BinaryCrossentropy(from_logits=True)
     return compiled(keras.Model(inputs, outputs), loss=loss), tokens()
 
 
@@ -603,12 +581,10 @@ def many_labels():
 
 
 def label_smoothing():
-    losses = keras.losses
     return conv(loss=losses.CategoricalCrossentropy(label_smoothing=0.1)), digits(one_hot=True)
 
 
 def warm_up():
-    schedules = keras.optimizers.schedules
     rise = schedules.CosineDecay(0.0, 1000, warmup_target=0.003, warmup_steps=100)
     return mlp(optimizer=keras.optimizers.AdamW(rise)), digits()
 
@@ -624,8 +600,8 @@ def subclassed():
     class Own(keras.Model):
         def __init__(self):
             super().__init__()
-            self.first = keras.layers.Dense(32, activation="relu")
-            self.second = keras.layers.Dense(4, activation="softmax")
+            self.first = layers.Dense(32, activation="relu")
+            self.second = layers.Dense(4, activation="softmax")
 
         def call(self, x):
             return self.second(self.first(x))
@@ -641,7 +617,6 @@ def hidden_softmax_unit_pixels():
 
 
 def raw_pixels_rescaled_inside():
-    layers = keras.layers
     return (
         stack(
             (28, 28, 1),

@@ -145,13 +145,13 @@ def test_a_recipe_hands_out_sources_of_networks():
     captcha = RECIPES["captcha"]
     by_name, by_variant, own = (
         captcha.source(network)
-        for network in ("pool4", VARIANTS["pool4"], question_architecture(dense=7))
+        for network in ("pool4", VARIANTS["pool4"], question_architecture(dense=(7,)))
     )
     assert (by_name.name, by_variant.name, own.name) == ("pool4", "pool4", "network")
     assert captcha.source(question_architecture(), name="mine").name == "mine"
     assert by_name.arguments == by_variant.arguments
     fitted = Architecture.from_arguments(**own.arguments)
-    assert fitted == captcha.fit(question_architecture(dense=7))
+    assert fitted == captcha.fit(question_architecture(dense=(7,)))
     assert (by_name.recipe, by_name.target, by_name.training, by_name.reuse_model) == (
         "captcha",
         captcha.target,
