@@ -1,5 +1,7 @@
 """Every example and every command of README and docs is run, at small size where it is long."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -7,11 +9,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import deepcaptcha
-from deepcaptcha.cli.main import main
+from answer.__main__ import main as answer_main
+from deepcaptcha.cli.main import main as deepcaptcha_main
 from deepcaptcha.keras.environment import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +34,7 @@ API = (ROOT / "docs" / "api.md").read_text()
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
     "bisect": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2 --jobs 1",
+    "judge": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2",
     "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
     "retrain": "--variants valid --recipes sound-subset --trials 1 --jobs 1",
     "experiment": "step --seeds 1 --jobs 1",
@@ -121,7 +126,7 @@ def test_the_readme_shows_every_command(capsys):
     found = re.findall(r"^\$ python -m deepcaptcha (\w+)", PAGES[0].read_text(), re.MULTILINE)
     assert set(found) == COMMANDS
     with pytest.raises(SystemExit):
-        main(["--help"])
+        deepcaptcha_main(["--help"])
     assert set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)) == COMMANDS
 
 
@@ -175,13 +180,26 @@ def _run(words, folder, module="deepcaptcha"):
         words += ["--baselines", str(folder)] if "--baselines" in words else []
     if words[0] == "judge":
         words = [*words, "--ledger", str(folder)]
-    return subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=ROOT,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-    )
+    # In this process, which has TensorFlow already: `tests/cli` starts the program itself.
+    main = {"deepcaptcha": deepcaptcha_main, "answer": answer_main}[module]
+    before = set(sys.modules)
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", environment(folder)["PYTHONPATH"])
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(folder):
+            del sys.modules[name]
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.mark.integration
