@@ -48,7 +48,7 @@ def write_file(path: Path, text: str, what: str = "the file") -> None:
 
     Raises InputError, which calls it `what`, where that cannot be.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.parent / f"{path.name}.{os.getpid()}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():  # a pipe or a terminal is never replaced

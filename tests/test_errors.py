@@ -1,6 +1,7 @@
 """What refuses a user's numbers, and what writes their files."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,12 @@ def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(tmp_path, m
         write_file(path, "new", "the report")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("path", [".", "/"])
+def test_a_folder_in_place_of_a_file_is_one_line(path):
+    with pytest.raises(InputError, match="cannot write the report"):
+        write_file(Path(path), "new", "the report")
 
 
 def test_a_pipe_is_written_into_and_not_replaced(tmp_path):

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError, error_words, require_whole
-from ..trials.runner import Run, Runner, run_source
+from ..trials.runner import LostTrialError, Run, Runner, run_source
 from ..trials.source import ChangeableSource
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Budget
@@ -118,7 +118,7 @@ class CellTrials:
         if decision == "continue":
             if error is None:
                 return None
-            if not isinstance(error, ValueError):  # InputError is one
+            if isinstance(error, LostTrialError) or not isinstance(error, ValueError):
                 raise error
             note = error_words(error) or type(error).__name__
             return Cell(self.taken, "impossible", self.first_seed, note=note)

@@ -65,6 +65,13 @@ def find_differences(
         for name in group:
             if name not in names:
                 raise InputError(f"nothing is named {name!r}; known: {', '.join(names)}")
+    for source in (a, b):
+        for name, value in source.recorded.items():
+            if not _equal(source.settings[name], value):
+                raise InputError(
+                    f"{source.name}: {name} is {value!r} and the argument of that name "
+                    f"{source.settings[name]!r}; they move as one, so one value is needed"
+                )
     pairs = {name: (a.settings[name], b.settings[name]) for name in names}
     found = {name: pair for name, pair in pairs.items() if not _equal(*pair)}
     if not found:

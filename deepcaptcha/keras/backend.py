@@ -15,7 +15,7 @@ with environment.loading():
     import tensorflow as tf
 
     tf.config.list_physical_devices()
-if _first:
+if _first and not environment.is_left_alone():
     environment.require_single_thread()  # it cannot be told any more once it has computed anything
 
 __all__ = ["keras", "tf"]

@@ -51,9 +51,23 @@ def prepare() -> None:
 
 def prepare_import() -> None:
     """Set the environment where TensorFlow is not imported yet; what it may need there is left alone."""
-    if "tensorflow" not in sys.modules:
+    if "tensorflow" not in sys.modules and not _left_alone:
         os.environ.update(SETTINGS)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+_left_alone = False
+
+
+def leave_alone() -> None:
+    """Trials run in other processes, and this one keeps the environment and the threads it has."""
+    global _left_alone
+    _left_alone = True
+
+
+def is_left_alone() -> bool:
+    """Whether `leave_alone` was called."""
+    return _left_alone
 
 
 @cache

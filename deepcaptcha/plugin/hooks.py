@@ -77,6 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
             require_extra()
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
+    if options.jobs is not None:
+        environment.leave_alone()
     config.pluginmanager.register(Summary(config, options), "convergence-summary")
 
 

@@ -142,14 +142,11 @@ class Convergence:
         logger.setLevel(logging.ERROR)
         try:
             yield
-        except KeyboardInterrupt:
-            self.runner.__exit__(*sys.exc_info())  # its workers do not hear of it
-            raise
         except InputError as error:
             self._finish()
             _fail(f"{self.test}: {error}" if self.test else str(error))
-        except BaseException:  # a failed test is no Exception
-            self._finish()
+        except BaseException:  # Ctrl-C, or a limit on the test's time, of which no worker hears
+            self.runner.abandon()
             raise
         else:
             self._finish()
@@ -193,6 +190,7 @@ class Convergence:
         evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
         self.report(evidence)
         if evidence.red:
+            self._finish()
             _fail(failure_message(evidence, self.again))
 
     def _count(self, asked: int, row: str) -> None:

@@ -58,7 +58,7 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
     rates = {name: keywords[name] for name in CLAIM if name in keywords}
     if "batch" in training:
         Training(batch=training["batch"])  # refuses an impossible one
-    target = _read_target(training) if training else None
+    target = _read_target(training) if {*TARGET} & {*training} else None
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
     return Declared(count, claim, target, training.get("batch"))
 

@@ -156,7 +156,7 @@ def _find(config: pytest.Config, setting: Setting) -> object:
     if setting.parse is None:
         return value
     try:
-        return setting.parse(str(value)) if value else None
+        return setting.parse(str(value)) if value or setting.default else None
     except InputError as error:
         raise InputError(f"{ini}: {error}") from None
 

@@ -136,9 +136,13 @@ class _ClusterExecutor(Executor):
     def __init__(self, client: distributed.Client) -> None:
         self._client = client
         self._sent: dict[Future[Any], distributed.Future[Any]] = {}
+        self._shut = False
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Send one call; it is not taken from an earlier call of the same."""
+        """Send one call; it is not taken from an earlier call of the same. BrokenExecutor where there is
+        nobody left to run it: Dask would wait for ever."""
+        if self._shut or self._client.status != "running":
+            raise BrokenExecutor("the cluster is gone")
         promised: Future[T] = Future()
         promised.set_running_or_notify_cancel()
         self._sent[promised] = self._client.submit(
@@ -164,6 +168,7 @@ class _ClusterExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Cancel or wait for what has not ended; `dask_executor` closes the client."""
+        self._shut = True
         if cancel_futures or not wait:
             self._client.cancel(list(self._sent.values()))
         if wait:

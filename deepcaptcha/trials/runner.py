@@ -13,7 +13,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,6 +144,8 @@ class Runner:
             for key, future in self.finished():
                 if isinstance(error := future.exception(), LostTrialError):
                     lost.append(error)
+                    if not done and len(lost) == DEATHS:
+                        raise error  # it dies of more than one trial
                 else:
                     done[key] = future.result()
         if lost:
@@ -196,6 +198,14 @@ class Runner:
                 found.append((started.key, future))
         return iter(found)
 
+    def abandon(self) -> None:
+        """End what runs, and its workers, at once and unrecorded; others can be started."""
+        if self._running:
+            self._running.clear()
+            self._executor = None
+            with suppress(_AbandonedError), self._stack.pop_all():
+                raise _AbandonedError
+
     def _keep(self, trial: Trial) -> None:
         key = trial_key(trial)
         if self._ledger is not None and key not in self._seen:
@@ -241,6 +251,10 @@ class Runner:
             if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = None
+
+
+class _AbandonedError(Exception):
+    pass
 
 
 def _place(source: Source, seed: int) -> tuple[str, str, int]:

@@ -37,6 +37,9 @@ GROWTH = 400
 """MiB that a worker may grow beyond its size after its first call, before another takes its place: a
 Keras model that is built and dropped leaves some 13 behind."""
 
+CALLS = 24
+"""Calls after which another takes its place where the system does not tell a process' size."""
+
 
 class WorkerDiedError(BrokenExecutor):
     """A worker ended while it ran a call."""
@@ -81,10 +84,10 @@ def workers(jobs: int | None = None, time_limit: float | None = None) -> Iterato
     executor = _Workers(whole_jobs(jobs), time_limit)
     try:
         yield executor
+        executor.shutdown()
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
-    executor.shutdown()
 
 
 class _Workers(Executor):
@@ -94,7 +97,7 @@ class _Workers(Executor):
         self._all: list[_Worker] = []
         self._closed = False
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="deepcaptcha")
+        self._threads = ThreadPoolExecutor(jobs, "deepcaptcha", _keep_interrupts_out)
 
     def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue one call; InputError where it cannot be pickled."""
@@ -142,10 +145,11 @@ class _Worker:
             env={
                 **os.environ,
                 **ENVIRONMENT,
-                "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path),
+                "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path if isinstance(p, str)),
             },
         )
         self._first_size: int | None = None
+        self._calls = 0
         self._late = False
         self.fit = True
 
@@ -156,7 +160,7 @@ class _Worker:
             if timer is not None:
                 timer.start()
             _send(stdin, payload)
-            size, failed, result = pickle.loads(_receive(stdout))
+            size, failed, words, body = pickle.loads(_receive(stdout))
         except (OSError, EOFError):
             self.fit = False
             if self._late:
@@ -168,8 +172,15 @@ class _Worker:
         finally:
             if timer is not None:
                 timer.cancel()
+                timer.join()  # or it might still expire, and the next call be late
+        self._calls += 1
         self._first_size = size if self._first_size is None else self._first_size
-        self.fit = size - self._first_size < GROWTH and not self._late
+        grown = size - self._first_size >= GROWTH if size else self._calls >= CALLS
+        self.fit = not grown and not self._late
+        try:
+            result = pickle.loads(body)
+        except Exception:  # a class that only the worker can import
+            raise InputError(words) from None
         if failed:
             raise result
         return result
@@ -192,6 +203,14 @@ class _Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         return self._process.stdin, self._process.stdout
+
+
+def _keep_interrupts_out() -> None:
+    """Of this thread, and so of the workers it starts: Ctrl-C is the main thread's to handle."""
+    import signal
+
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _ending(code: int) -> str:
@@ -252,27 +271,16 @@ def _main() -> None:
         arrived.acquire()
         try:
             call, args, kwargs = pickle.loads(waiting.pop(0))
-            answer: tuple[bool, object] = False, call(*args, **kwargs)
+            failed, result, words = False, call(*args, **kwargs), "its result cannot be read"
         except Exception as error:
-            answer = True, _portable(error)
+            failed, result, words = True, error, f"{type(error).__name__}: {error}"
         try:
-            payload = cloudpickle.dumps((_size(), *answer))
+            body = cloudpickle.dumps(result)
         except Exception as error:
-            payload = cloudpickle.dumps(
-                (_size(), True, InputError(f"its result cannot be sent back ({error})"))
-            )
-        _send(answers, payload)
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or its words where it would not arrive as itself."""
-    import cloudpickle
-
-    try:
-        pickle.loads(cloudpickle.dumps(error))
-    except Exception:
-        return InputError(f"{type(error).__name__}: {error}")
-    return error
+            words = words if failed else f"its result cannot be sent back ({error})"
+            body = cloudpickle.dumps(InputError(words))
+            failed = True
+        _send(answers, pickle.dumps((_size(), failed, words, body)))
 
 
 def _size() -> int:

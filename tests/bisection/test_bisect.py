@@ -20,7 +20,7 @@ from deepcaptcha.keras.source import KerasSource
 from deepcaptcha.networks.recipes import load_digits
 from deepcaptcha.trials import worker
 from deepcaptcha.trials.ledger import read_ledger
-from deepcaptcha.trials.runner import run_source
+from deepcaptcha.trials.runner import LostTrialError, run_source
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.design import design_plan
@@ -235,6 +235,18 @@ def test_a_cell_that_cannot_be_built_neither_trains_nor_fails():
     assert row == ("a", "0 / 0", "", "", "impossible: shapes (3, 3) and (1, 1) do not fit")
 
 
+def test_a_trial_that_was_lost_says_nothing_of_its_cell():
+    sound = world(lambda on: len(on) == 2)
+
+    def run(source, seed, known, steps):
+        if source.arguments == {"a": True, "b": False}:
+            raise LostTrialError("a process died 3 times while it trained this")
+        return sound(source, seed, known, steps)
+
+    with pytest.raises(LostTrialError, match="died 3 times"):
+        bisect(*pair(2), **QUICK, run=run)
+
+
 def test_an_end_that_cannot_be_built_is_a_mistake():
     def run(source, seed, known, steps):
         raise ValueError("no such layer")
@@ -390,7 +402,7 @@ class Rates:
     name: str
     recipe: str
     settings: dict
-    target: Target = Target(0.5, 1, "value")
+    target: Target = field(default_factory=lambda: Target(0.5, 1, "value"))
     base: dict = field(default_factory=dict)
 
     @property

@@ -87,6 +87,12 @@ def test_an_argument_and_a_recipe_field_of_one_name_are_one_difference():
     assert (mixed.arguments["n_class"], mixed.facts["n_class"]) == (12, 12)
 
 
+def test_an_argument_and_a_recipe_field_of_one_name_have_one_value():
+    a, b = source(n_class=10), source("b", n_class=12)
+    with pytest.raises(InputError, match=r"b: n_class is 10 and the argument of that name 12"):
+        find_differences(a, b)
+
+
 def test_arrays_are_compared_by_value():
     a, b = (source(name, units=np.zeros(2)) for name in "ab")
     with pytest.raises(InputError, match="do not differ"):

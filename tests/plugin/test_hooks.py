@@ -324,6 +324,7 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
             "--convergence-hypotheses: '0' is given; a whole number",
         ),
         (["--convergence-jobs", "0"], "--convergence-jobs: '0' is given; a whole number"),
+        (["-o", "convergence_alpha="], "convergence_alpha: '' is given; a number between 0 and 1"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(guesses, arguments, words):

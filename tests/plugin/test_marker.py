@@ -79,10 +79,14 @@ def test_an_impossible_marker_is_one_clear_line(keywords, words):
     [
         ({"epochs": 1}, "target"),
         ({"target": 0.9}, "epochs"),
-        ({"batch": 16}, "target and epochs"),
         ({"monitor": "accuracy"}, "target and epochs"),
     ],
 )
 def test_a_target_is_named_as_a_whole(keywords, missing):
     with pytest.raises(InputError, match=f"^nothing says {missing}; write pytest.mark.convergence"):
         read_marker((), {**keywords, "p_good": 0.9, "p_bad": 0.1})
+
+
+def test_batches_alone_say_nothing_of_a_target():
+    declared = read_marker((), {"batch": 16})
+    assert (declared.batch, declared.target) == (16, None)

@@ -285,6 +285,8 @@ def test_a_cluster_without_workers_is_told(monkeypatch):
             started.scale(0)
             with pytest.raises(BrokenExecutor):
                 endless.result(timeout=60)
+            with pytest.raises(BrokenExecutor, match="the cluster is gone"):
+                executor.submit(abs, -1)  # Dask would wait for ever
         with (
             pytest.raises(InputError, match="has no workers; start some with dask worker tcp://"),
             dask_executor(started.scheduler_address),

@@ -15,7 +15,7 @@ import pytest
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.trials.ledger import read_ledger
-from deepcaptcha.trials.runner import Runner, run_source
+from deepcaptcha.trials.runner import LostTrialError, Runner, run_source
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from tests.helpers import ENVIRONMENT, figures, interrupt, interruptible, wanted
@@ -262,3 +262,34 @@ def test_killed_at_fifty_moments_a_study_loses_nothing(tmp_path):
             trials.append(runner.run_all(wanted(count)))
     assert figures(trials[0]) == figures(trials[1])
     print(f"{kills} kills; {len(announced)} of {count} trials were recorded before the last run")
+
+
+@pytest.mark.integration
+def test_what_runs_can_be_abandoned_and_others_started(tmp_path):
+    def train(seed):
+        time.sleep(60 if seed else 0)
+        return {"accuracy": 1.0}
+
+    source = FunctionSource(train, Target(0.9, 1, "accuracy"))
+    with Runner(tmp_path, jobs=2) as runner:
+        runner.start("hanging", source, 1)
+        began = time.monotonic()
+        runner.abandon()
+        assert runner.run(source, 0).outcome == "converged"
+        assert time.monotonic() - began < 30  # not a minute
+    assert [trial.seed for trial in read_ledger(tmp_path).trials] == [0]
+
+
+@pytest.mark.integration
+def test_where_every_trial_dies_few_are_tried(tmp_path):
+    tried = tmp_path / "tried"
+
+    def train(seed):
+        with tried.open("a") as file:
+            file.write("x")
+        os._exit(1)
+
+    source = FunctionSource(train, Target(0.9, 1, "accuracy"))
+    with pytest.raises(LostTrialError, match="died 3 times"), Runner(jobs=1) as runner:
+        runner.run_all([(source, seed) for seed in range(10)])
+    assert tried.read_text() == 3 * 3 * "x"  # of three trials, each three times

@@ -81,6 +81,35 @@ def test_results_and_errors_arrive_as_themselves(executor):
         executor.submit(len, sys._getframe())
 
 
+@pytest.mark.integration
+def test_an_error_of_a_class_that_only_the_worker_knows_arrives_in_words(executor):
+    def raising():
+        import types
+
+        module = types.ModuleType("only_there")
+        sys.modules["only_there"] = module
+        exec("class ThereError(Exception): pass", module.__dict__)
+        raise module.ThereError("no such layer")
+
+    with pytest.raises(InputError, match=r"^ThereError: no such layer$"):
+        executor.submit(raising).result()
+
+
+@pytest.mark.integration
+def test_where_no_size_is_known_calls_are_counted(monkeypatch):
+    monkeypatch.setattr(worker, "CALLS", 2)
+    with workers(1) as executor:
+
+        def pid_of_unknown_size():
+            from deepcaptcha.trials import worker
+
+            worker._size = lambda: 0
+            return os.getpid()
+
+        first, second, third = (executor.submit(pid_of_unknown_size).result() for _ in range(3))
+    assert first == second != third
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
