@@ -88,5 +88,5 @@ def test_a_target_is_named_as_a_whole(keywords, missing):
 
 
 def test_batches_alone_say_nothing_of_a_target():
-    declared = read_marker((), {"batch": 16})
+    declared = read_marker((), {"batch": 16, "p_good": 0.9, "p_bad": 0.5})
     assert (declared.batch, declared.target) == (16, None)
