@@ -6,6 +6,8 @@ for bit.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import pickle
 import random
@@ -16,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import InputError
+from ..trials.source import without_addresses
 from ..trials.trial import Epoch, Outcome, StopReason, Target, outcome_of
 from . import frozen, training
 from .backend import keras
@@ -264,6 +267,49 @@ def make_callbacks(callbacks: Callbacks | None) -> tuple[keras.callbacks.Callbac
             f"callbacks returned {made!r}; a function that makes a list of keras callbacks is needed"
         )
     return tuple(made)
+
+
+def hash_configuration(model: keras.Model) -> str:
+    """SHA-256 of a compiled model's configuration and compile settings. Code is not looked into."""
+    try:
+        structure = model.to_json()
+    except (NotImplementedError, TypeError, ValueError):  # code of its own, no configuration
+        parts = [model, *model.layers]
+        structure = without_addresses(
+            [(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts]
+        )
+    try:
+        settings = json.dumps(model.get_compile_config(), sort_keys=True, default=without_addresses)
+    except (NotImplementedError, TypeError):  # a loss, say, that is an object of its own
+        settings = without_addresses([model.loss, type(model.optimizer), _config(model.optimizer)])
+    return hashlib.sha256(f"{structure}{settings}".encode()).hexdigest()
+
+
+def hash_weights(weights: Sequence[Array]) -> str:
+    """SHA-256 of types, shapes and values, in order."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(f"{weight.dtype}{weight.shape}".encode())
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
+
+
+def describe_callback(callback: object) -> list[object]:
+    """Its class and plain settings, JSON-ready."""
+    settings = {
+        key: repr(value)  # some are infinite, which JSON does not know
+        for key, value in vars(callback).items()
+        if not key.startswith("_") and isinstance(value, bool | int | float | str)
+    }
+    return [type(callback).__qualname__, settings]
+
+
+def _config(part: keras.Layer) -> object:
+    try:
+        config: object = part.get_config()
+    except (NotImplementedError, TypeError):  # TypeError: it holds an object of its own
+        return None
+    return config
 
 
 def _finite(value: object) -> float | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import pickle
 import random
 import time
@@ -17,18 +15,21 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, error_words
-from ..trials.source import function_name, without_addresses
+from ..trials.source import function_name
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
 from .backend import KERAS_ERRORS, keras, tf
-from .data import Array, Data, Part, Pipelines, read_data
+from .data import Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
     Probe,
     Run,
+    describe_callback,
     fit_run,
+    hash_configuration,
+    hash_weights,
     make_callbacks,
     prepare_model,
     require_model,
@@ -233,27 +234,12 @@ class KerasSource:
         data: Data,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> Identity:
-        try:
-            structure = model.to_json()
-        except (NotImplementedError, TypeError, ValueError):  # code of its own, no configuration
-            parts = [model, *model.layers]
-            structure = without_addresses(
-                [(type(p).__module__, type(p).__qualname__, _config(p)) for p in parts]
-            )
-        try:
-            settings = json.dumps(
-                model.get_compile_config(), sort_keys=True, default=without_addresses
-            )
-        except (NotImplementedError, TypeError):  # a loss, say, that is an object of its own
-            settings = without_addresses(
-                [model.loss, type(model.optimizer), _config(model.optimizer)]
-            )
         extra: dict[str, object] = {} if self.version is None else {"version": self.version}
         if callbacks:
-            extra["callbacks"] = [_describe_callback(callback) for callback in callbacks]
+            extra["callbacks"] = [describe_callback(callback) for callback in callbacks]
         return {
             **extra,
-            "factory": hashlib.sha256(f"{structure}{settings}".encode()).hexdigest(),
+            "factory": hash_configuration(model),
             "shapes": [list(weight.shape) for weight in model.get_weights()],
             "initial_weights": hash_weights(model.get_weights()),
             "recipe": {"name": self.recipe, **self.recorded},
@@ -312,32 +298,6 @@ def _set_libraries_apart() -> None:
     """In a worker of our own, whose factory's module may have imported TensorFlow before we could."""
     if is_worker():
         environment.set_libraries_apart()
-
-
-def hash_weights(weights: Sequence[Array]) -> str:
-    """SHA-256 of types, shapes and values, in order."""
-    digest = hashlib.sha256()
-    for weight in weights:
-        digest.update(f"{weight.dtype}{weight.shape}".encode())
-        digest.update(np.ascontiguousarray(weight).data)
-    return digest.hexdigest()
-
-
-def _config(part: keras.Layer) -> object:
-    try:
-        config: object = part.get_config()
-    except (NotImplementedError, TypeError):  # TypeError: it holds an object of its own
-        return None
-    return config
-
-
-def _describe_callback(callback: object) -> list[object]:
-    settings = {
-        key: repr(value)  # some are infinite, which JSON does not know
-        for key, value in vars(callback).items()
-        if not key.startswith("_") and isinstance(value, bool | int | float | str)
-    }
-    return [type(callback).__qualname__, settings]
 
 
 def rehearsed_source(

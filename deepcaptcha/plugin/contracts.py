@@ -187,7 +187,8 @@ def overfits_one_batch(it: Contracted) -> None:
 
 def is_reproducible(it: Contracted) -> None:
     """The same seed gives the same bits before and after a few steps, another seed other weights."""
-    from ..keras.source import KerasSource, hash_weights
+    from ..keras.fit import hash_weights
+    from ..keras.source import KerasSource
 
     training = it.small_training()
     data = it.data.head(_FEW_STEPS * training.batch)

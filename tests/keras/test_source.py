@@ -10,9 +10,9 @@ from deepcaptcha.errors import InputError
 from deepcaptcha.keras import source as module
 from deepcaptcha.keras.backend import keras
 from deepcaptcha.keras.data import Examples
-from deepcaptcha.keras.fit import Probe
+from deepcaptcha.keras.fit import Probe, hash_weights
 from deepcaptcha.keras.settings import Training
-from deepcaptcha.keras.source import KerasSource, hash_weights, rehearsed_source
+from deepcaptcha.keras.source import KerasSource, rehearsed_source
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.trial import Target
