@@ -130,6 +130,7 @@ def test_functions_are_studied_side_by_side(here, capsys):
     assert "2 baselines written to kept." in told.err
 
 
+@pytest.mark.integration
 def test_a_factory_is_judged_on_its_own_data(here, capsys):
     arguments = ["own_keras:build", "--data", "own_keras:data", "--target", "0.9", "--epochs", "3"]
     assert main(["judge", *arguments, "--json"]) == 0
@@ -137,6 +138,7 @@ def test_a_factory_is_judged_on_its_own_data(here, capsys):
     assert read_ledger(here / "build" / "ledger").trials[0].name == "own_keras:build"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("held", ["validation", "test", None])
 def test_a_factory_is_checked_on_arrays_of_a_file(held, here, capsys):
     draw = np.random.default_rng(0)

@@ -92,6 +92,7 @@ def test_the_confusion_matrix_knows_its_arguments(arguments):
     assert "\n" not in str(end.value)
 
 
+@pytest.mark.integration
 def test_the_model_and_its_optimizer_are_left_exactly_as_found():
     layers = keras.layers
     model = keras.Sequential(
@@ -114,6 +115,7 @@ def test_the_model_and_its_optimizer_are_left_exactly_as_found():
     assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(before, now, strict=True))
 
 
+@pytest.mark.integration
 def test_several_inputs_and_outputs_are_checked_too():
     one, two = keras.Input((4,), name="one"), keras.Input((8,), name="two")
     joined = keras.layers.Concatenate()([one, two])

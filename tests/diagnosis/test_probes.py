@@ -26,6 +26,7 @@ def test_a_trial_with_symptoms_is_the_same_trial():
     assert seen.probes[PREDICTORS][0][0] == 0
 
 
+@pytest.mark.integration
 def test_a_trial_that_converged_has_no_state_at_its_end():
     recipe = changed(POINTS, optimizer_settings={"learning_rate": 0.1})
     trial = train(dense_model, recipe, 0, data=points(), probes=SYMPTOMS)
@@ -46,6 +47,7 @@ def test_a_weight_that_is_not_finite_is_named():
     assert end["first_not_finite"] in diagnose(trial).sentence
 
 
+@pytest.mark.integration
 def test_a_layer_without_a_living_unit_is_told():
     def dead():
         from deepcaptcha.keras.backend import keras

@@ -117,6 +117,7 @@ def test_a_trial_that_converged_has_no_symptom():
     assert diagnose(make_trial()) is None
 
 
+@pytest.mark.integration
 def test_a_real_run_with_a_hidden_saturated_softmax_is_told():
     trial = train(hidden_softmax, FROZEN, 0, data=points())
     found = diagnose(trial)
