@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from deepcaptcha.networks.architecture import Architecture, ConvBlock
 from deepcaptcha.networks.build import build
 from deepcaptcha.networks.recipes import RECIPES, Recipe, load_digits
 from deepcaptcha.networks.variants import VARIANTS
+from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Epoch, Target, Trial
 
 ROOT = Path(__file__).parents[1]
@@ -240,3 +242,34 @@ def architectures(draw):
         n_prediction=draw(st.integers(1, 4)),
         n_class=draw(st.integers(2, 12)),
     )
+
+
+@dataclass(frozen=True)
+class BothNeeded:
+    """A source in the fewest lines: it converges where its settings `a` and `b` are both true."""
+
+    name: str
+    recipe: str
+    settings: dict
+    target: Target = field(default_factory=lambda: Target(0.5, 1, "value"))
+    base: dict = field(default_factory=dict)
+
+    @property
+    def recorded(self):
+        return self.settings
+
+    def replace(self, name, recipe=None, **changes):
+        settings = {**self.settings, **changes}
+        return replace(self, name=name, recipe=recipe or "mixed", settings=settings)
+
+    def _trained(self):
+        return FunctionSource(self._train, self.target, self.name, version=repr(self.settings))
+
+    def _train(self, seed):
+        yield {"value": float(self.settings["a"] and self.settings["b"])}
+
+    def identity(self, seed):
+        return self._trained().identity(seed)
+
+    def run(self, seed, *, steps=None):
+        return replace(self._trained().run(seed, steps=steps), recipe=self.recipe)

@@ -33,7 +33,7 @@ API = (ROOT / "docs" / "api.md").read_text()
 
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
-    "bisect": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2 --jobs 1",
+    "bisect": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2 --jobs 1 --epochs 1",
     "judge": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2",
     "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
     "retrain": "--variants valid --recipes sound-subset --trials 1 --jobs 1",

@@ -25,14 +25,22 @@ def retrain(folder, output, capsys, *more):
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_the_same_environment_gives_the_same_bits(baselines, tmp_path, capsys):
+def test_recorded_trials_are_trained_again(baselines, tmp_path, capsys):
+    """In one test, so that what is recorded for it is trained by one worker."""
+    the_same_environment_gives_the_same_bits(baselines, tmp_path / "same", capsys)
+    other_weights_are_seen(baselines, tmp_path / "other", capsys)
+    more_trials_than_are_recorded(baselines, capsys)
+    digits_that_are_not_the_recorded_ones(baselines, tmp_path, capsys)
+
+
+def the_same_environment_gives_the_same_bits(baselines, tmp_path, capsys):
     # The subset travels with the package: a file for other rows is not asked for it.
     code, found = retrain(baselines, tmp_path, capsys, "--data", "nowhere.npz")
     assert (code, found["agreement"]) == (0, ["same bits"] * 2)
     assert found["environment"] == []
 
 
-def test_other_weights_are_seen(baselines, tmp_path, capsys):
+def other_weights_are_seen(baselines, tmp_path, capsys):
     path = baselines / "sound-subset" / "valid.json"
     recorded = path.read_text()
     fields = json.loads(recorded)
@@ -50,13 +58,13 @@ def test_other_weights_are_seen(baselines, tmp_path, capsys):
         path.write_text(recorded)
 
 
-def test_more_trials_than_are_recorded(baselines, capsys):
+def more_trials_than_are_recorded(baselines, capsys):
     arguments = ["--baselines", str(baselines), "--recipes", "sound-subset", "--trials", "3"]
     assert main(["retrain", *arguments]) == 2
     assert "--trials is 3; 2 are recorded in" in capsys.readouterr().err
 
 
-def test_digits_that_are_not_the_recorded_ones(baselines, tmp_path, capsys):
+def digits_that_are_not_the_recorded_ones(baselines, tmp_path, capsys):
     path = tmp_path / "sound-subset" / "valid.json"
     path.parent.mkdir()
     recorded = json.loads((baselines / "sound-subset" / "valid.json").read_text())

@@ -5,7 +5,6 @@ import json
 import sys
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -21,10 +20,9 @@ from deepcaptcha.networks.recipes import load_digits
 from deepcaptcha.trials import worker
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import LostTrialError, run_source
-from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.design import design_plan
-from tests.helpers import interrupt, interruptible, make_trial, points
+from tests.helpers import BothNeeded, interrupt, interruptible, make_trial, points
 
 RAW = RECIPES["raw-subset"]
 QUICK = {"p_good": 0.9, "p_bad": 0.1, "alpha": 0.2, "beta": 0.2}  # the fewest trials a cell
@@ -395,42 +393,11 @@ def test_a_factory_that_cannot_be_sent_to_a_process_is_refused():
         bisect(a, b, jobs=1)
 
 
-@dataclass(frozen=True)
-class Rates:
-    """A source in the fewest lines: a share of seeds converges, by two settings."""
-
-    name: str
-    recipe: str
-    settings: dict
-    target: Target = field(default_factory=lambda: Target(0.5, 1, "value"))
-    base: dict = field(default_factory=dict)
-
-    @property
-    def recorded(self):
-        return self.settings
-
-    def replace(self, name, recipe=None, **changes):
-        settings = {**self.settings, **changes}
-        return replace(self, name=name, recipe=recipe or "mixed", settings=settings)
-
-    def _trained(self):
-        return FunctionSource(self._train, self.target, self.name, version=repr(self.settings))
-
-    def _train(self, seed):
-        yield {"value": float(self.settings["a"] and self.settings["b"])}
-
-    def identity(self, seed):
-        return self._trained().identity(seed)
-
-    def run(self, seed, *, steps=None):
-        return replace(self._trained().run(seed, steps=steps), recipe=self.recipe)
-
-
 @pytest.mark.integration
 def test_processes_and_their_replacement_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "GROWTH", 0)  # another worker after every trial
-    a = Rates("neither", "mixed", {"a": False, "b": False})
-    b = Rates("both", "mixed", {"a": True, "b": True})
+    a = BothNeeded("neither", "mixed", {"a": False, "b": False})
+    b = BothNeeded("both", "mixed", {"a": True, "b": True})
     here = bisect(a, b, **QUICK)
     there = bisect(a, b, **QUICK, jobs=2, folder=tmp_path)
     assert there.cells == here.cells
