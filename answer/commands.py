@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepcaptcha.cli.arguments import command, flag, names, option, shared, whole
+from deepcaptcha.cli.arguments import command, flag, names, option, shared, whole_number
 from deepcaptcha.cli.progress import shown_progress, trial_progress
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import percent
@@ -74,7 +74,7 @@ _ROWS = (
         _some_of([each.name for each in EXPERIMENTS]),
         nargs="?",
     ),
-    option("--seeds", "other than as many as are declared", None, whole()),
+    option("--seeds", "other than as many as are declared", None, whole_number()),
     option("--record", "folder to write the results into", None, Path),
     _BASELINES,
     *shared(output=Path("build/experiments"), jobs=None),
@@ -156,7 +156,7 @@ def _shown(experiment: Experiment, measured: ExperimentRecord, label: str) -> st
 @command(
     "Score the check's errors against how recorded trials ended.",
     *_ROWS,
-    option("--seeds", "of each row", None, whole(), 30),
+    option("--seeds", "of each row", None, whole_number(), 30),
     flag("--fresh", "check again what is held"),
     *shared(output=Path("build/predict"), jobs=None),
 )
@@ -220,8 +220,8 @@ def _prediction_table(recipe: str, scored: Scored) -> Table:
 @command(
     "Train recorded trials, drawn at random, again.",
     *_ROWS,
-    option("--trials", "how many", None, whole(), 10),
-    option("--draw", "number of a drawing, to repeat it", None, whole(0)),
+    option("--trials", "how many", None, whole_number(), 10),
+    option("--draw", "number of a drawing, to repeat it", None, whole_number(0)),
     option("--data", "an mnist.npz, or 'keras', in place of the recorded name"),
     *shared(output=Path("build/retrain"), jobs=None),
 )

@@ -94,7 +94,7 @@ def _type(
     return read
 
 
-def whole(least: int = 1, most: int | None = None) -> Callable[[str], int]:
+def whole_number(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     """The type of whole numbers from `least` to `most`, if there is a most."""
     needed = f">= {least}" if most is None else f"from {least} to {most}"
     top = float("inf") if most is None else most
@@ -138,16 +138,16 @@ _SHARED: dict[str, tuple[str | None, Callable[[str], object], str]] = {
     "p_bad": ("P", rate, "fails from here down"),
     "alpha": ("A", rate, "chance of a wrong red or `fails`"),
     "beta": ("B", rate, "chance of a wrong green or `trains`"),
-    "jobs": ("N", whole(), _JOBS),
+    "jobs": ("N", whole_number(), _JOBS),
     "output": ("DIR", Path, "folder for all that is written"),
     "ledger": ("DIR", Path, "the recorded trials"),
     "stream": (None, str, "the seeds' stream"),
     "data": ("PLACE", str, _DATA),
     "target": ("V", number, "to be reached; default 0.9"),
-    "epochs": ("N", whole(), "within so many; default 5"),
+    "epochs": ("N", whole_number(), "within so many; default 5"),
     "monitor": ("M", str, "what is watched; default val_accuracy"),
     "mode": (None, str, "the better value; default max"),
-    "batch": ("N", whole(), "examples in it; default 32"),
+    "batch": ("N", whole_number(), "examples in it; default 32"),
 }
 _CHOICES = {"stream": tuple(STREAMS), "mode": ("max", "min")}
 

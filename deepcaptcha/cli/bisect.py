@@ -12,7 +12,7 @@ from ..bisection.words import cell_table, finding_lines
 from ..trials.seeds import LAST_SEED, first_seed
 from ..trials.trial import Trial
 from ..trials.worker import cores
-from .arguments import FRESH, TARGET, command, either, names, option, shared, whole
+from .arguments import FRESH, TARGET, command, either, names, option, shared, whole_number
 from .progress import trial_progress, warn
 from .subject import HELP, read_subject
 
@@ -25,9 +25,11 @@ from .subject import HELP, read_subject
         "--together", "differences that move as one; may be repeated", "X,Y", names, action="append"
     ),
     *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, jobs=None, output=Path("build/bisect")),
-    option("--cells", "bound of the search beyond four differences", "N", whole()),
+    option("--cells", "bound of the search beyond four differences", "N", whole_number()),
     either(
-        option("--first-seed", "of the trials, in place of a stream's", "N", whole(0, LAST_SEED)),
+        option(
+            "--first-seed", "of the trials, in place of a stream's", "N", whole_number(0, LAST_SEED)
+        ),
         *shared(stream="pilot"),
     ),
     FRESH,

@@ -19,14 +19,14 @@ from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
 from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
-from .arguments import TARGET, command, option, shared, whole
+from .arguments import TARGET, command, option, shared, whole_number
 from .subject import HELP, read_subject
 
 
 @command(
     "Say before training whether a network can train, and why not.",
     option("network", HELP, "NETWORK"),
-    option("--seed", "of the initial weights", "N", whole(0, LAST_SEED), 0),
+    option("--seed", "of the initial weights", "N", whole_number(0, LAST_SEED), 0),
     *shared("data"),
 )
 def check(options: Namespace) -> int:
@@ -95,7 +95,10 @@ def judge(options: Namespace) -> int:
     *shared("p_good", "p_bad", required=True),
     *shared(alpha=0.05, beta=0.05, ledger=Path("build/study/ledger")),
     option(
-        "--max-trials", "no more than these; default: the fixed plan's size + 25 %%", "N", whole()
+        "--max-trials",
+        "no more than these; default: the fixed plan's size + 25 %%",
+        "N",
+        whole_number(),
     ),
 )
 def plan(options: Namespace) -> int:

@@ -30,7 +30,18 @@ from ..verdicts.baseline import make_baseline, write_baseline
 from ..verdicts.claim import summarise
 from ..verdicts.comparison import compare as compare_ledgers
 from ..verdicts.comparison import environments
-from .arguments import FRESH, TARGET, command, executor, flag, names, option, program, shared, whole
+from .arguments import (
+    FRESH,
+    TARGET,
+    command,
+    executor,
+    flag,
+    names,
+    option,
+    program,
+    shared,
+    whole_number,
+)
 from .progress import trial_progress, warn
 from .subject import HELP, Subject, read_subject
 
@@ -47,7 +58,7 @@ _LIMITED = f"seconds that a trial may take in a process; default {_TIME_LIMIT}"
     option("networks", HELP, "NETWORK", nargs="*"),
     option("--variants", "default: all, where no network is named", "A,B", names),
     option("--recipes", "of variants; default raw-subset,sound-subset", "R,S", names),
-    option("--seeds", "trials of each row", "N", whole(), 5),
+    option("--seeds", "trials of each row", "N", whole_number(), 5),
     *shared(stream="pilot", jobs=None, output=Path("build/study")),
     option(
         "--executor",
@@ -57,7 +68,7 @@ _LIMITED = f"seconds that a trial may take in a process; default {_TIME_LIMIT}"
         "E",
         executor,
     ),
-    option("--time-limit", _LIMITED, "S", whole()),
+    option("--time-limit", _LIMITED, "S", whole_number()),
     FRESH,
     flag("--symptoms", "measure symptoms too (own ledger)"),
     option("--baselines", "write each row as a baseline to this folder", "DIR", Path),

@@ -102,7 +102,7 @@ def loading() -> Iterator[None]:
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
     """Import TensorFlow without looking for garbage, which is a fifth of the time, and without looking
-    for it ever again among what it keeps for good; see `set_libraries_apart`."""
+    for it ever again among what it keeps for good; see `freeze_loaded_objects`."""
     if "tensorflow" in sys.modules or not gc.isenabled():
         yield
         return
@@ -114,7 +114,7 @@ def _without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def set_libraries_apart() -> None:
+def freeze_loaded_objects() -> None:
     """Take what is alive now, such as TensorFlow's 300,000 objects, out of the garbage collection with
     which Keras begins every model: it takes as long as a tenth of an epoch. Only where no model is
     alive that somebody may let go of: it would never be freed."""

@@ -215,7 +215,7 @@ class KerasSource:
                 return ready
         if not self._any_threads:
             environment.require_single_thread()
-        _set_libraries_apart()
+        _freeze_loaded_objects()
         _ready.clear()
         while len(_traced) > _MODELS_KEPT:
             del _traced[next(iter(_traced))]  # the one traced first
@@ -294,10 +294,10 @@ def forget_models() -> None:
 
 
 @cache
-def _set_libraries_apart() -> None:
+def _freeze_loaded_objects() -> None:
     """In a worker of our own, whose factory's module may have imported TensorFlow before we could."""
     if is_worker():
-        environment.set_libraries_apart()
+        environment.freeze_loaded_objects()
 
 
 def rehearsed_source(

@@ -114,7 +114,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Test modules that import Keras have done so, and no test has made a model yet."""
     if session.config.stash.get(_USED, False) and "tensorflow" in sys.modules:
-        environment.set_libraries_apart()
+        environment.freeze_loaded_objects()
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:

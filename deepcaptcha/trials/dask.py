@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .source import machine
-from .worker import ENVIRONMENT, P, T, prepare_worker, whole_jobs
+from .worker import ENVIRONMENT, P, T, job_count, prepare_worker
 
 if TYPE_CHECKING:
     import distributed
@@ -64,7 +64,7 @@ def dask_executor(address: str | None = None, jobs: int | None = None) -> Iterat
         with _client(address) as executor:
             yield executor
         return
-    with _local_cluster(whole_jobs(jobs)) as cluster, _client(cluster) as executor:
+    with _local_cluster(job_count(jobs)) as cluster, _client(cluster) as executor:
         yield executor
 
 

@@ -23,7 +23,7 @@ from ..errors import InputError
 from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
 from .source import Source
 from .trial import Trial
-from .worker import P, T, TimeLimitError, whole_jobs, workers
+from .worker import P, T, TimeLimitError, job_count, workers
 
 DEATHS = 3
 """How often a trial is begun whose process dies, before it is told."""
@@ -105,7 +105,7 @@ class Runner:
         if reuse and folder is not None:
             self._remember(read_ledger(folder))
         # Another executor's queue takes whatever is sent.
-        self._room = sys.maxsize if executors else 1 if jobs is None else whole_jobs(jobs)
+        self._room = sys.maxsize if executors else 1 if jobs is None else job_count(jobs)
         self._executors: Executors = executors or (
             _ThisProcess if jobs is None else partial(workers, jobs, time_limit)
         )

@@ -64,7 +64,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def whole_jobs(jobs: int | None) -> int:
+def job_count(jobs: int | None) -> int:
     """`jobs`, or one per core for None; InputError unless it is a whole number >= 1."""
     jobs = cores() if jobs is None else jobs
     if type(jobs) is not int or jobs < 1:
@@ -81,7 +81,7 @@ def workers(jobs: int | None = None, time_limit: float | None = None) -> Iterato
     with WorkerDiedError, one that took longer than `time_limit` seconds with TimeLimitError; the others
     go on.
     """
-    executor = _Workers(whole_jobs(jobs), time_limit)
+    executor = _Workers(job_count(jobs), time_limit)
     try:
         yield executor
         executor.shutdown()

@@ -142,7 +142,7 @@ def test_trials_are_read_in_seed_order_whatever_finishes_first(outcomes, chance)
         (lambda on: "b" in on, [("b",)], [("b",)]),
         (lambda on: {"a", "b"} <= on, [("a", "b")], [("a",), ("b",)]),
         (lambda on: bool(on & {"a", "c"}), [("a",), ("c",)], [("a", "c")]),
-        # Not monotone: b repairs alone, and not beside a; c mends that.
+        # Not monotone: b repairs alone, and not beside a; c repairs that.
         (lambda on: on in ({"b"}, {"a", "b", "c"}), [("b",)], [("a",), ("b",), ("c",)]),
     ],
 )
