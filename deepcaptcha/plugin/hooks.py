@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, Node, Summary, header
+from .summary import EVIDENCE, Node, SessionSummary, header
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -79,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if options.jobs is not None:
         environment.leave_alone()
-    config.pluginmanager.register(Summary(config, options), "convergence-summary")
+    config.pluginmanager.register(SessionSummary(config, options), "convergence-summary")
 
 
 @pytest.hookimpl(optionalhook=True)

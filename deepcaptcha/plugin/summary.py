@@ -49,7 +49,7 @@ def header(config: pytest.Config, options: Options, count: int | None = None) ->
     )
 
 
-class Summary:
+class SessionSummary:
     """Gathers the verdicts of a session, of all workers, and prints them at its end."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
