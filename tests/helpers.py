@@ -273,3 +273,24 @@ class BothNeeded:
 
     def run(self, seed, *, steps=None):
         return replace(self._trained().run(seed, steps=steps), recipe=self.recipe)
+
+
+PROJECT = """
+from dataclasses import replace
+import pytest
+from deepcaptcha import RECIPES
+from deepcaptcha.keras.settings import Training
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.claim import Claim
+
+TINY = replace(
+    RECIPES["sound-subset"], name="tiny", n_train=64, n_validation=50,
+    training=Training(batch=16), target=Target(0.99, epochs=1),
+)
+
+@pytest.mark.convergence
+@pytest.mark.parametrize("kind", ["trains", "stuck"])
+def test_four_steps_teach_nothing(kind, convergence):
+    convergence.judge(TINY.source("valid"), Claim(kind, 0.9, 0.2))
+"""
+"""A test module whose two verdicts take four steps a trial."""

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError, error_words, require_whole
-from ..trials.runner import LostTrialError, Run, Runner, run_source
+from ..trials.runner import LostTrialError, Runner, RunTrial, run_source
 from ..trials.source import ChangeableSource
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Budget
@@ -240,7 +240,7 @@ def bisect(
     reuse: bool = True,
     jobs: int | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
-    run: Run = run_source,
+    run: RunTrial = run_source,
 ) -> Bisection:
     """Find the smallest changes that make the failing of two sources train, and the training
     one fail; they may be given in either order.

@@ -1,7 +1,7 @@
 """What surrounds a trial: threads, oneDNN, versions, processor.
 
 Thread count and oneDNN change rounding, so both are fixed before TensorFlow is imported: one thread
-per process and oneDNN on. Nothing here imports TensorFlow until `load_keras` or `load_tensorflow`.
+per process and oneDNN on. Nothing here imports TensorFlow; `backend` does.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def run_source(
         _alone.release()
 
 
-Run = Callable[[Source, int, Sequence[Trial], int | None], Trial]
+RunTrial = Callable[[Source, int, Sequence[Trial], int | None], Trial]
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Runner:
         time_limit: float | None = None,
         executors: Executors | None = None,
         on_trial: Callable[[Trial], None] = lambda trial: None,
-        run: Run = run_source,
+        run: RunTrial = run_source,
     ) -> None:
         self.problems: tuple[str, ...] = ()
         self._folder = folder

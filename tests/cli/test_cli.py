@@ -11,7 +11,7 @@ import deepcaptcha
 from deepcaptcha.cli.main import main
 from deepcaptcha.trials.ledger import Ledger
 from tests.helpers import make_trial
-from tests.verdicts.test_baseline import trial
+from tests.verdicts.examples import trial
 
 
 def printed(capsys, *arguments, code=0):

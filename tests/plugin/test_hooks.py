@@ -13,27 +13,10 @@ import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by ea
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
+from tests.helpers import PROJECT
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
 
-PROJECT = """
-from dataclasses import replace
-import pytest
-from deepcaptcha import RECIPES
-from deepcaptcha.keras.settings import Training
-from deepcaptcha.trials.trial import Target
-from deepcaptcha.verdicts.claim import Claim
-
-TINY = replace(
-    RECIPES["sound-subset"], name="tiny", n_train=64, n_validation=50,
-    training=Training(batch=16), target=Target(0.99, epochs=1),
-)
-
-@pytest.mark.convergence
-@pytest.mark.parametrize("kind", ["trains", "stuck"])
-def test_four_steps_teach_nothing(kind, convergence):
-    convergence.judge(TINY.source("valid"), Claim(kind, 0.9, 0.2))
-"""
 
 GUESSES = """
 from pathlib import Path

@@ -1,12 +1,10 @@
 """What the report shows, by hand: curves, the way to the target, walks, chances, words."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from deepcaptcha import InputError
-from deepcaptcha.networks.recipes import Recipe
 from deepcaptcha.report.content import (
     Chance,
     environment_lines,
@@ -18,60 +16,13 @@ from deepcaptcha.report.content import (
     seeds_text,
 )
 from deepcaptcha.trials.ledger import LedgerTrials
-from deepcaptcha.trials.trial import Epoch, Target
-from deepcaptcha.verdicts import claim as claims
-from deepcaptcha.verdicts.claim import Budget, Claim
-from deepcaptcha.verdicts.judge import judge
-from deepcaptcha.verdicts.plan import Plan
-from tests.helpers import make_trial
-
-RECIPE = Recipe(name="points", target=Target(epochs=5))
-CURVES = {
-    "converged": (0.5, 0.95),
-    "stuck": (0.1, 0.1),
-    "slow": (0.2, 0.4, 0.6, 0.7, 0.8),
-    "diverged": (0.3, None),
-}
-
-STOPS = {"converged": "target", "stuck": "frozen", "slow": "epochs", "diverged": "not finite"}
-
-# Green from 3 successes on, red at 2 failures or more, decided after 4 trials at the latest.
-PLAN = Plan(0.9, 0.5, 0.1, 0.4, 4, (1, 2, 3, 3, 3), (-1, -1, 0, 1, 2))
-
-
-def trained(seed=0, outcome="converged", name="same", recipe=RECIPE, values=None):
-    """A trial with a learning curve."""
-    values = CURVES[outcome] if values is None else values
-    trial = make_trial(seed, name, outcome, epochs=len(values))
-    loss = {"stuck": 14.5, "diverged": None}.get(outcome, 0.3)
-    accuracy = 0.1 if outcome == "stuck" else 0.5
-    return replace(
-        trial,
-        recipe=recipe.name,
-        frozen_at_step=300 if outcome == "stuck" else None,
-        stop_reason=STOPS[outcome],
-        epochs=tuple(
-            Epoch({"loss": loss, "accuracy": accuracy, recipe.target.monitor: value}, 0.99, True)
-            for value in values
-        ),
-        identity={
-            "seed": seed,
-            "factory": name,
-            "recipe": recipe.as_dict(),
-            "environment": {"tensorflow": "2.21.0", "threads": 1, "onednn": True},
-        },
-    )
-
-
-def judged(name, outcomes, kind="trains", test=""):
-    """(evidence, trials) of a claim judged by PLAN."""
-    trials = [trained(seed, outcome, name) for seed, outcome in enumerate(outcomes)]
-    source = SimpleNamespace(name=name, recipe=RECIPE.name, target=RECIPE.target)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(claims, "design_plan", lambda *rates: PLAN)
-        claim = Claim(kind, PLAN.p_good, PLAN.p_bad)
-        evidence = judge(source, claim, Budget(1), trials.__getitem__, test=test)
-    return evidence, trials[: len(evidence.trials)]
+from deepcaptcha.trials.trial import Target
+from tests.report.examples import (
+    PLAN,
+    RECIPE,
+    judged,
+    trained,
+)
 
 
 def test_a_curve_is_the_monitored_metric_of_every_epoch():

@@ -2,47 +2,23 @@
 
 import re
 import sys
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
 from deepcaptcha.cli.main import main
-from deepcaptcha.report.content import rows_of_ledger, rows_of_verdicts
+from deepcaptcha.report.content import rows_of_ledger
 from deepcaptcha.report.drawing import INKS
 from deepcaptcha.report.figures import STYLES, chances_figure, curves_figure
 from deepcaptcha.report.page import render
 from deepcaptcha.trials.ledger import Ledger, LedgerTrials
-from deepcaptcha.trials.trial import Target
-from tests.report.test_content import CURVES, RECIPE, judged, trained
+from tests.report.examples import (
+    study_rows,
+    trained,
+    verdict_rows,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-LONG = "tests.models.test_a_name_that_never_seems_to_end[adam-1e-3]"
-LOSS = replace(RECIPE, name="loss", target=Target(0.05, 40, "val_loss", "min"))
-
-
-def study_rows():
-    trials = [trained(seed, outcome, "all-four") for seed, outcome in enumerate(CURVES)]
-    trials += [trained(seed, name="<b>&'\"$x_1$") for seed in range(3)]
-    for seed, outcome in enumerate(["converged", "slow"]):
-        values = [2.3 / (1 + epoch) for epoch in range(40)]
-        trials.append(trained(seed, outcome, LONG, LOSS, values))
-    return rows_of_ledger(LedgerTrials(tuple(trials)))
-
-
-def verdict_rows():
-    evidence, found = [], []
-    for name, outcomes, kind in (
-        ("mine", ["converged"] * 3, "trains"),
-        ("broken", ["stuck", "diverged", "slow"], "trains"),
-        ("hopeless", ["stuck"] * 3, "stuck"),
-    ):
-        told, trials = judged(name, outcomes, kind)
-        evidence.append(told)
-        found += trials
-    return rows_of_verdicts(evidence, LedgerTrials(tuple(found)))
 
 
 def test_the_same_record_gives_the_same_page_that_needs_nothing_else():

@@ -7,7 +7,7 @@ import pytest
 
 from deepcaptcha.report.page import render
 from tests.report.browser import NoBrowserError, chromium
-from tests.report.test_page import study_rows, verdict_rows
+from tests.report.examples import study_rows, verdict_rows
 
 pytestmark = pytest.mark.integration
 

@@ -28,26 +28,7 @@ from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import LostTrialError, Runner
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
-from tests.helpers import ENVIRONMENT, TINY, figures, interrupt, interruptible, source_of
-
-PROJECT = """
-from dataclasses import replace
-import pytest
-from deepcaptcha.keras.settings import Training
-from deepcaptcha.networks.recipes import RECIPES
-from deepcaptcha.trials.trial import Target
-from deepcaptcha.verdicts.claim import Claim
-
-TINY = replace(
-    RECIPES["sound-subset"], name="tiny", n_train=64, n_validation=50,
-    training=Training(batch=16), target=Target(0.99, epochs=1),
-)
-
-@pytest.mark.convergence
-@pytest.mark.parametrize("kind", ["trains", "stuck"])
-def test_four_steps_teach_nothing(kind, convergence):
-    convergence.judge(TINY.source("valid"), Claim(kind, 0.9, 0.2))
-"""
+from tests.helpers import ENVIRONMENT, PROJECT, TINY, figures, interrupt, interruptible, source_of
 
 
 def test_other_threads_draw_from_another_random():

@@ -23,31 +23,9 @@ from deepcaptcha.verdicts.baseline import (
     write_baseline,
 )
 from deepcaptcha.verdicts.claim import Budget
-from tests.helpers import make_trial
+from tests.verdicts.examples import RECIPE, baseline, trial
 
-RECIPE = {"name": "points", "epochs": 5, "optimizer_settings": {"learning_rate": 0.001}}
 ONE = Budget(1)
-
-
-def trial(seed=0, outcome="converged", epochs=1, **identity):
-    made = make_trial(seed, outcome=outcome, epochs=epochs)
-    return replace(
-        made,
-        identity={
-            "recipe": RECIPE,
-            "data": "d",
-            "protocol": 1,
-            "shapes": [[1, 2], [2]],
-            "environment": {"tensorflow": "2.19.1"},
-            **identity,
-        },
-    )
-
-
-def baseline(converged=30, of=30, epochs=1):
-    return make_baseline(
-        [trial(1_000_000 + i, "converged" if i < converged else "stuck", epochs) for i in range(of)]
-    )
 
 
 def steady(outcome="converged", epochs=1):

@@ -8,7 +8,7 @@ from deepcaptcha import InputError
 from deepcaptcha.report.words import comparison_table
 from deepcaptcha.trials.ledger import LedgerTrials
 from deepcaptcha.verdicts.comparison import compare, environments
-from tests.verdicts.test_baseline import trial
+from tests.verdicts.examples import trial
 
 
 def ledger(outcomes, start="w", version="2.19.1", weights="aa", name="same"):

@@ -13,7 +13,7 @@ from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import Evidence, judge
 from deepcaptcha.verdicts.plan import Plan
-from tests.verdicts.test_baseline import baseline, trial
+from tests.verdicts.examples import baseline, trial
 
 SOURCE = SimpleNamespace(name="same", recipe="points", target=Target())
 TRAINS = Claim("trains", 0.9, 0.5)

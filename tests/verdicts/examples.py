@@ -1,0 +1,29 @@
+"""Trials and baselines that tests of verdicts share."""
+
+from dataclasses import replace
+
+from deepcaptcha.verdicts.baseline import make_baseline
+from tests.helpers import make_trial
+
+RECIPE = {"name": "points", "epochs": 5, "optimizer_settings": {"learning_rate": 0.001}}
+
+
+def trial(seed=0, outcome="converged", epochs=1, **identity):
+    made = make_trial(seed, outcome=outcome, epochs=epochs)
+    return replace(
+        made,
+        identity={
+            "recipe": RECIPE,
+            "data": "d",
+            "protocol": 1,
+            "shapes": [[1, 2], [2]],
+            "environment": {"tensorflow": "2.19.1"},
+            **identity,
+        },
+    )
+
+
+def baseline(converged=30, of=30, epochs=1):
+    return make_baseline(
+        [trial(1_000_000 + i, "converged" if i < converged else "stuck", epochs) for i in range(of)]
+    )
