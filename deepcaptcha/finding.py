@@ -9,6 +9,9 @@ from typing import Literal
 
 Severity = Literal["error", "warning", "information"]
 
+Component = Literal["data", "labels", "loss", "output", "optimizer", "architecture", "budget"]
+"""What of a training is at fault: what a fix changes."""
+
 EPSILON = 1e-7
 """Where Keras' cross-entropy clips probabilities (`keras.config.epsilon()`)."""
 
@@ -25,6 +28,7 @@ class Finding:
     - `severity`: an `error` stops training, a `warning` may, `information` does not.
     - `value`: the number found, NaN where there is none.
     - `sentence`: what was measured, with its numbers; no full stop.
+    - `component`: what the fix changes.
     - `fix`: the change that repairs it; no full stop.
     """
 
@@ -32,6 +36,7 @@ class Finding:
     severity: Severity
     value: float
     sentence: str
+    component: Component
     fix: str
 
     def as_dict(self) -> dict[str, str | float | None]:
@@ -39,54 +44,89 @@ class Finding:
         return {**asdict(self), "value": self.value if math.isfinite(self.value) else None}
 
 
-ADVICE: Mapping[str, str] = {
+ADVICE: Mapping[str, tuple[Component, str]] = {
     # of data
-    "balance": "weigh or sample the classes, and watch another metric than accuracy",
-    "labels": "number the classes from 0, or give the model {outputs} outputs",
-    "leak": "split before shuffling, and keep copies of an example on one side",
-    "not finite in the data": "remove or replace these values before training",
-    "offset": "subtract the mean, or let what matters be high and the background 0",
-    "scale": "divide the inputs by it (pixels by 255), or normalize them",
-    "unrelated labels": "check that inputs and targets are in the same order",
+    "balance": ("labels", "weigh or sample the classes, and watch another metric than accuracy"),
+    "labels": ("labels", "number the classes from 0, or give the model {outputs} outputs"),
+    "leak": ("data", "split before shuffling, and keep copies of an example on one side"),
+    "not finite in the data": ("data", "remove or replace these values before training"),
+    "offset": ("data", "subtract the mean, or let what matters be high and the background 0"),
+    "scale": ("data", "divide the inputs by it (pixels by 255), or normalize them"),
+    "unrelated labels": ("labels", "check that inputs and targets are in the same order"),
     # of a model before training
-    "frozen on purpose": "nothing to fix if this is meant",
-    "hidden": "make {name} the last operation (reshape first; under mixed precision give its layer "
-    "dtype='float32'), or use logits with from_logits=True",
-    "learning rate": "give the optimizer a learning rate above 0 (Adam: 0.001)",
-    "no layer is trainable": "set trainable = True on the layers to train, then compile again",
-    "not finite in a weight": "build the model anew, or load weights that are finite",
-    "own step": "watch its loss over the first batches",
-    "outputs are no probabilities": "end the model in {last}, or give the loss from_logits=True",
-    "probabilities do not sum to 1": "end the model in softmax, or use binary cross-entropy for "
-    "independent labels",
-    "softmax axis": "let softmax run over the last axis, axis=-1",
-    "softmax twice": "keep one of the two: logits with from_logits=True, or probabilities without",
-    "targets out of reach": "give the last layer no activation, or scale the targets into its range",
+    "frozen on purpose": ("architecture", "nothing to fix if this is meant"),
+    "hidden": (
+        "output",
+        "make {name} the last operation (reshape first; under mixed precision give its layer "
+        "dtype='float32'), or use logits with from_logits=True",
+    ),
+    "learning rate": ("optimizer", "give the optimizer a learning rate above 0 (Adam: 0.001)"),
+    "no layer is trainable": (
+        "architecture",
+        "set trainable = True on the layers to train, then compile again",
+    ),
+    "not finite in a weight": (
+        "architecture",
+        "build the model anew, or load weights that are finite",
+    ),
+    "own step": ("architecture", "watch its loss over the first batches"),
+    "outputs are no probabilities": (
+        "output",
+        "end the model in {last}, or give the loss from_logits=True",
+    ),
+    "probabilities do not sum to 1": (
+        "output",
+        "end the model in softmax, or use binary cross-entropy for independent labels",
+    ),
+    "softmax axis": ("output", "let softmax run over the last axis, axis=-1"),
+    "softmax twice": (
+        "output",
+        "keep one of the two: logits with from_logits=True, or probabilities without",
+    ),
+    "targets out of reach": (
+        "output",
+        "give the last layer no activation, or scale the targets into its range",
+    ),
     # of its first steps
-    "dead from the start": "start biases at 0 and kernels with he_normal, or use leaky_relu",
-    "first loss": "scale the inputs, or the last layer's initial weights, down",
-    "flat loss": "use a loss that grows with the error, and scale the inputs",
-    "large step": "scale the inputs down, or lower the learning rate",
-    "not finite at the start": "look at the scale of inputs and initial weights",
-    "one batch": "raise the learning rate if the loss falls slowly; else see the other findings",
-    "unstable": "lower the learning rate tenfold, or clip the gradients",
-    "untouched weights": "initialize kernels at random, and see what cuts these layers off from the "
-    "loss",
+    "dead from the start": (
+        "architecture",
+        "start biases at 0 and kernels with he_normal, or use leaky_relu",
+    ),
+    "first loss": ("data", "scale the inputs, or the last layer's initial weights, down"),
+    "flat loss": ("loss", "use a loss that grows with the error, and scale the inputs"),
+    "large step": ("optimizer", "scale the inputs down, or lower the learning rate"),
+    "not finite at the start": ("data", "look at the scale of inputs and initial weights"),
+    "one batch": (
+        "optimizer",
+        "raise the learning rate if the loss falls slowly; else see the other findings",
+    ),
+    "unstable": ("optimizer", "lower the learning rate tenfold, or clip the gradients"),
+    "untouched weights": (
+        "architecture",
+        "initialize kernels at random, and see what cuts these layers off from the loss",
+    ),
     # of examples behind the clip, before training and after it
-    "clipped": "let the loss see the logits ({name} as the last operation, or from_logits=True), or "
-    "scale the inputs to 0..1",
+    "clipped": (
+        "output",
+        "let the loss see the logits ({name} as the last operation, or from_logits=True), or "
+        "scale the inputs to 0..1",
+    ),
     # of a trial
-    "constant predictions": "look at the inputs' scale, the learning rate and the balance of the labels",
-    "dead units": "lower the learning rate, start biases at 0, or use leaky_relu",
-    "frozen": "look for a learning rate of zero or layers that are not trainable",
-    "learned by heart": "use more data, or regularize",
-    "learning": "give it more epochs or a better learning rate",
-    "no gradient": "let it see the logits, or scale the inputs to 0..1",
-    "not finite": "look for such values in the data, or lower the learning rate",
-    "plateau": "look at the inputs' offset and scale, and the learning rate",
-    "rising loss": "lower the learning rate",
+    "constant predictions": (
+        "data",
+        "look at the inputs' scale, the learning rate and the balance of the labels",
+    ),
+    "dead units": ("architecture", "lower the learning rate, start biases at 0, or use leaky_relu"),
+    "frozen": ("optimizer", "look for a learning rate of zero or layers that are not trainable"),
+    "learned by heart": ("data", "use more data, or regularize"),
+    "learning": ("budget", "give it more epochs or a better learning rate"),
+    "no gradient": ("output", "let it see the logits, or scale the inputs to 0..1"),
+    "not finite": ("optimizer", "look for such values in the data, or lower the learning rate"),
+    "plateau": ("data", "look at the inputs' offset and scale, and the learning rate"),
+    "rising loss": ("optimizer", "lower the learning rate"),
 }
-"""What repairs a finding, by its code, or by the case where a code has several."""
+"""What repairs a finding and which component that changes, by its code, or by the case where a code has
+several."""
 
 
 def advise(
@@ -103,7 +143,8 @@ def advise(
     - `case`: the advice to take from ADVICE, if it is not the code's.
     - `words`: what the advice's {names} stand for.
     """
-    return Finding(code, severity, value, sentence, ADVICE[case or code].format(**words))
+    component, fix = ADVICE[case or code]
+    return Finding(code, severity, value, sentence, component, fix.format(**words))
 
 
 def percent(share: float) -> str:

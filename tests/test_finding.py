@@ -1,16 +1,17 @@
 """What a finding says, and what it advises."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from deepcaptcha.finding import ADVICE, CLIP, Finding, advise
+from deepcaptcha.finding import ADVICE, CLIP, Component, Finding, advise
 
 
 @pytest.mark.parametrize(("value", "written"), [(np.nan, "null"), (np.inf, "null"), (0.5, "0.5")])
 def test_a_finding_is_written_as_json_that_others_read(value, written):
-    finding = Finding("offset", "warning", float(value), "", "")
+    finding = Finding("offset", "warning", float(value), "", "data", "")
     assert f'"value": {written}' in json.dumps(finding.as_dict(), allow_nan=False)
 
 
@@ -30,5 +31,10 @@ def test_advice_is_found_by_the_code_or_by_the_case():
 
 
 def test_no_advice_stands_twice_or_ends_a_sentence():
-    assert len(set(ADVICE.values())) == len(ADVICE)
-    assert not any(text.endswith(".") for text in ADVICE.values())
+    texts = [fix for _, fix in ADVICE.values()]
+    assert len(set(texts)) == len(texts)
+    assert not any(text.endswith(".") for text in texts)
+
+
+def test_every_advice_names_a_component_that_there_is():
+    assert {component for component, _ in ADVICE.values()} <= set(get_args(Component))

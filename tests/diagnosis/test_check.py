@@ -68,9 +68,9 @@ def test_there_are_as_many_sound_models_as_faulty_ones_and_half_are_held_out():
 )
 def test_the_confusion_matrix_counts_and_fails(codes, code, last, monkeypatch, capsys):
     def findings(case, seed):
-        found = [Finding("leak", codes.get("faulty", "warning"), 1.0, "", "")]
+        found = [Finding("leak", codes.get("faulty", "warning"), 1.0, "", "data", "")]
         other = codes.get("beside" if case.expect else "sound")
-        more = [Finding("scale", other, 1.0, "", "")] if other else []
+        more = [Finding("scale", other, 1.0, "", "data", "")] if other else []
         return more + (found if case.expect else [])
 
     cases = (

@@ -1,0 +1,1 @@
+"""Thirteen reports that the rules were written with."""
