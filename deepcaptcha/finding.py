@@ -47,20 +47,47 @@ class Finding:
 ADVICE: Mapping[str, tuple[Component, str]] = {
     # of data
     "balance": ("labels", "weigh or sample the classes, and watch another metric than accuracy"),
+    "classes apart": (
+        "data",
+        "shuffle the examples before they are split (validation_split takes the last)",
+    ),
+    "in order": (
+        "data",
+        "shuffle the examples before fit splits them: validation_split takes the last ones",
+    ),
     "labels": ("labels", "number the classes from 0, or give the model {outputs} outputs"),
     "leak": ("data", "split before shuffling, and keep copies of an example on one side"),
     "not finite in the data": ("data", "remove or replace these values before training"),
     "offset": ("data", "subtract the mean, or let what matters be high and the background 0"),
+    "padding": ("data", "pad in front (padding='pre'), or mask the padding (mask_zero=True)"),
     "scale": ("data", "divide the inputs by it (pixels by 255), or normalize them"),
+    "scale both": ("data", "standardize inputs and targets, and undo the latter after predicting"),
+    "shifted": ("data", "prepare the validation inputs exactly as the training inputs"),
+    "target scale": ("data", "standardize the targets, and undo it after predicting"),
     "unrelated labels": ("labels", "check that inputs and targets are in the same order"),
     # of a model before training
+    "averages": (
+        "architecture",
+        "give batch normalization a momentum of {momentum:.2g} or less, or train for many more steps",
+    ),
+    "blind": (
+        "loss",
+        "use the loss that fits the outputs and targets, and give both the same shape",
+    ),
+    "blind batch": (
+        "loss",
+        "give targets and outputs the same shape: (n,) and (n, 1) make a table of n x n",
+    ),
     "frozen on purpose": ("architecture", "nothing to fix if this is meant"),
-    "hidden": (
-        "output",
-        "make {name} the last operation (reshape first; under mixed precision give its layer "
-        "dtype='float32'), or use logits with from_logits=True",
+    "initial weights": (
+        "architecture",
+        "scale the initial weights, those of the last layer above all, down",
     ),
     "learning rate": ("optimizer", "give the optimizer a learning rate above 0 (Adam: 0.001)"),
+    "logits expected": (
+        "output",
+        "give the last layer no activation, or the loss from_logits=False",
+    ),
     "no layer is trainable": (
         "architecture",
         "set trainable = True on the layers to train, then compile again",
@@ -69,41 +96,56 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "architecture",
         "build the model anew, or load weights that are finite",
     ),
-    "own step": ("architecture", "watch its loss over the first batches"),
+    "one answer": (
+        "output",
+        "give the last layer another activation (of one unit: sigmoid, or none), or more units",
+    ),
     "outputs are no probabilities": (
         "output",
         "end the model in {last}, or give the loss from_logits=True",
     ),
-    "probabilities do not sum to 1": (
+    "effort": ("budget", "nothing to fix: a sound model may show less than a small one"),
+    "Keras": ("architecture", "read what Keras says"),
+    "random answers": ("architecture", "let dropout, noise and sampling run in training only"),
+    "several right": (
         "output",
-        "end the model in softmax, or use binary cross-entropy for independent labels",
+        "end the model in sigmoid with binary cross-entropy, where several targets may be right or none",
     ),
-    "softmax axis": ("output", "let softmax run over the last axis, axis=-1"),
-    "softmax twice": (
+    "signal ends": (
+        "architecture",
+        "start biases at 0 and kernels at random (he_normal), and put no narrow ReLU layer there",
+    ),
+    "softmax axis": (
         "output",
-        "keep one of the two: logits with from_logits=True, or probabilities without",
+        "let softmax run over the axis of the classes, the last one (axis=-1)",
     ),
     "targets out of reach": (
         "output",
-        "give the last layer no activation, or scale the targets into its range",
+        "give the last layer an activation and as many units as the targets need (numbers: none; classes: one "
+        "unit each and softmax), or scale the targets into its range",
     ),
     # of its first steps
     "dead from the start": (
         "architecture",
-        "start biases at 0 and kernels with he_normal, or use leaky_relu",
+        "start biases at 0 and kernels with he_normal, or use leaky_relu there",
     ),
-    "first loss": ("data", "scale the inputs, or the last layer's initial weights, down"),
     "flat loss": ("loss", "use a loss that grows with the error, and scale the inputs"),
-    "large step": ("optimizer", "scale the inputs down, or lower the learning rate"),
     "not finite at the start": ("data", "look at the scale of inputs and initial weights"),
-    "one batch": (
-        "optimizer",
-        "raise the learning rate if the loss falls slowly; else see the other findings",
+    "not finite in a slope": (
+        "architecture",
+        "keep what {layer} reads off the edge where its slope is not finite (add a small number)",
     ),
+    "rate too high": ("optimizer", "multiply the learning rate by {rate:g}, or clip the gradients"),
+    "rate too low": ("optimizer", "multiply the learning rate by {rate:g}"),
+    "slow": ("optimizer", "raise the learning rate, or see the other findings"),
     "unstable": ("optimizer", "lower the learning rate tenfold, or clip the gradients"),
     "untouched weights": (
         "architecture",
         "initialize kernels at random, and see what cuts these layers off from the loss",
+    ),
+    "vanishing gradient": (
+        "architecture",
+        "use relu in the hidden layers, fewer of them, or batch normalization or shortcuts between them",
     ),
     # of examples behind the clip, before training and after it
     "clipped": (
@@ -135,7 +177,7 @@ def advise(
     value: float,
     sentence: str,
     case: str | None = None,
-    **words: str | int,
+    **words: str | float,
 ) -> Finding:
     """A finding with its advice.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,22 @@ _NEIGHBOURS = 500
 _COLUMNS = 4096
 
 
+SHIFT = 3.0
+"""Standard deviations between the means of training and validation inputs, or the factor between their
+sizes, from which it is an error: validation is of other data then."""
+
+ABSENT = 0.05
+"""Share of validation examples of classes that training lacks, from which it is an error."""
+
+
 def data_findings(
     x: list[Array],
     y: list[Array],
     *,
     classes: int | None,
     labels: NDArray[np.int64] | None = None,
-    prepared_inside: bool,
-    looked_up: bool = False,
-    x_validation: list[Array] | None,
+    looked_up: Sequence[bool],
+    validation: tuple[list[Array], list[Array]] | None,
 ) -> list[Finding]:
     """Findings on arrays whose first axis counts examples.
 
@@ -53,21 +60,101 @@ def data_findings(
     - `classes`: how many the model tells apart, None if it does not classify.
     - `labels`: the class numbers in the targets, where there may be several an example; without, those
       that `class_numbers` finds.
-    - `prepared_inside`: the model scales, normalizes or embeds its inputs itself.
-    - `looked_up`: integers among the inputs are numbers of words or categories.
-    - `x_validation`: an array for each input, or None.
+    - `looked_up`: of each input, whether it holds numbers of words or categories.
+    - `validation`: arrays for each input and each target, or None.
     """
     if found := [*_not_finite(x, y)]:
         return found  # no statistic of such data means anything
-    if not prepared_inside:
-        found += _offset_and_scale(x, looked_up)
+    seen = [array for array, words in zip(x, looked_up, strict=True) if not words]
+    found += _offset_and_scale(seen)
     if classes is not None and len(y) == 1:
         found += _labels(class_numbers(y[0], classes) if labels is None else labels, classes)
-    if len(x) == len(y) == 1:
+    if len(seen) == len(y) == 1:
         found += _unrelated(x[0], y[0], classes)
-    if x_validation is not None:
-        found += _leak(x, x_validation)
+    if validation is not None:
+        found += _shifted(x, validation[0], looked_up)
+        found += _classes_apart(y, validation[1], classes)
+        found += _leak(x, validation[0])
+    elif len(y) == 1:
+        found += _in_order(y[0], classes)
     return found
+
+
+def is_off_scale(array: Array) -> bool:
+    """Whether inputs lie so far from zero, or spread so far, that standardizing them is worth a try; of a
+    table, whether any column does. Words and their numbers do not."""
+    values = np.asarray(array)
+    if values.dtype.kind not in "iuf" or (values.ndim < 2 and values.dtype.kind != "f"):
+        return False
+    mean, deviation = _columns(values)
+    return bool(
+        (np.hypot(mean, deviation) > SCALE).any() or (np.abs(mean) > OFFSET * deviation).any()
+    )
+
+
+def standardized(array: Array) -> Array:
+    """float32: less the mean, over the standard deviation; of a table (examples, columns), column by
+    column."""
+    values = np.asarray(array, dtype=np.float64)
+    mean, deviation = _columns(values)
+    return np.asarray((values - mean) / np.where(deviation > 0, deviation, 1), dtype=np.float32)
+
+
+def _columns(values: Array) -> tuple[Array, Array]:
+    axis = 0 if values.ndim < 3 else None
+    return values.mean(axis=axis, dtype=np.float64), values.std(axis=axis, dtype=np.float64)
+
+
+def _shifted(x: list[Array], held: list[Array], looked_up: Sequence[bool]) -> Iterator[Finding]:
+    for mine, other, words in zip(x, held, looked_up, strict=True):
+        if words or not np.issubdtype(mine.dtype, np.number) or not _numeric(other):
+            continue
+        mean, deviation = float(mine.mean(dtype=np.float64)), float(mine.std(dtype=np.float64))
+        its_mean, its_deviation = (
+            float(other.mean(dtype=np.float64)),
+            float(other.std(dtype=np.float64)),
+        )
+        if not deviation or not its_deviation:
+            continue
+        shift = abs(its_mean - mean) / deviation
+        factor = max(deviation / its_deviation, its_deviation / deviation)
+        if max(shift, factor) >= SHIFT:
+            sentence = (
+                f"the validation inputs have mean {its_mean:.3g} and standard deviation {its_deviation:.3g}, the "
+                f"training inputs {mean:.3g} and {deviation:.3g}"
+            )
+            yield advise("validation differs", "error", max(shift, factor), sentence, "shifted")
+
+
+def _classes_apart(y: list[Array], held: list[Array], classes: int | None) -> Iterator[Finding]:
+    if classes is None or not len(y) == len(held) == 1:
+        return
+    mine, its = class_numbers(y[0], classes), class_numbers(held[0], classes)
+    if mine is None or its is None or not len(its) or mine.min() < 0 or its.min() < 0:
+        return
+    size = int(max(mine.max(), its.max())) + 1
+    shares = np.bincount(mine, minlength=size) / len(mine)
+    its_shares = np.bincount(its, minlength=size) / len(its)
+    absent = float(its_shares[shares == 0].sum())
+    apart = float(np.abs(shares - its_shares).sum() / 2)
+    if absent >= ABSENT:
+        sentence = f"{percent(absent)} of the validation examples are of classes that no training example has"
+        yield advise("validation differs", "error", absent, sentence, "classes apart")
+    elif apart >= 0.25 and len(its) >= 30:
+        sentence = (
+            f"{percent(apart)} of the validation examples are of other classes than in training"
+        )
+        yield advise("validation differs", "warning", apart, sentence, "classes apart")
+
+
+def _in_order(y: Array, classes: int | None) -> Iterator[Finding]:
+    labels = None if classes is None else class_numbers(y, classes)
+    if labels is None or len(labels) < 10 * (count := len(np.unique(labels))) or count < 2:
+        return
+    changes = int((np.diff(labels) != 0).sum())
+    if changes == count - 1:
+        sentence = f"the examples lie class after class ({count} classes, {changes} changes)"
+        yield advise("validation differs", "warning", changes, sentence, "in order")
 
 
 def class_numbers(y: Array, classes: int) -> NDArray[np.int64] | None:
@@ -96,9 +183,9 @@ def _not_finite(x: list[Array], y: list[Array]) -> Iterator[Finding]:
             yield advise("not finite", "error", bad, sentence, "not finite in the data")
 
 
-def _offset_and_scale(x: list[Array], looked_up: bool) -> Iterator[Finding]:
+def _offset_and_scale(x: list[Array]) -> Iterator[Finding]:
     for array in x:
-        if not np.issubdtype(array.dtype, np.floating if looked_up else np.number):
+        if not np.issubdtype(array.dtype, np.number):
             continue
         mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
         size = float(np.hypot(mean, deviation))

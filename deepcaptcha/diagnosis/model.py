@@ -1,4 +1,4 @@
-"""Findings on a compiled model itself: its weights and learning rate, its head and its loss."""
+"""Findings on a compiled model itself: its weights, its learning rate, its averages."""
 
 from __future__ import annotations
 
@@ -9,33 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finding import CLIP, EPSILON, Finding, advise, percent
-from ..keras.backend import keras, tf
-from .observe import Head, Nest, Observed, first_not_finite, single_loss
+from ..finding import Finding, Severity, advise, percent
+from ..keras.backend import KERAS_ERRORS, keras, tf
+from .observe import Nest, first_not_finite
+from .signal import SAME, layer_signals, spread
+from .steps import STEPS, left_as_found
 
 Array = NDArray[Any]
 
-STEPS = 50
-"""Throw-away steps: after so many, stuck and sound runs of the question's network part."""
+LAG, SOME_LAG = 0.5, 0.2
+"""What is left, at the end of a training, of the start of a layer's averages: an error, a warning."""
 
-_CROSS_ENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
-_PROBABILITIES = (*_CROSS_ENTROPIES, "binary_crossentropy")
-# Losses that want the outputs to be the targets; others may read targets of another kind.
-_ELEMENTWISE = (
-    "binary_crossentropy",
-    "huber",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-)
-# What the last operation can reach.
-_RANGES = {
-    "Sigmoid": (0.0, 1.0),
-    "Softmax": (0.0, 1.0),
-    "Tanh": (-1.0, 1.0),
-    "Relu": (0.0, math.inf),
-}
+PADDED = 0.5
+"""Share of the inputs that is padding, from which it is tried at the front too."""
+
+DROWNED = 10.0
+"""How many times the answers must differ more with the padding at the front."""
 
 
 def weight_findings(model: keras.Model) -> Iterator[Finding]:
@@ -61,107 +50,122 @@ def weight_findings(model: keras.Model) -> Iterator[Finding]:
         yield advise("learning rate", "error", 0.0, sentence)
 
 
-def head_findings(model: keras.Model, head: Head, seen: Observed, y: Nest) -> Iterator[Finding]:
-    """Whether the outputs `seen`, as `head` makes them, are what the loss expects, and can become the
-    targets `y`."""
-    name, loss = named_loss(model)
-    from_logits = name is not None and bool(getattr(loss, "from_logits", False))
-    outputs = seen.outputs[0]
-    # Of a softmax that it sees, Keras' cross-entropy takes the logits, whatever from_logits says.
-    by_loss = from_logits and head.hidden
-    if head.twice or by_loss:
-        last, hides = head.name, ""
-        if by_loss:
-            last = "softmax" if name in _CROSS_ENTROPIES else "sigmoid"
-            hides = f" (an operation after {head.name} hides the logits, which the loss expects)"
-        # Of n probabilities, one of 1 and others of 0 become e and 1, by their sum.
-        most = math.e / (math.e + (outputs.shape[-1] if last == "softmax" else 2) - 1)
-        told = f"the outputs pass {head.name} twice{hides}"
-        sentence = f"{told}, which leaves at most {most:.2f} for any class"
-        yield advise("softmax twice", "error", most, sentence)
-    elif name in _PROBABILITIES and not from_logits:
-        axis = getattr(loss, "axis", -1) if name in _CROSS_ENTROPIES else None
-        yield from _probabilities(head, outputs, axis)
-    if head.kind in _RANGES and name in _ELEMENTWISE:
-        targets = tf.nest.flatten(y)[0]
-        low, high = _RANGES[head.kind]
-        if outside := float(((targets < low) | (targets > high)).mean()):
-            sentence = (
-                f"{percent(outside)} of the targets lie outside {low:g}..{high:g}, which is all the "
-                f"last operation ({head.name}) can reach"
-            )
-            yield advise("loss mismatch", "error", outside, sentence, "targets out of reach")
-
-
-def _probabilities(head: Head, outputs: Array, axis: int | None) -> Iterator[Finding]:
-    if outside := float(((outputs < 0) | (outputs > 1)).mean()):
-        sentence = (
-            f"the loss expects probabilities and {percent(outside)} of the outputs lie outside 0..1"
-        )
-        last, case = "sigmoid" if axis is None else "softmax", "outputs are no probabilities"
-        yield advise("loss mismatch", "error", outside, sentence, case, last=last)
+def inference_findings(model: keras.Model, x: Nest, available: int) -> Iterator[Finding]:
+    """What the model does otherwise in inference than in training: averages that a training of
+    `available` steps does not bring from their start to the data, and answers that are drawn."""
+    with left_as_found(model):
+        answers = [layer_signals(model, x, training=False)[0] for _ in range(2)]
+        rate = _average_rate(model, x)
+    drawn = max(
+        (spread(np.stack([a, b])) for a, b in zip(*answers, strict=True) if a.dtype.kind == "f"),
+        default=0.0,
+    )
+    if drawn > 1000 * SAME:
+        sentence = f"two answers to the same inputs differ by {percent(drawn)} in inference mode"
+        yield advise("random answers", "warning", drawn, sentence)
+    if rate is None:
         return
-    sums = np.ones(()) if axis is None else outputs.sum(axis=axis, dtype=np.float64)
-    # One softmax may span all of an example's outputs, and a reshape set its predictions apart after
-    # it. Cross-entropy divides by the sum over the classes and so makes them probabilities.
-    totals = outputs.reshape(len(outputs), -1).sum(axis=1, dtype=np.float64)
-    off, mean = bool((np.abs(sums - 1) > 0.01).any()), float(sums.mean())
-    told = f"the classes' probabilities sum to {mean:.2f}, not 1"
-    if off and head.kind != "Softmax":
-        yield advise("loss mismatch", "warning", mean, told, "probabilities do not sum to 1")
-    elif off and not (np.abs(totals - 1) <= 0.01).all():
-        sentence = f"{told}: softmax runs over another axis than the last"
-        yield advise("softmax axis", "error", mean, sentence)
-    elif head.hidden:
+    left = rate**available
+    if left > SOME_LAG:
         sentence = (
-            f"an operation after {head.name} hides the logits from the loss, which then reads "
-            f"probabilities clipped at {EPSILON:g}: beyond logit differences of {CLIP:.1f} an example "
-            "has no gradient at all"
+            f"a training step takes the model's moving averages {percent(1 - rate)} of the way to the data: after "
+            f"the {available} steps of this training {percent(left)} of their start is left, and inference "
+            "answers with it"
         )
-        code = f"hidden {head.name}"
-        yield advise(code, "warning", CLIP, sentence, "hidden", name=head.name)
+        severity: Severity = "error" if left > LAG else "warning"
+        # 0.05 is left after so many steps.
+        momentum = 0.05 ** (1 / available)
+        yield advise("averages", severity, left, sentence, momentum=min(momentum, 0.9))
 
 
-def named_loss(model: keras.Model) -> tuple[str | None, keras.Loss | None]:
-    """The single loss, None for several, and its name in snake case if it is one of Keras' functions."""
-    loss = single_loss(model)
-    function = getattr(loss, "fn", None)
-    known = str(getattr(function, "__module__", "")).startswith("keras.")
-    return (str(getattr(function, "__name__", "")) if known else None), loss
+def looked_up_inputs(model: keras.Model, x: Nest) -> list[bool]:
+    """Of each input, whether its whole numbers name words or categories: a quarter more changes no
+    answer then."""
+    parts = tf.nest.flatten(x)
+    with left_as_found(model):
+        start, _ = layer_signals(model, x, training=False)
+        found = []
+        for index, part in enumerate(parts):
+            if part.dtype.kind not in "iuf" or (part != np.floor(part)).any():
+                found.append(part.dtype.kind not in "iuf")
+                continue
+            more = [*parts]
+            more[index] = part.astype(np.float32) + np.float32(0.25)
+            try:
+                answers, _ = layer_signals(model, tf.nest.pack_sequence_as(x, more), training=False)
+            except KERAS_ERRORS:
+                found.append(True)  # it takes whole numbers only
+                continue
+            pairs = zip(start, answers, strict=True)
+            found.append(all(np.array_equal(a, b) for a, b in pairs))
+    return found
 
 
-def classes(model: keras.Model, first: Nest) -> int | None:
-    """How many classes a model with cross-entropy and one output tells apart; else None. `first`: a
-    batch of inputs, which a model that does not declare its outputs is called on."""
-    name, loss = named_loss(model)
-    if name == "binary_crossentropy":
-        return 2
-    if name not in _CROSS_ENTROPIES:
-        return None
-    outputs = getattr(model, "outputs", None) or tf.nest.flatten(model(first))
-    size = outputs[0].shape[getattr(loss, "axis", -1)] if len(outputs) == 1 else None
-    return None if size is None else int(size)
+def padding_findings(model: keras.Model, x: Nest) -> Iterator[Finding]:
+    """Whether padding at the end of sequences drowns what stands before it: `x` as they are, and with
+    each row's padding moved to its front."""
+    parts = tf.nest.flatten(x)
+    padded = [_padding_share(part) for part in parts]
+    if max(padded, default=0.0) < PADDED:
+        return
+    moved = [
+        _padded_in_front(a) if share >= PADDED else a
+        for a, share in zip(parts, padded, strict=True)
+    ]
+    with left_as_found(model):
+        spreads = [
+            _deviation(layer_signals(model, each, training=False)[0])
+            for each in (x, tf.nest.pack_sequence_as(x, moved))
+        ]
+    ratio = spreads[1] / spreads[0] if spreads[0] else math.inf
+    if spreads[1] > 0 and ratio >= DROWNED:
+        sentence = (
+            f"{percent(max(padded))} of the inputs are one value at the end of the rows; with it moved to the "
+            f"front the answers differ {ratio:.3g} times as much from example to example"
+        )
+        yield advise("padding", "error", ratio, sentence)
 
 
-def sparse_labels(model: keras.Model, y: Array) -> NDArray[np.int64] | None:
-    """(labels,): all class numbers in the targets of a sparse cross-entropy, but for those it ignores;
-    None for another loss."""
-    name, loss = named_loss(model)
-    if name != "sparse_categorical_crossentropy":
-        return None
-    labels = y.ravel().astype(np.int64)
-    ignored = getattr(loss, "ignore_class", None)
-    return labels if ignored is None else labels[labels != ignored]
-
-
-def guess_costs(model: keras.Model, y: Array, classes: int | None) -> float:
-    """What a constant guess costs on average, in the loss' own unit: ln(classes), or for a loss that
-    compares outputs with targets what the mean target does; 0 where neither is known."""
-    if classes is not None:
-        return math.log(classes)
-    name, loss = named_loss(model)
-    if loss is None or name not in _ELEMENTWISE:
+def _padding_share(array: Array) -> float:
+    """Mean share of a row at whose end one value stands, the same in all rows that end in it; 0 for what
+    is no sequence."""
+    if array.ndim not in (2, 3) or array.shape[1] < 4:
         return 0.0
-    targets = y.astype(np.float32)
-    mean = np.broadcast_to(targets.mean(axis=0), targets.shape)
-    return float(np.mean(loss.call(targets, mean)))
+    return float(_padding_lengths(array).mean() / array.shape[1])
+
+
+def _padding_lengths(array: Array) -> NDArray[np.int64]:
+    rows = array.reshape(len(array), array.shape[1], -1)
+    values, counts = np.unique(rows[:, -1].ravel(), return_counts=True)
+    same = (rows == values[counts.argmax()]).all(axis=2)[:, ::-1]
+    return np.asarray(np.where(same.all(axis=1), array.shape[1], same.argmin(axis=1)))
+
+
+def _padded_in_front(array: Array) -> Array:
+    lengths = _padding_lengths(array)
+    return np.stack([np.roll(row, int(n), axis=0) for row, n in zip(array, lengths, strict=True)])
+
+
+def _deviation(outputs: list[Array]) -> float:
+    return max(float(np.std(output, axis=0, dtype=np.float64).max()) for output in outputs)
+
+
+def _average_rate(model: keras.Model, x: Nest) -> float | None:
+    """What of their distance to the data is left of the model's averages after a step on the same
+    inputs: the momentum of batch normalization, whatever the layer; None where nothing is averaged."""
+    averages = [v for v in model.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
+    if not averages:
+        return None
+    inputs = tf.nest.map_structure(tf.convert_to_tensor, x)
+    seen = [[np.asarray(v, np.float64) for v in averages]]
+    for _ in range(2):
+        model(inputs, training=True)
+        seen.append([np.asarray(v, np.float64) for v in averages])
+    first, second = (
+        np.concatenate([(b - a).ravel() for a, b in zip(*pair, strict=True)])
+        for pair in (seen[:2], seen[1:])
+    )
+    moved = np.abs(first) > 1e-6
+    if not moved.any():
+        return None
+    return float(np.clip(np.median(second[moved] / first[moved]), 0.0, 1.0))

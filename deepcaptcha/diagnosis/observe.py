@@ -90,12 +90,13 @@ class Observer:
         self._relu_layers: list[str] = []
         self._measure = tf.function(lambda x, y: self._traced(x, y, training))
 
-    def observe(self, x: Nest, y: Nest) -> Observed:
-        """The model's state on examples `x` with targets `y`, nested alike in arrays."""
+    def observe(self, x: Nest, y: Nest, *, size: int = _BATCH) -> Observed:
+        """The model's state on examples `x` with targets `y`, nested alike in arrays, in batches of
+        `size`."""
         counts, parts = [], []
         with metrics_as_found(self.model):  # a loss may count in them
-            for start in range(0, len(tf.nest.flatten(x)[0]), _BATCH):
-                batch = take(slice(start, start + _BATCH), (x, y))
+            for start in range(0, len(tf.nest.flatten(x)[0]), size):
+                batch = take(slice(start, start + size), (x, y))
                 counts.append(len(tf.nest.flatten(batch)[0]))
                 parts.append(self._measure(*tf.nest.map_structure(tf.constant, batch)))
 

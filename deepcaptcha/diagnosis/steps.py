@@ -1,102 +1,181 @@
-"""Throw-away training steps, and the findings on what a model shows before and after them.
-
-A model is moved, looked at and put back exactly as it was.
-"""
+"""Throw-away training steps: the model is moved, looked at, and put back exactly as it was."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finding import CLIP, Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
-from .model import STEPS, guess_costs, head_findings
-from .observe import (
-    COSTS,
-    Head,
-    Nest,
-    Observed,
-    Observer,
-    Tensor,
-    logit_movement,
-    metrics_as_found,
-    take,
-)
+from .observe import Nest, Tensor, metrics_as_found, take
 
-LOST = 0.5
-"""Share of examples that cost something and have no gradient, from which it is an error."""
+Array = NDArray[Any]
 
-UNSTABLE = 2.0
-"""How many times the loss may exceed its start, or what guessing costs, after the throw-away steps."""
+STEPS = 50
+"""Throw-away steps of 32 examples: after so many, stuck and sound runs of the question's network part."""
 
-JUMP = 100.0
-"""How many times its start, or what guessing costs, the loss may be after one step."""
+BATCH = 32
+EXAMPLES = 512
+"""Examples that are looked at before and after them."""
 
-SURE = 2.0
-"""How many times ln(classes) the first loss may be: more is a model sure of wrong answers."""
+_SECONDS = 8.0
+_SECONDS_A_MACC, _SECONDS_A_WEIGHT = 1e-10, 6e-8
 
-LEARNED = 0.9
-"""Share of its start to which the loss of one batch falls when it is trained on alone."""
 
-_EXAMPLES = 512
-_BATCH = 32
+@dataclass(frozen=True)
+class Effort:
+    """How much of a model's training is tried: `steps` of `batch` examples, and `examples` looked at. It
+    follows from the model alone, so that findings do not hang on the machine."""
+
+    steps: int
+    batch: int
+    examples: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is what small models get."""
+        return self.steps == STEPS
+
+
+def effort(model: keras.Model, examples: int) -> Effort:
+    """The effort for a model and so many examples: STEPS and BATCH, or less where these would take long.
+    An example's forward pass takes about one multiplication for each weight and each place that a layer
+    uses it at, its backward pass two."""
+    weights = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    example = 3 * _multiplications(model) * _SECONDS_A_MACC
+    steps, batch = STEPS, min(BATCH, examples)
+    for batch in dict.fromkeys(min(size, examples) for size in (BATCH, 16, 8)):
+        steps = int(_SECONDS / max(batch * example + weights * _SECONDS_A_WEIGHT, 1e-12))
+        if steps >= STEPS / 2:
+            break
+    shown = min(examples, max(batch, min(EXAMPLES, int(_SECONDS / 6 / max(example, 1e-12)))))
+    fixed = _fixed_batch(model)
+    if fixed is not None:
+        batch, shown = fixed, max(fixed, shown // fixed * fixed)
+    return Effort(max(8, min(STEPS, steps)), batch, shown)
+
+
+def _fixed_batch(model: keras.Model) -> int | None:
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or not shape or not isinstance(shape[0], int):
+        return None
+    return shape[0] if shape[0] > 1 else None  # 1 is that of a model built by a first example
+
+
+def _multiplications(model: keras.Model) -> float:
+    total = 0.0
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.Model) or not layer.weights:
+            continue
+        size = sum(math.prod(w.shape) for w in layer.trainable_weights if len(w.shape) > 1)
+        total += size * max(_places(layer, "input"), _places(layer, "output"))
+    return total
+
+
+def _places(layer: keras.layers.Layer, what: str) -> int:
+    try:
+        shapes = [tensor.shape for tensor in tf.nest.flatten(getattr(layer, what))]
+    except (AttributeError, ValueError):
+        return 1  # called more than once, or by a model that does not declare its layers
+    return max((math.prod(size or 1 for size in shape[1:-1]) for shape in shapes), default=1)
 
 
 class ThrowawaySteps:
     """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
 
-    The model's own optimizer is never touched; its variables are for `left_as_found` to restore.
+    The model's own optimizer is never touched; its variables are for `left_as_found` to restore. A model
+    with a `train_step` of its own takes that step, with the copy in its optimizer's place.
+
+    `gradients`: of each trainable variable, the root mean square of its gradient in the first step since
+    the restart; None before it, and where the model's own step does not show it.
     """
 
-    def __init__(self, model: keras.Model, x: Nest, y: Nest) -> None:
+    def __init__(self, model: keras.Model, x: Nest, y: Nest, weight: Nest = None) -> None:
         self.model = model
-        self._x, self._y = tf.nest.map_structure(tf.constant, (x, y))
+        self.data = (x, y) if weight is None else (x, y, weight)
         self._optimizer = _initial_copy(model.optimizer)
         self._optimizer.build(model.trainable_variables)
         self._start = [np.asarray(variable) for variable in self._optimizer.variables]
-        self._touched = tf.Variable(np.zeros(len(model.trainable_variables), bool))
-        self._steps = tf.function(lambda batches: self._traced(batches))
+        self._touched = np.zeros(len(model.trainable_variables), bool)
+        self.gradients: Array | None = None
+        self._step = tf.function(self._own if has_own_step(model) else self._traced)
 
-    def restart(self) -> None:
-        """Put the optimizer's copy back to its initial state and forget which weights were touched."""
+    def restart(self, rate: float = 1.0) -> None:
+        """Put the optimizer's copy back to its initial state, its learning rate times `rate`, and forget
+        which weights were touched."""
         for variable, value in zip(self._optimizer.variables, self._start, strict=True):
             variable.assign(value)
-        self._touched.assign(np.zeros(self._touched.shape, bool))
+        if rate != 1:
+            optimizer = getattr(self._optimizer, "inner_optimizer", self._optimizer)
+            optimizer.learning_rate = float(optimizer.learning_rate) * rate
+        self._touched[:] = False
+        self.gradients = None
 
-    def run(self, order: NDArray[np.int64]) -> None:
-        """One step on each row of `order` (steps, batch): indices of examples."""
-        # The batches are counted by TensorFlow, so that any number of steps is traced once.
-        self._steps(tf.data.Dataset.from_tensor_slices(order))
+    def run(self, order: NDArray[np.int64]) -> list[float]:
+        """One step on each row of `order` (steps, batch), indices of examples; each step's loss, before
+        it. It ends where the loss is not finite."""
+        losses = []
+        for rows in order:
+            loss, *more = self._step(*tf.nest.map_structure(tf.constant, take(rows, self.data)))
+            losses.append(float(loss))
+            if more:
+                self._touched |= np.asarray(more[0])
+                self.gradients = np.asarray(more[1]) if self.gradients is None else self.gradients
+            if not math.isfinite(losses[-1]):
+                break
+        return losses
 
     @property
     def untouched(self) -> list[keras.Variable]:
-        """Trainable weights whose gradient was exactly zero in every step since the restart."""
-        pairs = zip(self.model.trainable_variables, self._touched.numpy(), strict=True)
+        """Trainable weights whose gradient was exactly zero in every step since the restart; none where
+        the model's own step does not show it."""
+        if has_own_step(self.model):
+            return []
+        pairs = zip(self.model.trainable_variables, self._touched, strict=True)
         return [variable for variable, touched in pairs if not touched]
 
-    def _traced(self, batches: tf.data.Dataset) -> None:
+    def _traced(self, x: Nest, y: Nest, weight: Nest = None) -> tuple[Tensor, Tensor, Tensor]:
         model, variables = self.model, self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, y, model(x, training=True), weight, training=True)
+            scaled = self._optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        # Of an embedding, the gradient has the rows that were read.
+        values = [None if g is None else getattr(g, "values", g) for g in gradients]
+        flags = [False if v is None else tf.reduce_any(tf.not_equal(v, 0)) for v in values]
+        moved = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        if moved:
+            self._optimizer.apply(*zip(*moved, strict=True))
+        sizes = [
+            0.0 if v is None else tf.sqrt(tf.reduce_mean(tf.square(tf.cast(v, tf.float32))))
+            for v in values
+        ]
+        return loss, tf.stack(flags), tf.stack(sizes)
 
-        def step(rows: Tensor) -> None:
-            x, y = tf.nest.map_structure(lambda a: tf.gather(a, rows), (self._x, self._y))
-            with tf.GradientTape() as tape:
-                loss = model.compute_loss(x, y, model(x, training=True), None, training=True)
-                loss = self._optimizer.scale_loss(loss)
-            gradients = tape.gradient(loss, [variable.value for variable in variables])
-            # Of an embedding, the gradient has the rows that were read.
-            values = [None if g is None else getattr(g, "values", g) for g in gradients]
-            flags = [False if v is None else tf.reduce_any(tf.not_equal(v, 0)) for v in values]
-            self._touched.assign(self._touched | tf.stack(flags))
-            moved = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-            if moved:
-                self._optimizer.apply(*zip(*moved, strict=True))
+    def _own(self, *batch: Nest) -> tuple[Tensor]:
+        with _optimizer_of(self.model, self._optimizer):
+            logs = self.model.train_step(batch)
+        return (tf.reduce_mean(logs["loss"] if "loss" in logs else next(iter(logs.values()))),)
 
-        for rows in batches:
-            step(rows)
+
+def has_own_step(model: keras.Model) -> bool:
+    """Whether the model trains by a `train_step` of its own."""
+    return type(model).train_step is not keras.Model.train_step
+
+
+@contextmanager
+def _optimizer_of(model: keras.Model, optimizer: keras.Optimizer) -> Iterator[None]:
+    mine = model.optimizer
+    model.optimizer = optimizer
+    try:
+        yield
+    finally:
+        model.optimizer = mine
 
 
 def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:
@@ -119,132 +198,3 @@ def left_as_found(model: keras.Model) -> AbstractContextManager[None]:
 
     generator = get_global_attribute("global_seed_generator")
     return metrics_as_found(model, [*model.variables, *([generator.state] if generator else [])])
-
-
-def step_findings(model: keras.Model, x: Nest, y: Nest, count: int | None) -> Iterator[Finding]:
-    """What a model shows on some examples of `count` classes, if any, before, after one and after STEPS
-    throw-away steps, and when it is trained on one batch alone. `left_as_found` is to restore it."""
-    draw = np.random.default_rng(0)
-    size = len(tf.nest.flatten(x)[0])
-    shown = take(draw.permutation(size)[:_EXAMPLES], (x, y))
-    observer = Observer(model, training=True)
-    before = observer.observe(*shown)
-    if not _is_finite(before):
-        sentence = "the model's outputs or loss are NaN or infinite before the first step"
-        yield advise("not finite", "error", math.nan, sentence, "not finite at the start")
-        return
-    head, cost = observer.head, before.example_loss
-    yield from head_findings(model, head, before, shown[1])
-    if count is not None and count > 1 and cost > SURE * math.log(count):
-        sentence = (
-            f"the first loss is {cost:.3g}, and guessing costs ln {count} = {math.log(count):.3g}: "
-            "the model is sure of wrong answers"
-        )
-        yield advise("first loss", "warning", cost, sentence)
-    if not model.trainable_variables:
-        return
-    guess = guess_costs(model, tf.nest.flatten(shown[1])[0], count)
-    order = draw.integers(size, size=(STEPS, min(_BATCH, size)))
-    steps = ThrowawaySteps(model, x, y)
-    with left_as_found(model):
-        steps.run(order[:1])
-        next_ = observer.observe(*shown)
-        steps.run(order[1:])
-        after = observer.observe(*shown)
-    yield from _one_step(head, before, next_)
-    yield from _unstable(max(cost, guess), before, next_, after)
-    yield from _lost(head, before, after)
-    yield from _dead(before, after)
-    if cost <= COSTS * (guess or 1):
-        return  # next to nothing is left to learn: gradients vanish as they should
-    yield from _untouched(model, steps.untouched)
-    steps.restart()
-    yield from _one_batch(steps, observer, take(order[0], (x, y)), order[0])
-
-
-def _is_finite(seen: Observed) -> bool:
-    return seen.finite and math.isfinite(seen.example_loss)
-
-
-def _one_step(head: Head, before: Observed, after: Observed) -> Iterator[Finding]:
-    if head.kind != "Softmax":
-        return
-    moved = logit_movement(before.logits, after.logits)
-    if moved is not None and moved > CLIP:
-        told = f"one step moves the logits by {moved:.0f}"
-        sentence = f"{told}; a change of {CLIP:.0f} turns certainty round"
-        yield advise("large step", "warning", moved, sentence)
-
-
-def _unstable(
-    floor: float, before: Observed, next_: Observed, after: Observed
-) -> Iterator[Finding]:
-    for steps, seen, most in (("1 step", next_, JUMP), (f"{STEPS} steps", after, UNSTABLE)):
-        told = "the outputs or the loss are no longer finite"
-        if _is_finite(seen):
-            if not 0 < most * floor < seen.example_loss:
-                continue
-            told = f"the loss has gone from {before.example_loss:.3g} to {seen.example_loss:.3g}"
-        yield advise("unstable", "error", seen.example_loss, f"after {steps} {told}")
-        return
-
-
-def _lost(head: Head, before: Observed, after: Observed) -> Iterator[Finding]:
-    if not (share := after.lost_share):
-        return
-    case, why = "flat loss", "the loss is flat where these outputs are"
-    if head.hidden:
-        case = "clipped"
-        why = (
-            f"{head.name} is saturated and the loss reads clipped probabilities, because an operation "
-            f"after {head.name} hides the logits"
-        )
-    sentence = (
-        f"after {STEPS} steps {percent(share)} of the examples are wrong and have exactly zero "
-        f"gradient ({percent(before.lost_share or 0)} before): {why}"
-    )
-    severity: Severity = "error" if share >= LOST else "warning"
-    yield advise("lost examples", severity, share, sentence, case, name=head.name)
-
-
-def _dead(before: Observed, after: Observed) -> Iterator[Finding]:
-    for layer, share in before.dead_units.items():
-        share = min(share, after.dead_units[layer])
-        if share >= 0.5:
-            sentence = (
-                f"{percent(share)} of the ReLU units of {layer} answer 0 to every example, before and "
-                f"after {STEPS} steps"
-            )
-            severity: Severity = "error" if share == 1 else "warning"
-            yield advise("dead units", severity, share, sentence, "dead from the start")
-
-
-def _untouched(model: keras.Model, untouched: list[keras.Variable]) -> Iterator[Finding]:
-    if untouched:
-        sizes = (untouched, model.trainable_variables)
-        size, whole = (sum(math.prod(variable.shape) for variable in each) for each in sizes)
-        share = size / whole
-        names = ", ".join(variable.path for variable in untouched[:3])
-        sentence = (
-            f"{percent(share)} of the trainable weights had exactly zero gradient in all of {STEPS} "
-            f"steps: {names}{', ...' if len(untouched) > 3 else ''}"
-        )
-        severity: Severity = "error" if share >= 0.5 else "warning"
-        yield advise("no gradient", severity, share, sentence, "untouched weights")
-
-
-def _one_batch(
-    steps: ThrowawaySteps, observer: Observer, batch: Nest, rows: NDArray[np.int64]
-) -> Iterator[Finding]:
-    first = observer.observe(*batch).example_loss
-    steps.run(np.tile(rows, (STEPS, 1)))
-    last = observer.observe(*batch).example_loss
-    if first > 0 and not last <= LEARNED * first:
-        told = "make its loss NaN or infinite"
-        if math.isfinite(last):
-            told = f"take its loss from {first:.3g} only to {last:.3g}"
-        sentence = (
-            f"{STEPS} steps on one batch of {len(rows)} {told}; a model that learns knows it by heart "
-            "soon"
-        )
-        yield advise("one batch", "warning", last / first, sentence)

@@ -1,0 +1,259 @@
+"""What a loss and a model's outputs can do, whatever they are called: what the perfect answer costs, what
+the best constant one, and what the outputs can reach.
+
+All of it is measured: nothing here asks for the name of a loss, an activation or a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..finding import Finding, advise, percent
+from ..keras.backend import KERAS_ERRORS, keras, tf
+from .observe import Nest
+from .signal import SAME, spread
+
+Array = NDArray[Any]
+
+SURE = 20.0
+"""Logit of an answer that is sure: its probability is 1 in float32, and another's is 2e-9."""
+
+OUTSIDE = 0.01
+"""Share of the targets outside what the outputs reach, from which it is an error."""
+
+FLAT = 0.05
+"""Share of the best constant's cost by which the perfect answer must be cheaper."""
+
+_SCALES = (1.0, -1.0, 100.0, -100.0, 1000.0, -1000.0)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is known of the targets of a model with one output.
+
+    - `kind`: `numbers` (an output for each target), `classes` (one whole number for each row of outputs,
+      as sparse cross-entropy reads them) or None (anything else).
+    - `perfect`: the targets in the form of the outputs (examples, ...), None where the kind is.
+    """
+
+    kind: str | None
+    perfect: Array | None
+
+
+def read_targets(y: Array, outputs: Array) -> Answers:
+    """How the targets `y` (examples, ...) fit `outputs` (examples, ...)."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf":
+        return Answers(None, None)
+    if y.size == outputs.size:
+        return Answers("numbers", y.reshape(outputs.shape).astype(np.float64))
+    labels = y.reshape(-1)
+    classes = outputs.shape[-1]
+    if classes > 1 and labels.size * classes == outputs.size and _whole(labels):
+        if labels.min() < 0 or labels.max() >= classes:
+            return Answers("classes", None)
+        one_hot = np.eye(classes)[labels.astype(np.int64)]
+        return Answers("classes", one_hot.reshape(outputs.shape))
+    return Answers(None, None)
+
+
+def class_labels(y: Array, answers: Answers, outputs: Array) -> NDArray[np.int64] | None:
+    """The class of each row of outputs (rows,), of class numbers or one-hot rows; of a single output
+    the targets themselves where they are 0 and 1; else None."""
+    flat = np.asarray(y).reshape(-1)
+    if answers.kind == "classes":
+        return flat.astype(np.int64)
+    if answers.kind != "numbers" or answers.perfect is None:
+        return None
+    if outputs.shape[-1] == 1:
+        return flat.astype(np.int64) if set(np.unique(flat)) <= {0, 1} else None
+    rows = answers.perfect.reshape(-1, outputs.shape[-1])
+    one_hot = (rows.sum(axis=1) == 1).all() and set(np.unique(rows)) <= {0, 1}
+    return rows.argmax(axis=1) if one_hot else None
+
+
+def cost(model: keras.Model, y: Nest, y_pred: Nest) -> float:
+    """What these answers cost on average, in the loss' own unit, without what regularizers add."""
+    tensors = tf.nest.map_structure(tf.convert_to_tensor, (y, y_pred))
+    loss = model.compute_loss(None, *tensors, None, training=False)
+    return float(loss) - sum(float(each) for each in model.losses)
+
+
+def constant_cost(model: keras.Model, y: Array, answers: Answers, outputs: Array) -> float:
+    """What the best of the constant answers costs: mean and median of the targets, their log odds and
+    log shares, and the mean output; NaN where none can be told."""
+    constants = [outputs.mean(axis=0)]
+    if (perfect := answers.perfect) is not None:
+        mean = perfect.mean(axis=0)
+        constants += [mean, np.median(perfect, axis=0)]
+        if mean.min() >= 0 and mean.max() <= 1:
+            share = np.clip(mean, 1e-7, 1 - 1e-7)
+            constants += [np.log(share), np.log(share / (1 - share))]
+    costs = [
+        _cost_or_nan(model, y, np.broadcast_to(constant, outputs.shape), outputs)
+        for constant in constants
+    ]
+    finite = [each for each in costs if math.isfinite(each)]
+    return min(finite, default=math.nan)
+
+
+def perfect_costs(
+    model: keras.Model, y: Array, perfect: Array, outputs: Array
+) -> tuple[float, float]:
+    """What the perfect answer costs as it is, and what as logits (NaN for targets outside 0..1)."""
+    as_is = _cost_or_nan(model, y, perfect, outputs)
+    if perfect.min() < 0 or perfect.max() > 1:
+        return as_is, math.nan
+    return as_is, _cost_or_nan(model, y, SURE * (2 * perfect - 1), outputs)
+
+
+def _cost_or_nan(model: keras.Model, y: Array, y_pred: Array, outputs: Array) -> float:
+    try:
+        return cost(model, y, np.asarray(y_pred, dtype=outputs.dtype))
+    except KERAS_ERRORS:
+        return math.nan  # a loss may read more of an answer than an array of its shape
+
+
+def loss_findings(
+    model: keras.Model, y: Array, answers: Answers, outputs: Array, seen: float
+) -> Iterator[Finding]:
+    """Whether the loss tells a better answer from a worse one.
+
+    - `y`, `outputs`: targets and outputs of some examples, as they stand before training.
+    - `seen`: what the outputs cost where the model is trained, without regularizers.
+    """
+    if answers.perfect is None:
+        return
+    constant = constant_cost(model, y, answers, outputs)
+    as_is, as_logits = perfect_costs(model, y, answers.perfect, outputs)
+    costs = [each for each in (as_is, as_logits) if math.isfinite(each)]
+    if not costs or not math.isfinite(constant) or np.ptp(answers.perfect, axis=0).max() == 0:
+        return
+    best = min(costs)
+    if best >= constant - FLAT * abs(constant):
+        sentence = (
+            f"answering the targets themselves costs {best:.3g}, and one constant answer to everything "
+            f"{constant:.3g}: the loss does not reward a right answer"
+        )
+        value = best / constant if constant else math.inf
+        yield advise("blind loss", "error", value, sentence, "blind")
+    elif (
+        # A softmax or sigmoid of Keras shows the loss its logits where it is trained, and not here.
+        math.isclose(seen, _cost_or_nan(model, y, outputs, outputs), rel_tol=1e-3, abs_tol=1e-6)
+        and math.isfinite(as_logits)
+        and math.isfinite(as_is)
+        and as_is > 0.25 * constant
+        and as_logits < FLAT * constant
+        and outputs.min() >= 0
+        and outputs.max() <= 1
+    ):
+        sentence = (
+            f"the outputs lie in 0..1 and the loss takes them for logits: being right costs {as_is:.3g} at "
+            f"the least, a constant answer {constant:.3g}"
+        )
+        yield advise("out of reach", "error", as_is, sentence, "logits expected")
+
+
+def reach_findings(
+    model: keras.Model, x: Nest, answers: Answers, outputs: Array
+) -> Iterator[Finding]:
+    """Whether the outputs can become the targets: `x`, `outputs` of the same examples."""
+    if answers.perfect is None or not (ranges := output_ranges(model, x)):
+        return
+    low, high, sums = ranges
+    perfect = answers.perfect[: len(tf.nest.flatten(x)[0])]
+    slack = OUTSIDE * (high - low) if math.isfinite(high - low) else 0.0
+    out = (perfect < low - slack) | (perfect > high + slack)
+    # Of one-hot rows the single 1 may be all that is out of reach.
+    share = float(out.any(axis=tuple(range(1, out.ndim))).mean())
+    if share > OUTSIDE:
+        sentence = (
+            f"{percent(share)} of the examples have targets outside {low:.3g}..{high:.3g}, which is all that "
+            f"the outputs reach whatever the last layer's weights are (targets: {perfect.min():.3g} to "
+            f"{perfect.max():.3g})"
+        )
+        yield advise("out of reach", "error", share, sentence, "targets out of reach")
+        return
+    for axis in sums:
+        totals = perfect.sum(axis=axis)
+        off = float((np.abs(totals - 1) > OUTSIDE).mean())
+        if off > OUTSIDE:
+            over = "" if axis == -1 else ", over another axis than the last,"
+            sentence = (
+                f"the outputs always sum to 1{over} and {percent(off)} of the targets' sums do not: they "
+                f"go from {totals.min():.3g} to {totals.max():.3g}"
+            )
+            case = "several right" if axis == -1 else "softmax axis"
+            yield advise("out of reach", "error", off, sentence, case)
+            return
+
+
+def output_ranges(model: keras.Model, x: Nest) -> tuple[float, float, Sequence[int]] | None:
+    """Least and largest output that the last layer can make of `x`, infinite where no end is found, and
+    the axes over which its outputs always sum to 1. Measured with the weights of the last layer times 1,
+    100 and 1,000, of either sign; None where they change nothing."""
+    made = {scale: _answers_with(model, x, scale) for scale in _SCALES}
+    if np.allclose(made[1.0], made[1000.0]) or not all(np.isfinite(m).all() for m in made.values()):
+        return None
+    low, high = (
+        _bound(
+            [
+                sign * min((sign * made[s]).min() for s in (scale, -scale))
+                for scale in (1.0, 100.0, 1e3)
+            ]
+        )
+        for sign in (1, -1)
+    )
+    axes = [-1, -2][: made[1.0].ndim - 1]
+    sums = [
+        axis
+        for axis in axes
+        if made[1.0].shape[axis] > 1
+        and all(np.allclose(each.sum(axis=axis), 1, atol=1e-3) for each in made.values())
+    ]
+    return low, high, sums
+
+
+def answers_one_thing(model: keras.Model, x: Nest) -> bool:
+    """Whether the model answers the same to all of `x`, whatever the size of its last weights: so small
+    ones saturate nothing."""
+    return all(spread(_answers_with(model, x, scale)) <= SAME for scale in (1.0, 0.01))
+
+
+def _answers_with(model: keras.Model, x: Nest, scale: float) -> Array:
+    """The first output, float64, with the weights of the last layer that has any times `scale`."""
+    layers = [layer for layer in _leaves(model) if layer.trainable_weights]
+    weights = layers[-1].trainable_weights if layers else []
+    start = [np.asarray(weight) for weight in weights]
+    try:
+        for weight, value in zip(weights, start, strict=True):
+            weight.assign(scale * value)
+        outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x))
+        return np.asarray(tf.nest.flatten(outputs)[0], dtype=np.float64)
+    finally:
+        for weight, value in zip(weights, start, strict=True):
+            weight.assign(value)
+
+
+def _bound(ends: Sequence[float]) -> float:
+    """The end of what the outputs reach, from their ends at weights times 1, 100 and 1,000: none where
+    ten times the weights still take it on."""
+    first, middle, last = ends
+    if abs(last - middle) <= 0.05 * max(abs(middle - first), abs(middle), 1e-6):
+        return last
+    return math.copysign(math.inf, last - middle)
+
+
+def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
+    layers: list[keras.layers.Layer] = list(model._flatten_layers(include_self=False))
+    return [layer for layer in layers if not isinstance(layer, keras.Model)]
+
+
+def _whole(values: Array) -> bool:
+    return bool((values == np.floor(values)).all())

@@ -1,0 +1,123 @@
+"""Where the signal of the inputs ends: what each layer of a model makes of different examples.
+
+The layers are called one by one, as Keras calls them, so that it works for functional, sequential and
+subclassed models, whatever their layers are called and made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..keras.backend import keras, tf
+from .observe import Nest
+
+Array = NDArray[Any]
+
+SAME = 1e-6
+"""Largest difference between examples, as a share of the largest value, of outputs that are called the
+same: what float32 rounding makes of equal ones."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a layer answers to some examples.
+
+    - `layer`: its name.
+    - `spread`: the largest difference between two examples in any unit, as a share of the largest value
+      of the layer; 0 where it answers the same to everything.
+    - `dead_share`: of its units (the last axis), those that are 0 for every example; None where the layer
+      does not cut off negative values.
+    - `finite`: whether each of its outputs is.
+    - `trained`: whether it has weights to train.
+    """
+
+    layer: str
+    spread: float
+    dead_share: float | None
+    finite: bool
+    trained: bool
+
+
+def layer_signals(
+    model: keras.Model, x: Nest, *, training: bool
+) -> tuple[list[Array], list[Signal]]:
+    """The outputs on the examples `x`, all in one batch, and the signals of the layers in the order of
+    their calls. `training` moves batch statistics and random states; the caller puts them back."""
+    signals: list[Signal] = []
+    with _calls_watched(model, signals):
+        outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x), training=training)
+    return [np.asarray(output) for output in tf.nest.flatten(outputs)], signals
+
+
+def spread(values: Array) -> float:
+    """Largest difference between two rows in any place, as a share of the largest value; 0 for rows that
+    are all the same, NaN where a value is not finite."""
+    rows = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    size = float(np.abs(rows).max(initial=0))
+    return float(np.ptp(rows, axis=0).max(initial=0)) / size if size else 0.0
+
+
+def end_of_signal(signals: Sequence[Signal]) -> Sequence[Signal]:
+    """The layers from the first on after which all answer the same to every example; none if the last one
+    does not. Layers before them may do so in a branch of their own, as an embedding of positions."""
+    alive = [index for index, signal in enumerate(signals) if not signal.spread <= SAME]
+    return signals[alive[-1] + 1 :] if alive else signals
+
+
+@contextmanager
+def _calls_watched(model: keras.Model, signals: list[Signal]) -> Iterator[None]:
+    """Have every call of a layer noted, but for those that a layer which is no model makes: the cell
+    of a recurrent layer is called once a time step."""
+    original = keras.layers.Layer.__call__
+    callers: list[keras.layers.Layer] = []
+    seen: list[Nest] = []
+
+    def call(layer: keras.layers.Layer, *inputs: Any, **settings: Any) -> Any:
+        inside = any(not isinstance(caller, keras.Model) for caller in callers)
+        callers.append(layer)
+        try:
+            outputs = original(layer, *inputs, **settings)
+        finally:
+            callers.pop()
+        if layer is not model and not inside and not any(outputs is each for each in seen):
+            seen.append(outputs)  # a model's outputs are those of its last layer
+            signals.extend(_signal(layer, inputs, outputs))
+        return outputs
+
+    keras.layers.Layer.__call__ = call
+    try:
+        yield
+    finally:
+        keras.layers.Layer.__call__ = original
+
+
+def _signal(layer: keras.layers.Layer, inputs: Nest, outputs: Nest) -> Iterator[Signal]:
+    values = [np.asarray(each) for each in tf.nest.flatten(outputs) if tf.is_tensor(each)]
+    values = [each for each in values if each.ndim > 1 and each.dtype.kind == "f"]
+    if not values:
+        return
+    first = values[0]
+    dead = None
+    if first.min() >= 0 and (layer.weights or _any_negative(inputs)):
+        dead = float((first.reshape(-1, first.shape[-1]).max(axis=0) == 0).mean())
+    yield Signal(
+        layer.name,
+        max(spread(each) for each in values),
+        dead,
+        all(bool(np.isfinite(each).all()) for each in values),
+        bool(layer.trainable_weights),
+    )
+
+
+def _any_negative(inputs: Nest) -> bool:
+    return any(
+        bool((np.asarray(each) < 0).any())
+        for each in tf.nest.flatten(inputs)
+        if tf.is_tensor(each) and each.dtype.is_floating
+    )

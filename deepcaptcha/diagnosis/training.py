@@ -1,0 +1,419 @@
+"""What a few throw-away steps show, and where they fail, which change of the data or of the learning rate
+makes the same steps succeed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..finding import Finding, Severity, advise, percent
+from ..keras.backend import keras, tf
+from .answers import constant_cost, read_targets
+from .data import is_off_scale, standardized
+from .observe import Nest, Observed, Observer, take
+from .signal import Signal, end_of_signal, layer_signals
+from .steps import Effort, ThrowawaySteps, has_own_step, left_as_found
+
+Array = NDArray[Any]
+
+LOST = 0.5
+"""Share of examples that cost something and have no gradient, from which it is an error."""
+
+DEAD = 0.9
+"""Share of a layer's units that answer 0 to every example, worth a warning."""
+
+UNSTABLE = 2.0
+"""How many times the loss may exceed its start, or what the best constant costs, after the steps."""
+
+LEARNED = 0.05
+"""Share of the best constant's cost that a training must save within the steps to be called learning."""
+
+REPAIRED = 0.15
+"""The same of a changed training that is called a success."""
+
+HELPS = 0.8
+"""What is left of the loss with standardized inputs, as a share of what is left without, from which
+their scale is worth a warning."""
+
+FAR = 30
+"""How many times the outputs the targets are, before which the loss is asked what it can tell."""
+
+SLOW = 30
+"""How many times the steps of a training a pace must need to be called slow: losses fall faster later."""
+
+VANISHED = 1e-4
+"""Gradient of the first kernel, as a share of the last one's, that is called vanished."""
+
+RATES = (0.1, 0.01, 0.001)
+FASTER = (10.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples as they are tried: inputs, targets and sample weights (None for none), nested as `fit`
+    takes them, whose first axis counts examples; `available`: how many steps a training of theirs has."""
+
+    x: Nest
+    y: Nest
+    weight: Nest
+    available: int
+
+    @property
+    def count(self) -> int:
+        return len(tf.nest.flatten(self.x)[0])
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A training of some steps.
+
+    - `start`, `end`: mean loss of the examples looked at, before and after them, without regularizers;
+      of a model with a step of its own, of its first and its last batches.
+    - `constant`: what the best constant answer costs them; NaN where it cannot be told.
+    - `before`, `after`: what was seen of them, None for a model with a step of its own.
+    - `outputs`, `signals`: of some examples and of the layers after them, in inference mode.
+    - `steps`: how many were taken; `gradients`: root mean squares in the first, of each trainable
+      variable; `untouched`: those without any gradient in all of them.
+    """
+
+    start: float
+    end: float
+    constant: float
+    before: Observed | None
+    after: Observed | None
+    outputs: Sequence[Array]
+    signals: Sequence[Signal]
+    steps: int
+    gradients: Array | None
+    untouched: Sequence[keras.Variable]
+
+    @property
+    def skill(self) -> float:
+        """What of the best constant's cost is saved: 1 for the perfect answer, 0 for the constant one,
+        -inf where the loss is not finite; NaN where the constant's cost is not above 0."""
+        if not math.isfinite(self.end):
+            return -math.inf
+        return 1 - self.end / self.constant if self.constant > 0 else math.nan
+
+    @property
+    def needed(self) -> float:
+        """Steps until REPAIRED of the constant's cost is saved, at the pace of these; inf where they lead
+        away from it."""
+        pace = (self.start - self.end) / max(self.steps, 1)
+        goal = (1 - REPAIRED) * self.constant
+        return max(0.0, (self.start - goal) / pace) if pace > 0 else math.inf
+
+
+class Trainer:
+    """Tries trainings of one model, each from the same start and in the same order of examples."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        rows: Rows,
+        effort: Effort,
+        observer: Observer,
+        looked_up: Sequence[bool],
+    ) -> None:
+        self.model, self.rows, self.effort, self.observer = model, rows, effort, observer
+        self.looked_up = looked_up
+        self.steps = ThrowawaySteps(model, rows.x, rows.y, rows.weight)
+        draw = np.random.default_rng(0)
+        size = (effort.steps, effort.batch)
+        self.order = draw.integers(rows.count, size=size)
+        self.shown = np.sort(draw.permutation(rows.count)[: effort.examples])
+
+    def look(self, x: Nest, y: Nest) -> Observed:
+        """What is seen of the examples looked at, of these inputs and targets."""
+        return self.observer.observe(*take(self.shown, (x, y)), size=self.effort.batch)
+
+    def run(self, x: Nest, y: Nest, rate: float = 1.0) -> Tried:
+        """A training on these inputs and targets, at the learning rate times `rate`."""
+        model, own = self.model, has_own_step(self.model)
+        self._restart(x, y, rate)
+        with left_as_found(model):
+            before = None if own else self.look(x, y)
+            losses = self.steps.run(self.order)
+            after = None if own else self.look(x, y)
+            outputs, signals = layer_signals(
+                model, take(self.shown[: self.effort.batch], x), training=False
+            )
+        start, end, constant = losses[0], float(np.mean(losses[-5:])), math.nan
+        if before is not None and after is not None:
+            start, end = before.example_loss, after.example_loss if after.finite else math.nan
+            if len(before.outputs) == len(tf.nest.flatten(y)) == 1:
+                target, first = np.asarray(tf.nest.flatten(y)[0])[self.shown], before.outputs[0]
+                constant = constant_cost(model, target, read_targets(target, first), first)
+        return Tried(
+            start,
+            end,
+            constant,
+            before,
+            after,
+            outputs,
+            signals,
+            len(losses),
+            self.steps.gradients,
+            self.steps.untouched,
+        )
+
+    def first_loss(self, y: Nest) -> float:
+        """The loss of the first batch with these targets, as training begins."""
+        self._restart(self.rows.x, y)
+        with left_as_found(self.model):
+            return self.steps.run(self.shown[np.newaxis, : self.effort.batch])[0]
+
+    def _restart(self, x: Nest, y: Nest, rate: float = 1.0) -> None:
+        self.steps.data = (x, y) if self.rows.weight is None else (x, y, self.rows.weight)
+        self.steps.restart(rate)
+
+    @property
+    def rates_can_change(self) -> bool:
+        """Whether the optimizer's learning rate is a number."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return not callable(vars(optimizer).get("_learning_rate"))
+
+
+def training_findings(
+    trainer: Trainer,
+    signals: Sequence[Signal],
+    off_scale: Sequence[Finding],
+    explained: bool,
+) -> Iterator[Finding]:
+    """What the steps show of the model.
+
+    - `signals`: of its layers before them, in inference mode.
+    - `off_scale`: what was found of the scale of the inputs. It is told where the same steps get clearly
+      further with standardized inputs.
+    - `explained`: whether a cause is known already, so that none is searched.
+    """
+    rows = trainer.rows
+    tried = trainer.run(rows.x, rows.y)
+    if not end_of_signal(signals):
+        yield from _blind(trainer, tried)
+    symptoms = [
+        *_unstable(tried, trainer.effort),
+        *_lost(trainer, tried),
+        *_ended(tried, signals),
+        *_untouched(trainer.model, tried),
+        *_vanishing(trainer.model, tried),
+    ]
+    failed = any(finding.severity == "error" for finding in symptoms)
+    slow = tried.skill < LEARNED and tried.needed > SLOW * rows.available
+    repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
+    if repaired is not None and not (repaired.component == "optimizer" and _is_shape(symptoms)):
+        yield repaired
+        symptoms = [replace(one, severity="warning") for one in symptoms]
+    elif slow and not explained:
+        symptoms += _slow(tried, rows)
+    yield from symptoms
+    if off_scale:
+        scaled = trainer.run(_on_scale(trainer), rows.y)
+        if not 1 - scaled.skill > HELPS * (1 - tried.skill):
+            yield from off_scale
+
+
+def _is_shape(symptoms: Sequence[Finding]) -> bool:
+    """Whether gradients vanish: another learning rate is no cure of that."""
+    return any(one.code == "vanishing gradient" for one in symptoms)
+
+
+def _on_scale(trainer: Trainer) -> Nest:
+    """The inputs, standardized where that is worth a try."""
+    parts = zip(tf.nest.flatten(trainer.rows.x), trainer.looked_up, strict=True)
+    scaled = [a if words or not is_off_scale(a) else standardized(a) for a, words in parts]
+    return tf.nest.pack_sequence_as(trainer.rows.x, scaled)
+
+
+def _repaired(trainer: Trainer, tried: Tried) -> Finding | None:
+    """The first change with which the same steps succeed, as a finding about what it changes."""
+    rows = trainer.rows
+    changes: list[tuple[str, str, str, Nest, Nest]] = []
+    x = _on_scale(trainer)
+    y = tf.nest.map_structure(lambda a: standardized(a) if _is_far(a) else a, rows.y)
+    new_x, new_y = _changed(x, rows.x), _changed(y, rows.y)
+    if new_x:
+        changes.append(("scale", "scale", "inputs standardized", x, rows.y))
+    if new_y:
+        changes.append(("target scale", "target scale", "targets standardized", rows.x, y))
+    if new_x and new_y:
+        changes.append(("scale", "scale both", "inputs and targets standardized", x, y))
+    for code, case, words, inputs, targets in changes:
+        again = trainer.run(inputs, targets)
+        if again.skill >= REPAIRED:
+            far = rows.y if code == "target scale" else rows.x
+            size = max(_size(a) for a in tf.nest.flatten(far))
+            return _shown(code, size, words, tried, again, case)
+    if not trainer.rates_can_change:
+        return None
+    rising = not tried.skill >= LEARNED and not tried.end < tried.start
+    for rate in (*RATES, *FASTER) if rising else FASTER:
+        again = trainer.run(rows.x, rows.y, rate)
+        if again.skill >= REPAIRED:
+            words = f"a learning rate times {rate:g}"
+            case = "rate too high" if rate < 1 else "rate too low"
+            return _shown("learning rate", rate, words, tried, again, case, rate=rate)
+    return None
+
+
+def _shown(
+    code: str, value: float, words: str, tried: Tried, again: Tried, case: str, **named: float
+) -> Finding:
+    end = f"{tried.end:.3g}" if math.isfinite(tried.end) else "NaN or infinity"
+    sentence = (
+        f"{tried.steps} steps take the loss from {tried.start:.3g} to {end} (a constant answer costs "
+        f"{tried.constant:.3g}); with {words} from {again.start:.3g} to {again.end:.3g} (constant "
+        f"{again.constant:.3g})"
+    )
+    return advise(code, "error", value, sentence, case, **named)
+
+
+def _is_far(array: Array) -> bool:
+    """Whether targets are numbers that lie far from what a model begins to answer."""
+    values = np.asarray(array)
+    if values.dtype.kind not in "iuf" or np.ptp(values) == 0:
+        return False
+    if values.dtype.kind in "iu" or ((values == np.floor(values)).all() and np.ptp(values) < 100):
+        return False  # classes
+    return _size(values) > 3 or float(values.std()) < 0.01
+
+
+def _size(array: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(np.asarray(array, dtype=np.float64)))))
+
+
+def _changed(new: Nest, old: Nest) -> bool:
+    pairs = zip(tf.nest.flatten(new), tf.nest.flatten(old), strict=True)
+    return any(a is not b for a, b in pairs)
+
+
+def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
+    """Does the loss of a batch depend on which target belongs to which example?"""
+    rows, batch = trainer.rows, trainer.shown[: trainer.effort.batch]
+    own = [np.asarray(part)[batch] for part in tf.nest.flatten(rows.y)]
+    if not any(part.dtype.kind in "biuf" and np.ptp(part, axis=0).any() for part in own):
+        return
+    if max(map(_size, own)) > FAR * max(map(_size, tried.outputs)):
+        return  # the outputs are lost in the rounding of such a loss
+    first, *others = (
+        trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in (0, 1, 3, 5)
+    )
+    if all(abs(first - other) <= 1e-5 * abs(first) for other in others):
+        sentence = (
+            f"the loss of a batch is {first:.4g} whichever target belongs to which example, so it cannot "
+            "teach the one from the other"
+        )
+        yield advise("blind loss", "error", first, sentence, "blind batch")
+
+
+def _moved(count: int, rows: NDArray[np.int64], by: int) -> NDArray[np.int64]:
+    """The numbers of all examples, those of `rows` moved on by so many places among themselves."""
+    index = np.arange(count)
+    index[rows] = np.roll(rows, by)
+    return index
+
+
+def _unstable(tried: Tried, effort: Effort) -> Iterator[Finding]:
+    floor = max(tried.start, tried.constant if math.isfinite(tried.constant) else 0.0)
+    told = "the outputs or the loss are no longer finite"
+    severity: Severity = "error"
+    if math.isfinite(tried.end):
+        if not 0 < UNSTABLE * floor < tried.end:
+            return
+        told = f"the loss has gone from {tried.start:.3g} to {tried.end:.3g}"
+        if not effort.is_whole:
+            severity = "warning"  # so few steps of a large model may well rise first
+    yield advise("unstable", severity, tried.end, f"after {tried.steps} steps {told}")
+
+
+def _slow(tried: Tried, rows: Rows) -> Iterator[Finding]:
+    if math.isfinite(tried.needed):
+        sentence = (
+            f"{tried.steps} steps take the loss from {tried.start:.4g} to {tried.end:.4g}, and a constant "
+            f"answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps to be "
+            f"better, and the training has {rows.available}"
+        )
+        yield advise("slow", "warning", tried.needed, sentence)
+
+
+def _lost(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
+    before, after, head = tried.before, tried.after, trainer.observer.head
+    if before is None or after is None:
+        return
+    share = after.lost_share or 0.0
+    if share < 0.05:
+        return
+    outside = float(((after.outputs[0] < 0) | (after.outputs[0] > 1)).mean())
+    code, case, why = "lost examples", "flat loss", "the loss is flat where these outputs are"
+    if outside > 0.01:
+        code, case = "loss mismatch", "outputs are no probabilities"
+        why = f"{percent(outside)} of the outputs lie outside 0..1, where the loss is flat"
+    elif head.hidden:
+        case = "clipped"
+        why = (
+            f"{head.name} is saturated and the loss reads clipped probabilities, because an operation "
+            f"after {head.name} hides the logits"
+        )
+    sentence = (
+        f"after {tried.steps} steps {percent(share)} of the examples are wrong and have exactly zero "
+        f"gradient ({percent(before.lost_share or 0)} before): {why}"
+    )
+    severity: Severity = "error" if share >= LOST else "warning"
+    last = "sigmoid" if after.outputs[0].shape[-1] == 1 else "softmax"
+    yield advise(code, severity, share, sentence, case, name=head.name, last=last)
+
+
+def _ended(tried: Tried, before: Sequence[Signal]) -> Iterator[Finding]:
+    """Layers whose units answer 0 to every example after the steps, and where the signal ends."""
+    dead = {signal.layer: signal.dead_share or 0.0 for signal in before}
+    for signal in tried.signals:
+        share, start = signal.dead_share or 0.0, dead.get(signal.layer, 0.0)
+        if share == 1 or min(share, start) >= DEAD:
+            sentence = (
+                f"{percent(share)} of the units of {signal.layer} answer 0 to every example after "
+                f"{tried.steps} steps ({percent(start)} before)"
+            )
+            severity: Severity = "error" if share == 1 else "warning"
+            yield advise("dead units", severity, share, sentence, "dead from the start")
+            if share == 1:
+                return
+    if ended := end_of_signal(tried.signals):
+        sentence = (
+            f"after {tried.steps} steps the model answers the same to every example, from "
+            f"{ended[0].layer} on"
+        )
+        yield advise("constant answer", "error", ended[0].spread, sentence, "signal ends")
+
+
+def _untouched(model: keras.Model, tried: Tried) -> Iterator[Finding]:
+    if not tried.untouched or not tried.start > 0.001 * max(tried.constant, 0.0):
+        return  # next to nothing is left to learn: gradients vanish as they should
+    sizes = (tried.untouched, model.trainable_variables)
+    size, whole = (sum(math.prod(variable.shape) for variable in each) for each in sizes)
+    share = size / whole
+    names = ", ".join(variable.path for variable in tried.untouched[:3])
+    sentence = (
+        f"{percent(share)} of the trainable weights had exactly zero gradient in all of "
+        f"{tried.steps} steps: {names}{', ...' if len(tried.untouched) > 3 else ''}"
+    )
+    severity: Severity = "error" if share >= 0.5 else "warning"
+    yield advise("no gradient", severity, share, sentence, "untouched weights")
+
+
+def _vanishing(model: keras.Model, tried: Tried) -> Iterator[Finding]:
+    if tried.gradients is None or not tried.skill < LEARNED:
+        return
+    pairs = zip(tried.gradients, model.trainable_variables, strict=True)
+    sizes = [float(size) for size, variable in pairs if len(variable.shape) > 1]
+    if len(sizes) > 2 and 0 < sizes[0] < VANISHED * sizes[-1]:
+        share = sizes[0] / sizes[-1]
+        sentence = (
+            f"the gradient of the first layer's weights is {share:.1g} of the last layer's, and {tried.steps} "
+            f"steps leave the loss at {tried.end:.3g} (a constant answer costs {tried.constant:.3g})"
+        )
+        yield advise("vanishing gradient", "error", share, sentence)
