@@ -257,8 +257,8 @@ def _repair_command(source: Source, again: str) -> str:
     from ..networks.recipes import RECIPES
     from ..networks.variants import VARIANTS
 
-    known = source.name in VARIANTS and source.recipe in RECIPES
-    if known and RECIPES[source.recipe].target == source.target:
+    recipe = RECIPES.get(source.recipe)
+    if recipe and source.name in VARIANTS and recipe.source(source.name) == source:
         return f"deepcaptcha repair {source.name}:{source.recipe}"
     return f"{again} --convergence-repair"
 

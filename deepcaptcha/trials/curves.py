@@ -210,7 +210,7 @@ def _apart(trial: Trial, curves: Curves, ratios: Sequence[float]) -> Finding:
         )
         return missed("overfitted", held[-1], sentence)
     if ratios[0] < APART:
-        sentence = f"{fell}, the validation loss stays at {number(held[-1])}"
+        sentence = f"{fell}, the validation loss from {number(held[0])} to {number(held[-1])}"
         return missed("overfitted", held[-1], sentence, "learned by heart")
     sentence = (
         f"{fell}, the validation loss was {number(held[0])} after the first epoch and is "

@@ -70,12 +70,13 @@ def symptom_lines(trials: Sequence[Trial], *, advice: bool = True) -> list[str]:
     may contradict each other."""
     found = [finding for trial in trials if (finding := diagnose(trial)) is not None]
     first = {finding.code: finding for finding in reversed(found)}
+    counts = Counter(finding.code for finding in found).most_common()
     lines = [
         f"{code}, {count} of {len(found)} that missed the target: {first[code].sentence}"
-        for code, count in symptom_counts(trials).items()
+        for code, count in counts
     ]
     if lines and advice:
-        lines[0] += f"; {first[next(iter(symptom_counts(trials)))].fix}"
+        lines[0] += f"; {first[counts[0][0]].fix}"
     return lines
 
 
@@ -102,8 +103,9 @@ def _clipped(trial: Trial) -> Finding | None:
     floor = CLIP * (1 - accuracy)
     if not CLIPPED_SHARE * floor <= loss <= (1 + NEAR) * floor:
         return None
-    two = _classes(trial) == 2  # then the last activation need not be softmax
-    what, name = ("the outputs are", "sigmoid") if two else ("softmax is", "softmax")
+    # Of two classes, the last activation may be either.
+    several = _classes(trial) != 2
+    what, name = ("softmax is", "softmax") if several else ("the outputs are", "softmax or sigmoid")
     sentence = (
         f"{percent(share)} of the training examples have an exactly zero gradient and the loss "
         f"is {loss:.2f}, near {CLIP:.3f} * (1 - accuracy): {what} saturated "
