@@ -161,6 +161,7 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     ),
     "plateau above": ("optimizer", "lower the learning rate, or scale the inputs down"),
     "rising loss": ("optimizer", "lower the learning rate"),
+    "too far": ("data", "scale targets and inputs to about 1: divide them, or standardize"),
     "too few epochs": ("budget", "give it more epochs"),
     "too slow": ("optimizer", "raise the learning rate, threefold at a time"),
     "unrelated by heart": (

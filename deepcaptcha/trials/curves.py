@@ -35,6 +35,10 @@ PACE = 0.5
 """Least pace of a loss that falls in a straight line: too small a learning rate has 0.7 to 1.0, one that
 learned what it could about 0.1."""
 
+FAR = 1000.0
+"""Least loss, in its own unit, that tells of targets or inputs far from 1: no step of a usual size gets
+there, and of classes none costs so much."""
+
 STEADY = 0.8
 """Least share of falls among the changes of a loss that goes on falling."""
 
@@ -240,7 +244,7 @@ def creeping(trial: Trial) -> Finding | None:
         f"the loss fell by {percent(fell)} in {count} epochs, from {number(loss[0])} to "
         f"{number(loss[-1])}, as fast at their end as at their beginning"
     )
-    return missed("too slow", fell, sentence)
+    return missed("too slow", fell, sentence, "too far" if loss[-1] >= FAR else None)
 
 
 def too_few_epochs(trial: Trial) -> Finding | None:

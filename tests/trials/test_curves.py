@@ -138,7 +138,14 @@ CASES = {
         loss=(2.50, 2.49, 2.48, 2.47, 2.46),
         val_accuracy=(0.1, 0.11, 0.12, 0.12, 0.13),
     ),
-    # 0.1 an epoch as a line, which is 6; by the logarithm 2^..., computed in the test above.
+    # The same of targets in the millions: steps of a usual size do not get there.
+    "too slow, data": history(
+        Target(1.0, 5, "val_loss", "min"),
+        loss=(2.50e12, 2.49e12, 2.48e12, 2.47e12, 2.46e12),
+        val_loss=(2.51e12, 2.50e12, 2.49e12, 2.48e12, 2.47e12),
+        n_class=1,
+    ),
+    # 4 / epoch; the numbers stand in a test of their own, below.
     "too few epochs, budget": history(
         Target(0.5, 4, "val_error", "min"),
         loss=(8.0, 4.0, 3.0, 2.0),
