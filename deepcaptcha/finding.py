@@ -129,6 +129,8 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "use a loss that fits outputs and targets: this one asks for nothing",
     ),
     "dead units": ("architecture", "lower the learning rate, start biases at 0, or use leaky_relu"),
+    "flat": ("output", "let `check` and `repair` look at outputs, loss and data"),
+    "flat in validation": ("data", "use more data, regularize, or look at the labels"),
     "frozen": ("optimizer", "look for a learning rate of zero or layers that are not trainable"),
     "frozen by its outputs": (
         "output",

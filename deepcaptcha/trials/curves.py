@@ -42,6 +42,9 @@ there, and of classes none costs so much."""
 STEADY = 0.8
 """Least share of falls among the changes of a loss that goes on falling."""
 
+FLAT = 0.1
+"""Least share of the way to the target made in half of the epochs that others like them may complete."""
+
 LONGER = 10
 """Most times the epochs declared that are worth telling: beyond it, lines say nothing."""
 
@@ -322,6 +325,28 @@ def rising_loss(trial: Trial) -> Finding | None:
         f"the loss rose from {number(first)} in the first epoch to {number(last)} in epoch {count}"
     )
     return missed("rising loss", last, sentence)
+
+
+def flat(trial: Trial) -> Finding | None:
+    """From the best of the first half of the epochs to the best of the last, the monitor made less than
+    FLAT of its way to the target; while the training loss still fell by LEARNED of itself, or did
+    not."""
+    target, curves = trial.target, curves_of(trial)
+    monitor, loss, count = curves.monitor, curves.loss, len(curves.monitor)
+    best = max if target.mode == "max" else min
+    if count < 4:
+        return None
+    middle = count // 2
+    early, late = best(monitor[:middle]), best(monitor[middle:])
+    way = (late - early) / (target.value - early) if target.value != early else 1.0
+    if way >= FLAT:
+        return None
+    sentence = (
+        f"{target.monitor} was {number(early)} at best in the first half of the {count} epochs and "
+        f"{number(late)} in the second, {number(target.value)} is asked: more of the same will not do"
+    )
+    learns = bool(loss) and 0 <= loss[-1] <= (1 - LEARNED) * loss[middle - 1]
+    return missed("flat", way, sentence, "flat in validation" if learns else None)
 
 
 def learning(trial: Trial) -> Finding:

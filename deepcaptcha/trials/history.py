@@ -16,6 +16,7 @@ from .curves import (
     NEAR,
     constant_metric,
     creeping,
+    flat,
     learning,
     missed,
     oscillating,
@@ -265,6 +266,7 @@ _SYMPTOMS = (
     oscillating,
     rising_loss,
     too_few_epochs,
+    flat,
     learning,
 )
 

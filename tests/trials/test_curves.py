@@ -151,12 +151,24 @@ CASES = {
         loss=(8.0, 4.0, 3.0, 2.0),
         val_error=(4.0, 2.0, 4 / 3, 1.0),
     ),
+    # What was asked came no nearer, the training loss neither: 3 % in the second half.
+    "flat, output": history(
+        Target(1.0, 20, "val_loss", "min"),
+        loss=(6.0, 4.2, 4.3, 4.1),
+        val_loss=(4.5, 4.2, 4.3, 4.25),
+    ),
+    # It came no nearer, while the training loss fell.
+    "flat, data": history(
+        loss=(2.1, 1.8, 1.7, 1.6),
+        val_accuracy=(0.40, 0.43, 0.42, 0.44),
+        val_loss=(2, 1.95, 1.94, 1.96),
+    ),
     # Falling, but what it gains shrinks too fast to say when.
     "learning, budget": history(
         Target(0.95, 20),
         accuracy=(0.65, 0.88, 0.91, 0.92),
         loss=(1.3, 0.5, 0.37, 0.3),
-        val_accuracy=(0.84, 0.88, 0.87, 0.88),
+        val_accuracy=(0.84, 0.88, 0.87, 0.89),
         val_loss=(0.67, 0.45, 0.43, 0.44),
     ),
 }
