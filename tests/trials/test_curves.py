@@ -187,7 +187,7 @@ def test_more_epochs_are_advised_only_where_their_number_is_known():
     # 4 / epoch is 0.5 after 8 epochs; the line through 2, 4/3 and 1 falls by a half an epoch from 13/9
     # in epoch 3, and is there in epoch 4.89.
     assert diagnose(CASES["too few epochs, budget"]).sentence == (
-        "val_error went from 4 to 1 in 4 epochs and, going on so, would reach 0.5 after 5 to 8"
+        "val_error went from 4 to 1 in 4 epochs and, going on so, would reach 0.5 after some 5 to 8"
     )
 
 
