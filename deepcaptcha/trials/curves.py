@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean, linear_regression
+from statistics import fmean, linear_regression, median
 
 from ..finding import Finding, advise, number, percent
 from .trial import Target, Trial
@@ -106,10 +106,11 @@ def turning_share(values: Values) -> float:
 
 
 def swing(values: Values) -> float:
-    """The mean size of a change from one epoch to the next, as a share of that of the values."""
+    """The median size of a change from one epoch to the next, as a share of the mean size of the values;
+    the mean change would be that of the first epochs, in which most is learned."""
     size = fmean(abs(value) for value in values)
     changes = [abs(b - a) for a, b in pairwise(values)]
-    return fmean(changes) / size if changes and size else 0.0
+    return median(changes) / size if changes and size else 0.0
 
 
 def falling_share(values: Values) -> float:

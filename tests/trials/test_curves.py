@@ -30,6 +30,7 @@ def test_turns_swings_and_falls():
     saw = (1.0, 2.0, 1.0, 2.0)
     assert turning_share(saw) == 1
     assert swing(saw) == pytest.approx(1 / 1.5)  # each change is 1, the mean 1.5
+    assert swing((6.0, 4.2, 4.3, 4.1)) == pytest.approx(0.2 / 4.65)  # of 1.8, 0.1 and 0.2
     assert falling_share(saw) == pytest.approx(1 / 3)
     assert turning_share((4.0, 3.0, 2.0)) == 0
     assert math.isnan(turning_share((4.0, 3.0)))
