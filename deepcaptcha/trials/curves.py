@@ -305,15 +305,18 @@ def constant_metric(trial: Trial) -> Finding | None:
 
 
 def oscillating(trial: Trial) -> Finding | None:
-    """The loss turned at TURNS of the epochs where it could, by SWING of its mean size an epoch."""
-    loss = curves_of(trial).loss
-    if len(loss) < 4 or turning_share(loss) < TURNS or swing(loss) < SWING:
-        return None
-    sentence = (
-        f"the loss goes up and down, by {percent(swing(loss))} of its size an epoch, between "
-        f"{number(min(loss))} and {number(max(loss))}"
-    )
-    return missed("oscillating", swing(loss), sentence)
+    """The training loss, or else the validation loss, turned at TURNS of the epochs where it could, by
+    SWING of its mean size an epoch."""
+    curves = curves_of(trial)
+    for name, loss in (("loss", curves.loss), ("validation loss", curves.validation_loss)):
+        if len(loss) < 4 or turning_share(loss) < TURNS or swing(loss) < SWING:
+            continue
+        sentence = (
+            f"the {name} goes up and down, by {percent(swing(loss))} of its size an epoch, between "
+            f"{number(min(loss))} and {number(max(loss))}"
+        )
+        return missed("oscillating", swing(loss), sentence)
+    return None
 
 
 def rising_loss(trial: Trial) -> Finding | None:

@@ -132,6 +132,11 @@ CASES = {
     "oscillating, optimizer": history(
         loss=(5.0, 2.0, 6.0, 3.0, 5.0), val_accuracy=(0.2,) * 4 + (0.3,)
     ),
+    "oscillating, optimizer, in validation": history(
+        loss=(2.3, 2.17, 2.21, 2.2, 2.19),
+        val_accuracy=(0.2, 0.19, 0.18, 0.22, 0.2),
+        val_loss=(2.2, 2.6, 2.2, 2.7, 2.3),
+    ),
     "rising loss, optimizer": history(loss=(1.0, 1.2, 1.4), val_accuracy=(0.3, 0.2, 0.25)),
     # A hundredth of the way in five epochs, in a straight line.
     "too slow, optimizer": history(
