@@ -133,9 +133,9 @@ CASES = {
         loss=(5.0, 2.0, 6.0, 3.0, 5.0), val_accuracy=(0.2,) * 4 + (0.3,)
     ),
     "oscillating, optimizer, in validation": history(
-        loss=(2.3, 2.17, 2.21, 2.2, 2.19),
-        val_accuracy=(0.2, 0.19, 0.18, 0.22, 0.2),
-        val_loss=(2.2, 2.6, 2.2, 2.7, 2.3),
+        loss=(2.0, 1.57, 1.61, 1.6, 1.59),
+        val_accuracy=(0.4, 0.3, 0.4, 0.3, 0.4),
+        val_loss=(1.6, 2.0, 1.6, 2.1, 1.65),
     ),
     "rising loss, optimizer": history(loss=(1.0, 1.2, 1.4), val_accuracy=(0.3, 0.2, 0.25)),
     # A hundredth of the way in five epochs, in a straight line.
