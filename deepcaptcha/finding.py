@@ -129,9 +129,13 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "use a loss that fits outputs and targets: this one asks for nothing",
     ),
     "dead units": ("architecture", "lower the learning rate, start biases at 0, or use leaky_relu"),
-    "flat": ("output", "let `check` and `repair` look at outputs, loss and data"),
+    "flat": ("output", "look at outputs, loss and data"),
     "flat in validation": ("data", "use more data, regularize, or look at the labels"),
-    "frozen": ("optimizer", "look for a learning rate of zero or layers that are not trainable"),
+    "frozen": (
+        "optimizer",
+        "look for a learning rate of zero, layers that are not trainable, or an answer that is always "
+        "the same",
+    ),
     "frozen by its outputs": (
         "output",
         "look at the last layer: softmax over one unit is always 1, ReLU may be always 0",
@@ -142,7 +146,10 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "less for so few steps), dropout",
     ),
     "learned by heart": ("data", "use more data, or regularize"),
-    "learning": ("budget", "let `check` and `repair` look: the epochs alone do not tell"),
+    "learning": (
+        "budget",
+        "change the learning rate, the loss or the data, one at a time: the epochs alone do not tell",
+    ),
     "loss against accuracy": (
         "output",
         "look at the last layer: one unit under softmax always answers 1",
@@ -170,7 +177,10 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "labels",
         "check that inputs and targets are in the same order, and that the ones tell the others",
     ),
-    "unmoved": ("loss", "let `check` look at what the outputs and the loss can do"),
+    "unmoved": (
+        "loss",
+        "look at what outputs and loss can do: whether the answers differ, and shapes agree",
+    ),
 }
 """What repairs a finding and which component that changes, by its code, or by the case where a code has
 several."""

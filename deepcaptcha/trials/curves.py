@@ -1,8 +1,8 @@
 """What the curves of a training show: numbers first (how far they moved, whether they fall, swing or
 flatten, how long they would take), then the symptoms that these numbers are.
 
-Thresholds were chosen on one half of some hundred trainings of sound and faulty models, and tried on the
-other.
+Thresholds were chosen on some hundred trainings of public reports and of models of our own, faulty and
+sound.
 """
 
 from __future__ import annotations
