@@ -154,18 +154,75 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "scale the inputs to 0..1",
     ),
     # of a trial
+    "behind in validation": (
+        "data",
+        "compare training and validation data: classes, scale and preparation, order before the split",
+    ),
+    "constant metric": (
+        "architecture",
+        "look at where the answers stop to depend on the input: dead units, one unit under softmax",
+    ),
     "constant predictions": (
         "data",
         "look at the inputs' scale, the learning rate and the balance of the labels",
     ),
+    "costs nothing": (
+        "loss",
+        "use a loss that fits outputs and targets: this one asks for nothing",
+    ),
     "dead units": ("architecture", "lower the learning rate, start biases at 0, or use leaky_relu"),
-    "frozen": ("optimizer", "look for a learning rate of zero or layers that are not trainable"),
+    "flat": ("output", "look at outputs, loss and data"),
+    "flat in validation": ("data", "use more data, regularize, or look at the labels"),
+    "frozen": (
+        "optimizer",
+        "look for a learning rate of zero, layers that are not trainable, or an answer that is always "
+        "the same",
+    ),
+    "frozen by its outputs": (
+        "output",
+        "look at the last layer: softmax over one unit is always 1, ReLU may be always 0",
+    ),
+    "lagging inference": (
+        "architecture",
+        "look at layers that act otherwise in inference: batch normalization's momentum (0.9 or "
+        "less for so few steps), dropout",
+    ),
     "learned by heart": ("data", "use more data, or regularize"),
-    "learning": ("budget", "give it more epochs or a better learning rate"),
-    "no gradient": ("output", "let it see the logits, or scale the inputs to 0..1"),
-    "not finite": ("optimizer", "look for such values in the data, or lower the learning rate"),
-    "plateau": ("data", "look at the inputs' offset and scale, and the learning rate"),
+    "learning": (
+        "budget",
+        "change the learning rate, the loss or the data, one at a time: the epochs alone do not tell",
+    ),
+    "loss against accuracy": (
+        "output",
+        "look at the last layer: one unit under softmax always answers 1",
+    ),
+    "negative loss": (
+        "loss",
+        "use the loss that fits the targets: of ten classes, ten outputs and categorical "
+        "cross-entropy; of two, targets 0 and 1",
+    ),
+    "no gradient": ("output", "let the loss see the logits, or scale the inputs to 0..1"),
+    "not finite": ("data", "scale inputs and targets to about 1, or lower the learning rate"),
+    "oscillating": ("optimizer", "lower the learning rate, or use larger batches"),
+    "overfitted": ("data", "use more data or regularize, and stop at that epoch"),
+    "plateau": (
+        "data",
+        "look at the inputs' offset, scale and padding, at the learning rate, and at how far the signal "
+        "reaches",
+    ),
+    "plateau above": ("optimizer", "lower the learning rate, or scale the inputs down"),
     "rising loss": ("optimizer", "lower the learning rate"),
+    "too far": ("data", "scale targets and inputs to about 1: divide them, or standardize"),
+    "too few epochs": ("budget", "give it more epochs"),
+    "too slow": ("optimizer", "raise the learning rate, threefold at a time"),
+    "unrelated by heart": (
+        "labels",
+        "check that inputs and targets are in the same order, and that the ones tell the others",
+    ),
+    "unmoved": (
+        "loss",
+        "look at what outputs and loss can do: whether the answers differ, and shapes agree",
+    ),
 }
 """What repairs a finding and which component that changes, by its code, or by the case where a code has
 several."""
@@ -196,3 +253,14 @@ def percent(share: float) -> str:
     if 0.99 < share < 1:
         return ">99 %"
     return f"{share:.0%}".replace("%", " %")
+
+
+def number(value: float) -> str:
+    """A number with three significant digits, as people write it: `0.123`, `14,500`, `1.05e15`."""
+    text = f"{value:.3g}"
+    if "e" not in text:
+        return text
+    if 1 <= abs(value) < 1e6:
+        return f"{float(text):,.0f}"
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}"

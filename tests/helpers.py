@@ -70,7 +70,11 @@ def make_trial(seed=0, name="same", outcome="converged", weights="aa", epochs=1)
         epochs=tuple(Epoch({"loss": 0.5, "val_accuracy": None}, 0.25, True) for _ in range(epochs)),
         seconds=1.5,
         weights_sha256=weights,
-        identity={"seed": seed, "factory": name, "recipe": {"name": "points", "epochs": 5}},
+        identity={
+            "seed": seed,
+            "factory": name,
+            "recipe": {"name": "points", **Target(0.9, 5).as_dict()},
+        },
     )
 
 

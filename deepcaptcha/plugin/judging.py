@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from ..errors import InputError
+from ..errors import InputError, error_words
 from ..keras.settings import Training
-from ..report.words import failure_message
+from ..report.words import explanation, failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
 from ..trials.source import FunctionSource, Source, Train
@@ -188,10 +188,34 @@ class Convergence:
                 return
         trial_at = _Stream(self.runner, source, self.first_seed)
         evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
+        if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
+            trials = [trial_at(index) for index in range(evidence.summary.trials)]
+            evidence = self._explained(evidence, source, trials)
         self.report(evidence)
         if evidence.red:
             self._finish()
             _fail(failure_message(evidence, self.again))
+
+    def _explained(self, evidence: Evidence, source: Source, trials: Sequence[Trial]) -> Evidence:
+        """The same with what a check of the model finds before training, and with the command that looks
+        for a change that repairs it; of anything but a Keras model, as it is."""
+        start = getattr(source, "start", None)
+        if start is None:
+            return evidence
+        from ..diagnosis.check import check
+        from ..keras.backend import KERAS_ERRORS
+
+        errors, note = [], ""
+        try:
+            found = check(*start(trials[0].seed))
+            errors = [finding for finding in found if finding.severity == "error"]
+        except (InputError, *KERAS_ERRORS) as error:  # the verdict stands all the same
+            note = error_words(error)
+        return replace(
+            evidence,
+            symptoms=tuple(explanation(trials, errors, note)),
+            repair=_repair_command(source, self.again),
+        )
 
     def _count(self, asked: int, row: str) -> None:
         used = sum(self._asked)
@@ -226,6 +250,17 @@ class _Stream:
                 self._started += 1
             self._done.update(self._runner.finished())
         return self._done[index].result()
+
+
+def _repair_command(source: Source, again: str) -> str:
+    """What looks for a change that repairs the source: by its name on the command line, or the test."""
+    from ..networks.recipes import RECIPES
+    from ..networks.variants import VARIANTS
+
+    recipe = RECIPES.get(source.recipe)
+    if recipe and source.name in VARIANTS and recipe.source(source.name) == source:
+        return f"deepcaptcha repair {source.name}:{source.recipe}"
+    return f"{again} --convergence-repair"
 
 
 def _fail(message: str) -> NoReturn:

@@ -152,8 +152,13 @@ class ReportRow:
 
     @property
     def diagnoses(self) -> list[str]:
-        """The diagnoses as sentences."""
-        return symptom_lines(self.trials)
+        """What explains that trainings missed their target, as the failing test tells it."""
+        return symptom_lines(self.trials) if self.evidence is None else [*self.evidence.symptoms]
+
+    @property
+    def repair(self) -> str:
+        """The command that looks for a change that repairs it, if any."""
+        return "" if self.evidence is None else self.evidence.repair
 
 
 def _successes(trials: Iterable[Trial], outcome: str) -> tuple[int, ...]:

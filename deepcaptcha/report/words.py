@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ..finding import percent
-from ..trials.trial import OUTCOMES
+from ..finding import Finding, percent
+from ..trials.history import symptom_lines
+from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ComparedRow
 from ..verdicts.judge import Evidence
@@ -44,9 +46,10 @@ def claim_text(claim: Claim) -> str:
 
 
 def failure_message(evidence: Evidence, again: str) -> str:
-    """Claim, evidence and how to see one failure again, in words that need no table.
+    """Claim, evidence, what explains it, and how to see one failure again, in words that need no table.
 
-    `again` is the command that repeats the test.
+    `again` is the command that repeats the test. What explains it is as wide as a terminal of 80
+    columns takes; the verdict, which pytest repeats in its summary, and commands stay whole.
     """
     lines = []
     for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
@@ -56,12 +59,39 @@ def failure_message(evidence: Evidence, again: str) -> str:
             lines.append(f"The chance of such a red if all is well: {verdict.alpha:.2g}.")
     if missed := failures_text(evidence.summary.outcomes):
         lines.append(f"The target, {evidence.target.text}, was missed: {missed}.")
-    lines += [f"{line}." for line in evidence.symptoms]
+    lines += [wrapped(f"{line}.") for line in evidence.symptoms]
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
+    if evidence.repair:
+        lines.append(f"Which change repairs it: {evidence.repair}")
     if evidence.failed_seeds:
         lines.append(f"One of them again: {again} --convergence-seed {evidence.failed_seeds[0]}")
     return "\n".join(lines)
+
+
+def explanation(trials: Sequence[Trial], errors: Sequence[Finding], note: str = "") -> list[str]:
+    """Why trials missed their target, a line each, without a full stop: what the check before training
+    holds against it, then what the trials show.
+
+    - `errors`: the check's, gravest first; of more than MOST_ERRORS the others are left out. Where there
+      are any, a symptom is what was measured, and its advice is left out: theirs comes first.
+    - `note`: why there was no check, if it could not be run.
+    """
+    lines = [f"check, {each.code}: {each.sentence}; {each.fix}" for each in errors[:MOST_ERRORS]]
+    if note:
+        lines.append(f"the check before training could not be run: {note}")
+    return lines + symptom_lines(trials, advice=not errors)
+
+
+MOST_ERRORS = 3
+"""Of the check's errors, those that are told; whoever reads a fourth has stopped reading."""
+
+
+def wrapped(line: str, width: int = 79) -> str:
+    """The line in lines of at most `width` columns, all but the first indented; no word is broken."""
+    return textwrap.fill(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _red_text(verdict: Verdict, claim: Claim) -> str:
@@ -201,6 +231,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "outcomes_missed": failures_text(evidence.summary.outcomes),
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
+        "repair": evidence.repair,
         "hypotheses": evidence.budget.hypotheses,
         "seconds": round(evidence.summary.seconds, 1),
     }

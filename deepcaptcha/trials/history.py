@@ -11,7 +11,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..finding import CLIP, Finding, advise, percent
+from ..finding import CLIP, Finding, number, percent
+from .curves import (
+    NEAR,
+    constant_metric,
+    creeping,
+    flat,
+    learning,
+    missed,
+    oscillating,
+    rising_loss,
+    too_few_epochs,
+    unmoved,
+    validation_apart,
+)
 from .trial import Epoch, Trial
 
 PREDICTORS = "predictors"
@@ -23,8 +36,17 @@ CLIPPED_SHARE = 0.75
 """Least share of CLIP * (1 - accuracy), which a saturated softmax shows, in a loss that is called
 clipped: the wrong examples cost 12 nats each on average, which nothing else asks for."""
 
-NEAR = 0.05
-"""How near a loss must be to what it is compared with, as a share of it."""
+ABOVE = 1.01
+"""Least ratio to what guessing costs of a loss that is called above it."""
+
+ACCURACIES = (
+    "accuracy",
+    "acc",
+    "binary_accuracy",
+    "categorical_accuracy",
+    "sparse_categorical_accuracy",
+)
+"""Keras' names of the share of examples that are right; the share among the best five is none."""
 
 
 def diagnose(trial: Trial) -> Finding | None:
@@ -43,21 +65,25 @@ def symptom_counts(trials: Iterable[Trial]) -> dict[str, int]:
     return dict(Counter(finding.code for finding in found if finding is not None).most_common())
 
 
-def symptom_lines(trials: Sequence[Trial]) -> list[str]:
-    """For each symptom, most frequent first: of how many trials that missed their target it is, and
-    the sentence and the fix of the first."""
+def symptom_lines(trials: Sequence[Trial], *, advice: bool = True) -> list[str]:
+    """For each symptom, most frequent first: of how many trials that missed their target it is, and the
+    sentence of the first; with `advice`, the fix of the most frequent one alone, for those of several
+    may contradict each other."""
     found = [finding for trial in trials if (finding := diagnose(trial)) is not None]
-    first = {finding.code: f"{finding.sentence}; {finding.fix}" for finding in reversed(found)}
-    return [
-        f"{count} of {len(found)} that missed the target {'is' if count == 1 else 'are'} {code}: "
-        + first[code]
-        for code, count in symptom_counts(trials).items()
+    first = {finding.code: finding for finding in reversed(found)}
+    counts = Counter(finding.code for finding in found).most_common()
+    lines = [
+        f"{code}, {count} of {len(found)} that missed the target: {first[code].sentence}"
+        for code, count in counts
     ]
+    if lines and advice:
+        lines[0] += f"; {first[counts[0][0]].fix}"
+    return lines
 
 
 def is_at_chance_plateau(epoch: Epoch, classes: int) -> bool:
     """Whether the training loss is within NEAR of ln(classes), in nats; at least two classes."""
-    loss, chance = epoch.metrics.get("loss"), math.log(classes)
+    loss, chance = epoch.metrics.get("loss"), math.log(max(classes, 1))
     return loss is not None and classes > 1 and abs(loss - chance) <= NEAR * chance
 
 
@@ -78,12 +104,15 @@ def _clipped(trial: Trial) -> Finding | None:
     floor = CLIP * (1 - accuracy)
     if not CLIPPED_SHARE * floor <= loss <= (1 + NEAR) * floor:
         return None
+    # Of two classes, the last activation may be either.
+    several = _classes(trial) != 2
+    what, name = ("softmax is", "softmax") if several else ("the outputs are", "softmax or sigmoid")
     sentence = (
         f"{percent(share)} of the training examples have an exactly zero gradient and the loss "
-        f"is {loss:.2f}, near {CLIP:.3f} * (1 - accuracy): softmax is saturated "
+        f"is {loss:.2f}, near {CLIP:.3f} * (1 - accuracy): {what} saturated "
         "and the loss reads clipped probabilities"
     )
-    return _missed("clipped", share, sentence, name="softmax")
+    return missed("clipped", share, sentence, name=name)
 
 
 def _not_finite(trial: Trial) -> Finding | None:
@@ -98,7 +127,7 @@ def _not_finite(trial: Trial) -> Finding | None:
     where = "in a weight" if epoch is None else f"in epoch {epoch}"
     if path := state_at_end(trial).get("first_not_finite"):
         where += f", and the first layer that holds it is {path}"
-    return _missed("not finite", epoch, f"NaN or infinity appeared first {where}")
+    return missed("not finite", epoch, f"NaN or infinity appeared first {where}")
 
 
 def _no_gradient(trial: Trial) -> Finding | None:
@@ -112,12 +141,12 @@ def _no_gradient(trial: Trial) -> Finding | None:
             "every training example is right and has an exactly zero gradient: the training data are "
             "learned, the target is not met"
         )
-        return _missed("no gradient", 1.0, sentence, "learned by heart")
+        return missed("no gradient", 1.0, sentence, "learned by heart")
     sentence = (
         "100 % of the training examples have an exactly zero gradient: the loss is flat where the "
         "outputs are"
     )
-    return _missed("no gradient", 1.0, sentence)
+    return missed("no gradient", 1.0, sentence)
 
 
 def _dead_units(trial: Trial) -> Finding | None:
@@ -131,34 +160,49 @@ def _dead_units(trial: Trial) -> Finding | None:
         f"no training example activates any ReLU unit of {layer}, so nothing before it can learn "
         "through it"
     )
-    return _missed("dead units", 1.0, sentence)
+    return missed("dead units", 1.0, sentence)
 
 
 def _frozen(trial: Trial) -> Finding | None:
-    """No weight changed in the last epoch, compared bit for bit. Source: by definition. Where nobody
-    saw the weights: none of the logged values ever changed."""
-    changed, count = trial.epochs[-1].weights_changed, len(trial.epochs)
-    if changed is False:
-        return _missed("frozen", count, f"no weight changed in epoch {count}")
-    if changed or count == 1 or any(e.metrics != trial.epochs[0].metrics for e in trial.epochs):
+    """No weight changed in the last epoch, compared bit for bit; at a loss of exactly 0; with examples
+    whose gradient at the outputs is exactly zero, or without. Where nobody saw the weights: none of the
+    logged values ever changed. Source: by definition."""
+    last, count = trial.epochs[-1], len(trial.epochs)
+    if last.weights_changed is False:
+        sentence = f"no weight changed in epoch {count}"
+        if last.metrics.get("loss") == 0 and _accuracy(last) != 1:
+            sentence += ", and the loss is exactly 0, though the target is not met"
+            return missed("frozen", count, sentence, "costs nothing")
+        if share := last.zero_gradient_share:
+            sentence += (
+                f", and {percent(share)} of the training examples have an exactly zero gradient"
+            )
+            return missed("frozen", count, sentence, "frozen by its outputs")
+        return missed("frozen", count, sentence)
+    same = all(epoch.metrics == trial.epochs[0].metrics for epoch in trial.epochs)
+    if last.weights_changed or count == 1 or not same:
         return None
-    return _missed("frozen", count, f"nothing that it logs changed in its {count} epochs")
+    return missed("frozen", count, f"nothing that it logs changed in its {count} epochs")
 
 
 def _plateau(trial: Trial) -> Finding | None:
     """The loss is that of a guess, within NEAR of ln(classes), in nats; with the share of predictions of
-    one class and the Euclidean gradient norms of the layers where they were measured. Source: Shannon
-    (1948), the entropy of a uniform distribution; Glorot and Bengio (2010) on norms by layer."""
-    last, classes = trial.epochs[-1], trial.identity["recipe"].get("n_class")
-    if classes is None or not is_at_chance_plateau(last, classes):
+    one class and the Euclidean gradient norms of the layers where they were measured. No constant answer
+    stays ABOVE times it: there the steps throw the answers about. Source: Shannon (1948), the entropy of
+    a uniform distribution; Glorot and Bengio (2010) on norms by layer."""
+    last, classes = trial.epochs[-1], _classes(trial)
+    loss = last.metrics.get("loss")
+    if loss is None or not is_at_chance_plateau(last, classes):
         return None
-    loss, share = last.metrics["loss"], state_at_end(trial).get("most_frequent_share")
+    share = state_at_end(trial).get("most_frequent_share")
     guess = "" if share is None else f", {percent(share)} of the predictions are of one class"
-    sentence = (
-        f"the loss sits at {loss:.3f}, close to ln {classes} = {math.log(classes):.3f}, what guessing "
-        f"costs{guess}{_gradients(trial)}"
-    )
-    return _missed("plateau", loss, sentence)
+    chance = math.log(classes)
+    if loss > ABOVE * chance:
+        place, case = f"above ln {classes} = {chance:.3f}, what guessing costs", "plateau above"
+    else:
+        place, case = f"close to ln {classes} = {chance:.3f}, what guessing costs", None
+    sentence = f"the loss sits at {loss:.3f}, {place}{guess}{_gradients(trial)}"
+    return missed("plateau", loss, sentence, case)
 
 
 def _gradients(trial: Trial) -> str:
@@ -176,30 +220,34 @@ def _constant_predictions(trial: Trial) -> Finding | None:
     if state_at_end(trial).get("most_frequent_share") != 1:
         return None
     sentence = "100 % of the predictions are of one class, whatever the input"
-    return _missed("constant predictions", 1.0, sentence)
+    return missed("constant predictions", 1.0, sentence)
 
 
-def _rising_loss(trial: Trial) -> Finding | None:
-    """The mean training loss of the last epoch is above that of the first, in the loss' own unit.
-    Source: by definition."""
-    first, last = _first_and_last_loss(trial)
-    if first is None or last is None or last <= first:
+def _loss_against_accuracy(trial: Trial) -> Finding | None:
+    """A cross-entropy that costs less than its accuracy allows, in the last epoch, in nats: below 0, or
+    the accuracy below 1 - loss / ln 2 by NEAR. Source: an example that costs less than ln 2 gives its
+    class more than half of the probability, so it is right (Markov's inequality for their share)."""
+    last = trial.epochs[-1]
+    loss, accuracy = last.metrics.get("loss"), _accuracy(last)
+    if loss is None:
         return None
-    count = len(trial.epochs)
-    sentence = f"the loss rose from {first:.3g} in the first epoch to {last:.3g} in epoch {count}"
-    return _missed("rising loss", last, sentence)
-
-
-def _learning(trial: Trial) -> Finding:
-    """None of the others: weights still changed, or nobody saw them."""
-    first, last = _first_and_last_loss(trial)
-    falls = "" if last is None or first is None else f" (loss {first:.3f} to {last:.3f})"
-    count = len(trial.epochs)
-    if trial.epochs[-1].weights_changed is None:
-        sentence = f"the target was not met at the end{falls if count > 1 else ''}"
-        return _missed("learning", last, sentence)
-    over = f"its {count} epochs were" if count > 1 else "its one epoch was"
-    return _missed("learning", last, f"it still changed when {over} over{falls}")
+    if loss < 0 and trial.target.monitor.removeprefix("val_") != "loss":
+        if accuracy is None and trial.outcome != "stuck":
+            return None  # a likelihood of densities, say, which may well be above 1
+        stays = "" if accuracy is None else f", while {percent(accuracy)} of the answers are right"
+        sentence = (
+            f"the loss is below 0, at {number(loss)}{stays}: a cross-entropy of targets between 0 "
+            "and 1 never is"
+        )
+        return missed("negative loss", loss, sentence)
+    least = 1 - loss / math.log(2)
+    if _classes(trial) < 2 or accuracy is None or accuracy >= least - NEAR:
+        return None
+    sentence = (
+        f"the loss is {number(loss)}, so at least {percent(least)} of the answers should be right, and "
+        f"{percent(accuracy)} are: loss and accuracy do not see the same answers"
+    )
+    return missed("loss against accuracy", accuracy, sentence)
 
 
 _SYMPTOMS = (
@@ -208,27 +256,26 @@ _SYMPTOMS = (
     _no_gradient,
     _dead_units,
     _frozen,
+    _loss_against_accuracy,
+    creeping,
     _plateau,
     _constant_predictions,
-    _rising_loss,
-    _learning,
+    validation_apart,
+    constant_metric,
+    unmoved,
+    oscillating,
+    rising_loss,
+    too_few_epochs,
+    flat,
+    learning,
 )
 
 
-def _missed(
-    code: str, value: float | None, sentence: str, case: str | None = None, **words: str
-) -> Finding:
-    """A symptom of a missed target; a value of None is none."""
-    return advise(code, "error", math.nan if value is None else value, sentence, case, **words)
-
-
-def _first_and_last_loss(trial: Trial) -> tuple[float | None, float | None]:
-    return trial.epochs[0].metrics.get("loss"), trial.epochs[-1].metrics.get("loss")
-
-
 def _accuracy(epoch: Epoch) -> float | None:
-    """The training accuracy, by whatever name Keras logs it (`accuracy`, `acc`, ...)."""
-    for name, value in epoch.metrics.items():
-        if "acc" in name and not name.startswith("val_"):
-            return value
-    return None
+    """The training accuracy, by whatever of its names Keras logs it."""
+    return next((epoch.metrics[name] for name in ACCURACIES if name in epoch.metrics), None)
+
+
+def _classes(trial: Trial) -> int:
+    """How many classes guessing would choose from; 1 where that is not known."""
+    return int(trial.settings.get("n_class") or 1)

@@ -31,8 +31,9 @@ class Evidence:
 
     - `verdicts`: the claim's, then those against the baseline.
     - `trials`: keys of those that were read, in order of seed (`trials.ledger.trial_key`).
-    - `symptoms`: a line each; `symptom_counts`: of how many trials. `failed_seeds`: where the claim
-      did not hold.
+    - `symptoms`: what explains that trials missed their target, a line each, gravest first;
+      `symptom_counts`: of how many trials. `repair`: the command that looks for a change that repairs
+      it. `failed_seeds`: where the claim did not hold.
     - `frozen`: trials proved stuck before their last epoch, which saved `epochs_saved_by_proof`.
     - `environment`: how it differs from the baseline's; `test`: which asked, both for people.
     """
@@ -52,6 +53,7 @@ class Evidence:
     epochs_saved_by_proof: int
     environment: str = ""
     test: str = ""
+    repair: str = ""
 
     @property
     def colour(self) -> Colour:

@@ -2,10 +2,12 @@
 
 import itertools
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from deepcaptcha.errors import InputError
 from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
 from deepcaptcha.trials.ledger import read_ledger
@@ -13,6 +15,7 @@ from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Budget
+from tests.helpers import FROZEN, hidden_softmax, points, source_of
 
 MARKER = {"target": 0.9, "epochs": 5, "p_good": 0.9, "p_bad": 0.1}
 
@@ -181,3 +184,45 @@ def test_workers_give_the_same_evidence(ask):
     trials = read_ledger(ask.ledger).trials
     assert {trial.name for trial in trials} == {"learns", "guesses"}
     assert [trial.identity["version"] for trial in trials].count("here") == 4
+
+
+@dataclass(frozen=True)
+class Uncheckable:
+    """A source whose model cannot be had; everything else is the function's."""
+
+    trained: FunctionSource
+
+    def __getattr__(self, name):
+        return getattr(self.trained, name)
+
+    def start(self, seed):
+        raise InputError("the model is not at home")
+
+
+@pytest.mark.integration
+def test_a_red_test_says_first_what_the_check_holds_against_the_model(ask):
+    source = source_of(hidden_softmax, FROZEN, points(), name="mine")
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask(hypotheses=2).judge(source)
+    lines = [line for line in str(failure.value).splitlines() if not line.startswith("  ")]
+    target = next(i for i, line in enumerate(lines) if line.startswith("The target, "))
+    *checked, clipped, repair, again = lines[target + 1 :]
+    assert "check, lost examples" in [line.split(":")[0] for line in checked]
+    assert all(line.startswith("check, ") for line in checked)
+    assert clipped.startswith("clipped, 2 of 2 that missed the target: ")
+    assert repair == "Which change repairs it: pytest test_it.py::test --convergence-repair"
+    assert again == "One of them again: pytest test_it.py::test --convergence-seed 7"
+    (evidence,) = ask.reported  # what the page, JUnit and JSON tell of
+    *checked, clipped = evidence.symptoms
+    assert len(checked) == len(lines) - target - 4
+    assert any("from_logits" in line for line in checked)
+    assert "from_logits" not in clipped
+
+
+@pytest.mark.integration
+def test_a_check_that_cannot_be_run_is_a_line(ask):
+    source = Uncheckable(FunctionSource(guesses, Target(0.9, 5, chance=0.1)))
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask().judge(source)
+    assert "check before training could not be run: the model is not at home." in str(failure.value)
+    assert "frozen, 2 of 2 that missed the target" in str(failure.value)

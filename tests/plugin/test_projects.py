@@ -90,7 +90,7 @@ def test_factories_contracts_and_mistakes(project, monkeypatch):
     for words in (
         "build_regression under 192 examples is claimed 'trains' in at least 99.9 % of trainings; 0",
         "The target, val_loss <= 0.02 within 1 epochs, was missed: stuck 1.",
-        "1 of 1 that missed the target is frozen: no weight changed in epoch 1",
+        "frozen, 1 of 1 that missed the target: no weight changed in epoch 1",
         "pytest test_verdicts.py::test_regression_without_a_rate --convergence-hypotheses 20 "
         "--convergence-seed 2000000",
         "20 hypotheses share the suite's rates",

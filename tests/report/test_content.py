@@ -151,7 +151,7 @@ def test_words_for_a_study():
     assert seeds_text(rows) == "0-1, 4"
     assert environment_lines(rows) == ["tensorflow 2.21.0, 1 thread, oneDNN on"]
     assert rows[0].symptoms == "clipped 1"
-    assert rows[0].diagnoses[0].startswith("1 of 1 that missed the target is clipped")
+    assert rows[0].diagnoses[0].startswith("clipped, 1 of 1 that missed the target: ")
 
 
 def test_words_for_verdicts():

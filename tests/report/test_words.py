@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from deepcaptcha.finding import percent
+from deepcaptcha.finding import Finding, number, percent
 from deepcaptcha.report.words import (
+    explanation,
     failure_message,
     failures_text,
     interval_text,
@@ -47,6 +48,22 @@ def test_a_summary_without_success_has_no_median():
 )
 def test_percents_never_round_to_certainty(share, text):
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1053412398112345.0, "1.05e15"),
+        (-811_700.0, "-812,000"),
+        (14_500.0, "14,500"),
+        (2.3026, "2.3"),
+        (0.00988, "0.00988"),
+        (1e-7, "1e-7"),
+        (0, "0"),
+    ],
+)
+def test_numbers_have_three_digits_that_a_person_can_read(value, text):
+    assert number(value) == text
 
 
 def test_interval_text():
@@ -183,7 +200,13 @@ def test_the_message_of_a_red_test_reads_on_its_own():
         Verdict("as reliable", "red", 1, 4, (0.01, 0.81), alpha=0.002, note="detects a fall"),
         Verdict("as fast", "red", 1, 4, (0.0, 1.0), alpha=0.001, note="p 0.0004"),
     )
-    told = replace(JUDGED, verdicts=verdicts, symptoms=("3 are stuck",), environment="numpy 1 -> 2")
+    told = replace(
+        JUDGED,
+        verdicts=verdicts,
+        symptoms=("3 are stuck",),
+        environment="numpy 1 -> 2",
+        repair="pytest x --convergence-repair",
+    )
     assert failure_message(told, "pytest x").splitlines() == [
         "build_model under 192 examples is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
         "trials were so (95 % interval 1-81 %).",
@@ -196,5 +219,56 @@ def test_the_message_of_a_red_test_reads_on_its_own():
         "The target, val_loss <= 0.02 within 6 epochs, was missed: stuck 3.",
         "3 are stuck.",
         "The baseline's environment differed: numpy 1 -> 2.",
+        "Which change repairs it: pytest x --convergence-repair",
         "One of them again: pytest x --convergence-seed 5",
     ]
+
+
+def too_wide(code):
+    return Finding(code, "error", 150.0, f"{code} is 150", "data", f"divide the {code}")
+
+
+def frozen(seed):
+    trial = make_trial(seed, outcome="stuck")
+    return replace(trial, epochs=(replace(trial.epochs[0], weights_changed=False),))
+
+
+def test_an_explanation_begins_with_the_check_and_leaves_other_advice_out():
+    trials = [make_trial(0), frozen(1), frozen(2)]
+    measured = (
+        "frozen, 2 of 2 that missed the target: no weight changed in epoch 1, and 25 % of the training "
+        "examples have an exactly zero gradient"
+    )
+    assert explanation(trials, [too_wide("scale")]) == [
+        "check, scale: scale is 150; divide the scale",
+        measured,
+    ]
+    alone, *others = explanation(trials, [])
+    assert alone.startswith(f"{measured}; look at the last layer")
+    assert others == []
+
+
+def test_an_explanation_tells_three_errors_and_why_there_was_no_check():
+    errors = [too_wide(code) for code in ("one", "two", "three", "four")]
+    lines = explanation([frozen(0)], errors)
+    assert [line.split(":")[0] for line in lines[:-1]] == [
+        "check, one",
+        "check, two",
+        "check, three",
+    ]
+    assert explanation([frozen(0)], [], "it has no loss")[0] == (
+        "the check before training could not be run: it has no loss"
+    )
+
+
+def test_what_explains_a_red_test_fits_80_columns_and_commands_stay_whole():
+    again = "pytest " + "x" * 100
+    told = replace(JUDGED, symptoms=("a word " * 40,), repair=f"{again} --convergence-repair")
+    lines = failure_message(told, again).splitlines()
+    words = [line for line in lines if "word" in line]
+    assert len(words) == 4  # 280 characters
+    assert all(len(line) < 80 for line in words)
+    assert [line.startswith("  ") for line in words] == [False, True, True, True]
+    assert f"Which change repairs it: {again} --convergence-repair" in lines
+    pairs = dict(verdict_properties(told))
+    assert pairs["convergence.repair"] == f"{again} --convergence-repair"

@@ -45,11 +45,20 @@ FLOOR = 16.1181 * 0.9
         (missed(epoch(2.0), epoch(None), outcome="diverged"), "not finite", "first in epoch 2"),
         (missed(epoch(2.0), outcome="diverged"), "not finite", "first in a weight"),
         (missed(epoch(2.5, changed=False)), "frozen", "no weight changed in epoch 1"),
+        # Right answers without a gradient: the outputs are exactly 0 and 1, and the wrong ones stay.
+        (
+            missed(epoch(0.55, 0.45, 0.45, False)),
+            "frozen",
+            "and 45 % of the training examples have an exactly zero gradient",
+        ),
+        (missed(epoch(0.0, 0.45, None, False)), "frozen", "and the loss is exactly 0"),
         (missed(epoch(2.5), epoch(math.log(10))), "plateau", "close to ln 10 = 2.303"),
+        # No constant answer costs 2.4: 4 % more than a guess.
+        (missed(epoch(2.5), epoch(2.4)), "plateau", "2.400, above ln 10 = 2.303"),
         (
             missed(epoch(1.2, 0.6), epoch(0.8, 0.7), outcome="slow"),
             "learning",
-            "loss 1.200 to 0.800",
+            "loss 1.2 to 0.8",
         ),
         (
             missed(epoch(5.0, 0.3), epoch(9.0, 0.3)),
@@ -70,6 +79,45 @@ def test_each_symptom_is_told_from_the_others(trial, symptom, words):
     found = diagnose(trial)
     assert found.code == symptom
     assert words in found.sentence
+
+
+def test_a_frozen_trial_is_advised_by_its_gradients():
+    """At zero gradients it is not the learning rate that is zero."""
+    frozen = [
+        (epoch(2.5, 0.1, 0.0, False), "optimizer"),
+        (epoch(0.55, 0.45, 0.45, False), "output"),
+        (epoch(0.0, 0.45, None, False), "loss"),
+    ]
+    assert [diagnose(missed(last)).component for last, _ in frozen] == [c for _, c in frozen]
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "code"),
+    [
+        (-17.3, 0.4, "negative loss"),
+        # 1 - 0.0693 / ln 2 = 0.9: at least nine of ten answers are right where it costs so little.
+        (0.0693, 0.4, "loss against accuracy"),
+        (0.0693, 0.84, "loss against accuracy"),
+        (0.0693, 0.86, "learning"),
+        (0.8, 0.4, "learning"),
+    ],
+)
+def test_a_cross_entropy_that_its_accuracy_cannot_have(loss, accuracy, code):
+    assert diagnose(missed(epoch(loss, accuracy))).code == code
+
+
+def test_a_loss_below_0_is_no_fault_where_it_is_the_target_or_a_metric_gains():
+    falling = {"loss": -3.0, "val_loss": -2.5}
+    aim = {"monitor": "val_loss", "mode": "min", "target": -5.0}
+    assert diagnose(without_a_model(falling, **aim)).code == "learning"
+    gains = {"loss": -3.0, "val_score": 0.5}
+    assert diagnose(without_a_model(gains, monitor="val_score", outcome="slow")).code == "learning"
+    assert diagnose(without_a_model(gains, monitor="val_score")).code == "negative loss"
+
+
+def test_only_an_accuracy_is_read_as_one():
+    best_five = Epoch({"loss": 0.0693, "top_k_categorical_accuracy": 0.4}, 0.0, True)
+    assert diagnose(missed(best_five)).code == "learning"
 
 
 def test_the_training_accuracy_is_read_by_any_name():
@@ -130,16 +178,19 @@ def test_symptoms_are_counted():
     trials = [make_trial(), missed(epoch(FLOOR, 0.1, 1.0)), missed(epoch(FLOOR, 0.1, 1.0))]
     lines = symptom_lines([*trials, missed(epoch(None), outcome="diverged")])
     assert [line.split(":")[0] for line in lines] == [
-        "2 of 3 that missed the target are clipped",
-        "1 of 3 that missed the target is not finite",
+        "clipped, 2 of 3 that missed the target",
+        "not finite, 1 of 3 that missed the target",
     ]
+    # What several would have one do may be opposites: the most frequent one's is told.
+    assert [";" in line for line in lines] == [True, False]
+    assert not any(";" in line for line in symptom_lines(trials, advice=False))
     assert symptom_lines([make_trial()]) == []
 
 
 def test_a_line_says_how_many_what_was_measured_and_what_fixes_it():
     [line] = symptom_lines([missed(epoch(FLOOR, 0.1, 1.0))])
     assert line == (
-        "1 of 1 that missed the target is clipped: 100 % of the training examples have an exactly "
+        "clipped, 1 of 1 that missed the target: 100 % of the training examples have an exactly "
         "zero gradient and the loss is 14.51, near 16.118 * (1 - accuracy): softmax is saturated and "
         "the loss reads clipped probabilities; let the loss see the logits (softmax as the last "
         "operation, or from_logits=True), or scale the inputs to 0..1"
@@ -164,7 +215,8 @@ def without_a_model(*metrics, outcome="stuck", **settings):
     """The trial of a function that tells nothing but its metrics."""
     trial = make_trial(outcome=outcome)
     epochs = tuple(Epoch(each, None, None) for each in metrics)
-    return replace(trial, epochs=epochs, identity={"recipe": {"epochs": 5, **settings}})
+    recipe = {**trial.settings, **settings}
+    return replace(trial, epochs=epochs, identity={"recipe": recipe})
 
 
 @pytest.mark.parametrize(
@@ -173,7 +225,7 @@ def without_a_model(*metrics, outcome="stuck", **settings):
         (
             without_a_model({"loss": 1.2}, {"loss": 0.8}),
             "learning",
-            "the target was not met at the end (loss 1.200 to 0.800)",
+            "the target was not met at the end (loss 1.2 to 0.8)",
         ),
         # One report of a whole training: nobody knows how it got there, or whether it moved.
         (without_a_model({"loss": 1.2}), "learning", "the target was not met at the end"),
@@ -202,7 +254,7 @@ def without_a_model(*metrics, outcome="stuck", **settings):
         (
             without_a_model({"loss": 15.0, "accuracy": 0.1}, {"loss": 14.5, "accuracy": 0.1}),
             "learning",
-            "the target was not met at the end (loss 15.000 to 14.500)",
+            "the target was not met at the end (loss 15 to 14.5)",
         ),
     ],
 )
@@ -210,6 +262,6 @@ def test_without_a_model_only_what_was_logged_is_told(trial, code, sentence):
     found = diagnose(trial)
     assert (found.code, found.sentence) == (code, sentence)
     assert [line.split(":")[0] for line in symptom_lines([trial])] == [
-        f"1 of 1 that missed the target is {code}"
+        f"{code}, 1 of 1 that missed the target"
     ]
     assert state_at_end(trial) == {}

@@ -2,10 +2,15 @@
 
 from dataclasses import replace
 
+from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.baseline import make_baseline
 from tests.helpers import make_trial
 
-RECIPE = {"name": "points", "epochs": 5, "optimizer_settings": {"learning_rate": 0.001}}
+RECIPE = {
+    "name": "points",
+    **Target(0.9, 5).as_dict(),
+    "optimizer_settings": {"learning_rate": 0.001},
+}
 
 
 def trial(seed=0, outcome="converged", epochs=1, **identity):
