@@ -44,6 +44,9 @@ MOST_ERRORS = 3
 EPOCHS = 10
 """Epochs of a training that does not say how many it has."""
 
+_USELESS = ("not finite", "labels", "same inputs")
+"""Errors of the data with which nothing else can be said."""
+
 _READ = 2000
 """Examples read from a pipeline."""
 
@@ -117,7 +120,7 @@ def _findings(
     on_data = [*_on_data(model, rows, validation, answers, outputs, looked_up)]
     off_scale = [finding for finding in on_data if finding.code in ("scale", "offset")]
     yield from (finding for finding in on_data if finding not in off_scale)
-    if any(f.severity == "error" and f.code in ("not finite", "labels") for f in on_data):
+    if any(f.severity == "error" and f.code in _USELESS for f in on_data):
         return
     own = has_own_step(model)
     observer = Observer(model, training=True)

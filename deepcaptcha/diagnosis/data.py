@@ -65,6 +65,9 @@ def data_findings(
     """
     if found := [*_not_finite(x, y)]:
         return found  # no statistic of such data means anything
+    if len(x[0]) > 1 and all((array == array[:1]).all() for array in x):
+        sentence = f"all {len(x[0])} examples have the same inputs"
+        return [advise("same inputs", "error", 0.0, sentence)]
     seen = [array for array, words in zip(x, looked_up, strict=True) if not words]
     found += _offset_and_scale(seen)
     if classes is not None and len(y) == 1:

@@ -49,8 +49,12 @@ SLOW = 30
 VANISHED = 1e-4
 """Gradient of the first kernel, as a share of the last one's, that is called vanished."""
 
+LEFT = 0.25
+"""Share of the best constant's cost that the steps leave as the inputs are, from which their scale is
+worth a warning."""
+
 RATES = (0.1, 0.01, 0.001)
-FASTER = (10.0, 100.0)
+FASTER = (10.0, 100.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,8 @@ def training_findings(
     yield from symptoms
     if off_scale:
         scaled = trainer.run(_on_scale(trainer), rows.y)
-        if not 1 - scaled.skill > HELPS * (1 - tried.skill):
+        left = 1 - tried.skill
+        if not (left < LEFT or 1 - scaled.skill > HELPS * left):
             yield from off_scale
 
 
@@ -338,7 +343,7 @@ def _slow(tried: Tried, rows: Rows) -> Iterator[Finding]:
             f"answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps to be "
             f"better, and the training has {rows.available}"
         )
-        yield advise("slow", "warning", tried.needed, sentence)
+        yield advise("slow", "error", tried.needed, sentence)
 
 
 def _lost(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
