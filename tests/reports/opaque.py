@@ -31,7 +31,11 @@ def opaque(model):
         name = operation.name if operation.name in kept else next(words)
         return _hidden_layer(operation, name, words)
 
-    graph = keras.Model(model.input, model.output, name=next(words))
+    if isinstance(model, keras.Sequential):
+        ends = model.inputs[0], model.outputs[0]
+    else:
+        ends = model.input, model.output
+    graph = keras.Model(*ends, name=next(words))
     twin = keras.models.clone_model(graph, clone_function=hide)
     settings = model._compile_config.config  # as they were given to `compile`
     optimizer = model.optimizer
@@ -64,8 +68,8 @@ def _words():
 
 
 def _hidden_layer(inner, name, words):
-    """A layer that does what `inner` does, and has its variables. Nothing leads from it to `inner`, which
-    only its methods know."""
+    """A layer that does what `inner` does, and has its variables. Nothing leads from it to `inner`: only
+    its methods know it."""
 
     def __init__(self):  # noqa: N807 - a method of the class below
         keras.layers.Layer.__init__(self, name=name, dtype=inner.dtype_policy)

@@ -2,6 +2,7 @@
 they were written."""
 
 import math
+from contextlib import nullcontext
 from typing import get_args
 
 import numpy as np
@@ -12,6 +13,8 @@ from deepcaptcha.trials.trial import Target
 from tests.reports.report import GROUPS, reports
 
 SIDES = ("broken", "fixed")
+REFUSED = {"class numbers from 1": "label value"}
+"""What TensorFlow says on a CPU of broken versions that it does not train; a GPU trains them to NaN."""
 REPORTS = [
     pytest.param(report, id=f"{group}: {report.name}")
     for group in GROUPS
@@ -65,23 +68,26 @@ def test_a_report_has_the_same_data_whenever_it_is_asked(report, side):
 
 
 @pytest.mark.integration
+@pytest.mark.filterwarnings("ignore:.*softmax over axis:UserWarning")  # Keras', of what is broken
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_trains_on_a_batch_and_logs_its_monitor(report, side):
-    from deepcaptcha.keras.backend import keras
+    from deepcaptcha.keras.backend import keras, tf
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
     (x, y), validation = report.data(side)
     first = slice(report.batch_size)
     model = report.build(side)
-    history = model.fit(
-        *_take((x, y), first),
-        validation_data=_take(validation, first),
-        batch_size=report.batch_size,
-        verbose=0,
-    )
-    assert report.monitor in history.history
+    refused = REFUSED.get(report.name) if side == "broken" else None
+    with nullcontext() if refused is None else pytest.raises(tf.errors.OpError, match=refused):
+        history = model.fit(
+            *_take((x, y), first),
+            validation_data=_take(validation, first),
+            batch_size=report.batch_size,
+            verbose=0,
+        )
+        assert report.monitor in history.history
 
 
 def _take(part, rows):

@@ -39,7 +39,7 @@ REPORT = Report(
     fix="scale both",
     data=data,
     build=build,
-    target=0.9,
+    target=0.8,
     epochs=50,
     monitor="val_explained",
 )
