@@ -18,12 +18,12 @@ from typing import Any
 from scipy.stats import binomtest
 
 from deepcaptcha.finding import Finding
-from tests.reports import report
+from tests.reports.report import GROUPS, Report, Side, reports
 
 PAGE = Path(__file__).parents[1] / "docs" / "diagnosis.md"
 PLANTED = ("planted", "held-out")
-CHOICES = {"planted": PLANTED, **{group: (group,) for group in report.GROUPS}}
-CHOICES["all"] = (*PLANTED, *report.GROUPS)
+CHOICES = {"planted": PLANTED, **{group: (group,) for group in GROUPS}}
+CHOICES["all"] = (*PLANTED, *GROUPS)
 MOST_ERRORS = 3
 """So many errors may be said of one model before they stop being an answer."""
 
@@ -47,7 +47,7 @@ class Case:
     beside: tuple[str, ...] = ()
     broken: Callable[[], Any] | None = None
     fixed: Callable[[], Any] | None = None
-    report: report.Report | None = None
+    report: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def put_between_markers(text: str, group: str, words: str) -> str:
 def cases(group: str) -> Iterator[Case]:
     """Those of one group."""
     if group not in PLANTED:
-        for each in report.reports(group):
+        for each in reports(group):
             broken, fixed = (partial(_version, each, side) for side in ("broken", "fixed"))
             yield Case(group, each.name, each.components, (), broken, fixed, each)
         return
@@ -253,7 +253,7 @@ def cases(group: str) -> Iterator[Case]:
             yield Case(group, planted.name, (planted.expect,), planted.beside, broken=make)
 
 
-def _version(each: report.Report, side: report.Side) -> Any:
+def _version(each: Report, side: Side) -> Any:
     (x, y), validation = each.data(side)
     return each.build(side), x, y, validation
 
@@ -296,7 +296,7 @@ def _raised(error: Exception) -> str:
     return f"raised {type(error).__name__}: {first[:80]}"
 
 
-def failing_test(each: report.Report, seed: int) -> Finding | str | None:
+def failing_test(each: Report, seed: int) -> Finding | str | None:
     """What two trials of the broken version show, as a failing convergence test says it: what most of
     those that miss the target show; None where both reach it."""
     from deepcaptcha.keras.source import forget_models, rehearsed_source
@@ -322,12 +322,13 @@ def failing_test(each: report.Report, seed: int) -> Finding | str | None:
     return told[counts.most_common(1)[0][0]] if counts else None
 
 
-def shown(each: report.Report) -> str:
+def shown(each: Report) -> str:
     """The smallest repair of the broken version that was shown, in a few words; empty where none was."""
     return ""
 
 
 def row_of(case: Case, seed: int, repair: bool) -> Row:
+    """All that is said of a case; a repair is looked for where `repair` is true."""
     broken = fixed = twin = None
     seconds = 0.0
     if case.fixed is not None:
