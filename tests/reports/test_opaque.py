@@ -50,8 +50,8 @@ def assert_alike(build, x, y):
         mine, its = (model.test_on_batch(x, y, return_dict=True) for model in (own, twin))
         assert list(mine) == list(its)
         np.testing.assert_allclose(list(its.values()), list(mine.values()), 1e-6)
-        trained = [model.train_on_batch(x, y) for model in (own, twin)]
-        np.testing.assert_allclose(*trained, 1e-6)
+        mine, its = (model.train_on_batch(x, y, return_dict=True) for model in (own, twin))
+        np.testing.assert_allclose(list(its.values()), list(mine.values()), 1e-6)
     return twin
 
 
@@ -114,5 +114,8 @@ def test_the_twin_of_a_report_computes_the_same(report):
     (x, y), _ = report.data("fixed" if report.name == "class numbers from 1" else "broken")
     first = slice(report.batch_size)
     x, y = tf.nest.map_structure(lambda part: part[first], (x, y))
-    twin = assert_alike(lambda: report.build("broken"), x, y)
-    assert (type(twin).train_step is keras.Model.train_step) == ("train_step" not in report.name)
+    model = made(lambda: report.build("broken"))
+    if type(model).train_step is keras.Model.train_step:
+        assert_alike(lambda: report.build("broken"), x, y)
+    else:
+        assert opaque(model) is model
