@@ -14,8 +14,8 @@ def opaque(model):
     its own, which shows variables and nothing else: no activation, no configuration, no layer inside it
     (a nested model is one layer). Layers, variables and losses have meaningless names.
 
-    A model that trains by a train_step of its own, or is no graph of layers, comes back as it is. So does
-    an operation between layers, such as a product.
+    A model that trains by a train_step of its own, or is no graph of layers, comes back as it is; and
+    operations between layers, such as a product, stay what they are.
 
     The twin trains the very variables of the model, and renames them: use one of the two. Inputs
     keep their names, and so do the layers of several outputs: data and losses may be given by them.
