@@ -6,6 +6,7 @@ component, and only an error names it.
 """
 
 import argparse
+import logging
 import sys
 import time
 from collections import Counter
@@ -351,6 +352,8 @@ def row_of(case: Case, seed: int, repair: bool) -> Row:
 def main(arguments: Sequence[str]) -> int:
     """1 if a planted fault is missed or taken for another, or a sound planted model refused."""
     options = _read(arguments)
+    # A model anew is a trace anew, of which TensorFlow would warn in the midst of the table.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     bad = False
     for group in CHOICES[options.group]:
         print(f"\n{group}\n\n{HEADER}", flush=True)
