@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow study explain picture docs compare bench lint clean
+.PHONY: setup test answer-test integration check browser slow study explain picture docs confusion compare bench lint clean
 
 setup: $(READY)
 
@@ -59,6 +59,13 @@ picture: $(READY) browser
 
 docs: $(READY)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
+
+# How often the true cause is named, on models of which it is known; writes docs/diagnosis.md.
+# make confusion CONFUSION="first --repair"    one group, and nothing written
+CONFUSION ?= all --repair --write
+
+confusion: $(READY)
+	$(BIN)/python -W ignore -m tests.confusion $(CONFUSION)
 
 # make compare OLD="tensorflow==2.19.*" NEW="tensorflow==2.21.*"
 OLD ?=

@@ -10,13 +10,11 @@ import pytest
 from deepcaptcha import InputError
 from deepcaptcha.cli.main import main
 from deepcaptcha.diagnosis.check import check
-from deepcaptcha.finding import Finding
 from deepcaptcha.keras.backend import keras, tf
 from tests.diagnosis.planted import (
     CASES,
     FAULTY,
     SOUND,
-    Case,
     blobs,
     compiled,
     digits,
@@ -25,8 +23,6 @@ from tests.diagnosis.planted import (
     table,
     tabular,
 )
-
-from . import confusion
 
 QUICK = ("dead ReLU: dead_dense", "NaN in the data: nan_pixel", "sound: sound_mlp")
 
@@ -54,42 +50,6 @@ def test_there_are_as_many_sound_models_as_faulty_ones_and_half_are_held_out():
     assert len(SOUND) >= len(FAULTY)
     assert sum(case.held_out for case in FAULTY) == 13
     assert sum(case.held_out for case in SOUND) >= 13
-
-
-@pytest.mark.parametrize(
-    ("codes", "code", "last"),
-    [
-        ({}, 0, "faults found 2 of 2, with another error 0, sound refused 0 of 2"),
-        ({"faulty": "information"}, 1, "faults found 0 of 2, with another error 0"),
-        ({"sound": "error"}, 1, "sound refused 2 of 2"),
-        ({"sound": "warning"}, 0, "sound refused 0 of 2"),
-        ({"beside": "error"}, 1, "faults found 2 of 2, with another error 2"),
-    ],
-)
-def test_the_confusion_matrix_counts_and_fails(codes, code, last, monkeypatch, capsys):
-    def findings(case, seed):
-        found = [Finding("leak", codes.get("faulty", "warning"), 1.0, "", "data", "")]
-        other = codes.get("beside" if case.expect else "sound")
-        more = [Finding("scale", other, 1.0, "", "data", "")] if other else []
-        return more + (found if case.expect else [])
-
-    cases = (
-        Case("one", None, "leak"),
-        Case("two", None, "leak", held_out=True),
-        Case("three", None),
-    )
-    monkeypatch.setattr(confusion, "CASES", cases)
-    monkeypatch.setattr(confusion, "_check", findings)
-    assert confusion.main(["development", "--seeds", "2"]) == code
-    assert last in capsys.readouterr().out.splitlines()[-1]
-
-
-@pytest.mark.parametrize("arguments", [["hold-out"], ["--seed", "2"], ["--seeds", "0"]])
-def test_the_confusion_matrix_knows_its_arguments(arguments):
-    with pytest.raises(SystemExit) as end:
-        confusion.main(arguments)
-    assert str(end.value).startswith("tests.diagnosis.confusion: ")
-    assert "\n" not in str(end.value)
 
 
 @pytest.mark.integration
