@@ -136,6 +136,11 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "architecture",
         "keep what {layer} reads off the edge where its slope is not finite (add a small number)",
     ),
+    "not finite in the loss' slope": (
+        "loss",
+        "keep what the loss reads off the edge where its slope is not finite (sqrt at 0, acos at 1): add a "
+        "small number, or clip",
+    ),
     "rate too high": ("optimizer", "multiply the learning rate by {rate:g}, or clip the gradients"),
     "rate too low": ("optimizer", "multiply the learning rate by {rate:g}"),
     "slow": ("optimizer", "raise the learning rate, or see the other findings"),

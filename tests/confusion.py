@@ -256,12 +256,13 @@ def cases(group: str) -> Iterator[Case]:
 
 def _version(each: Report, side: Side) -> Any:
     (x, y), validation = each.data(side)
-    return each.build(side), x, y, validation
+    length = {"batch": each.batch_size, "epochs": each.epochs}
+    return each.build(side), x, y, validation, length
 
 
 def _planted(case: Any) -> Any:
     model, data = case.make()
-    return model, data["x"], data["y"], data.get("validation")
+    return model, data["x"], data["y"], data.get("validation"), {}
 
 
 def _twin(make: Callable[[], Any]) -> Any:
@@ -288,7 +289,10 @@ def look(make: Callable[[], Any], seed: int) -> tuple[Looked | None, float]:
     try:
         made = make()
         began = time.perf_counter()
-        return None if made is None else check(*made), time.perf_counter() - began
+        if made is None:
+            return None, 0.0
+        *arguments, length = made
+        return check(*arguments, **length), time.perf_counter() - began
     except Exception as error:
         return _raised(error), time.perf_counter() - began
 
@@ -299,8 +303,9 @@ def _raised(error: Exception) -> str:
 
 
 def failing_test(each: Report, seed: int) -> Finding | str | None:
-    """What two trials of the broken version show, as a failing convergence test says it: what most of
-    those that miss the target show; None where both reach it."""
+    """What a failing convergence test of the broken version says first: the check's first error; without
+    one, what most of two trials that miss the target show; None where both reach it."""
+    from deepcaptcha.diagnosis.check import check
     from deepcaptcha.keras.source import forget_models, rehearsed_source
     from deepcaptcha.trials.history import diagnose
     from deepcaptcha.trials.trial import Target
@@ -314,6 +319,11 @@ def failing_test(each: Report, seed: int) -> Finding | str | None:
             batch=each.batch_size,
             name=each.name,
         )
+        batch, epochs = source.length
+        found = check(*source.start(seed), batch=batch, epochs=epochs)
+        errors = [finding for finding in found if finding.severity == "error"]
+        if errors:
+            return errors[0]
         found = [diagnose(source.run(2 * seed + trial)) for trial in (1, 2)]
     except Exception as error:
         return _raised(error)

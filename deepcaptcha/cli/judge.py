@@ -35,7 +35,8 @@ def check(options: Namespace) -> int:
     start = subject.start(options.seed)
     from ..diagnosis.check import check as check_model
 
-    found = check_model(*start)
+    batch, epochs = subject.length
+    found = check_model(*start, batch=batch, epochs=epochs)
     errors = sum(finding.severity == "error" for finding in found)
     if options.json:
         print(json.dumps([finding.as_dict() for finding in found], indent=2))

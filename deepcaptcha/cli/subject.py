@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from ..errors import InputError, error_words
 from ..keras import environment
+from ..keras.settings import Training
 from ..networks import recipes, variants
 from ..trials.source import ChangeableSource, FunctionSource, Source
 from ..trials.trial import Target
@@ -108,6 +109,14 @@ class Subject:
             return model, *data.first, None
         held = data.x_validation, data.y_validation
         return model, data.x_train, data.y_train, None if validation is None else held
+
+    @property
+    def length(self) -> tuple[int, int | None]:
+        """Examples in a batch of its training, and epochs where they are known."""
+        if self.known is None and not _is_source(self.own):
+            return Training().batch, None
+        length: tuple[int, int] = self.source(Namespace()).length  # type: ignore[attr-defined]
+        return length
 
     def model(self) -> keras.Model:
         """What the user's own factory returns."""

@@ -42,7 +42,7 @@ MOST_ERRORS = 3
 """Errors told of one model: the first in rank. What follows from them is told as a warning."""
 
 EPOCHS = 10
-"""Epochs of a training that does not say how many it has."""
+"""Epochs of a training that does not say how many it has. What its length tells is no error then."""
 
 _USELESS = ("not finite", "labels", "same inputs")
 """Errors of the data with which nothing else can be said."""
@@ -60,7 +60,7 @@ def check(
     sample_weight: Nest = None,
     class_weight: Mapping[int, float] | None = None,
     batch: int = 32,
-    epochs: int = EPOCHS,
+    epochs: int | None = None,
 ) -> tuple[Finding, ...]:
     """Findings, gravest first, on a compiled Keras model and its training data; no training run.
 
@@ -71,7 +71,8 @@ def check(
       alone a tf.data.Dataset of batches, of which the first are read.
     - `validation`: such a pair.
     - `sample_weight`, `class_weight`: as `fit` takes them.
-    - `batch`, `epochs`: of the training to come. They say how many steps it has.
+    - `batch`, `epochs`: of the training to come, None where its length is not known. They say how many
+      steps it has.
 
     At most MOST_ERRORS errors are told. How much is tried follows from the model's size.
 
@@ -92,7 +93,8 @@ def check(
         if not model.built:
             model(take(slice(1), x))
     weight = _weights(sample_weight, class_weight, y)
-    rows = Rows(x, y, weight, epochs * math.ceil(len(parts[0]) / batch))
+    steps = (epochs or EPOCHS) * math.ceil(len(parts[0]) / batch)
+    rows = Rows(x, y, weight, steps, epochs is not None)
     found = [*weight_findings(model)]
     with warnings.catch_warnings(record=True) as told, _in_one_line(), left_as_found(model):
         warnings.simplefilter("always", UserWarning)
@@ -109,7 +111,7 @@ def _findings(
     x, y = take(shown, (rows.x, rows.y))
     few = take(slice(max(work.batch, min(64, work.examples))), x)
     with left_as_found(model):
-        outputs, signals = layer_signals(model, take(slice(work.batch), x), training=False)
+        outputs, signals = layer_signals(model, take(slice(work.batch), x), training=True)
     single = len(outputs) == len(tf.nest.flatten(y)) == 1
     answers = (
         read_targets(tf.nest.flatten(y)[0], _like(outputs[0], shown))
@@ -137,7 +139,7 @@ def _findings(
         yield from off_scale
         return
     other = [
-        *inference_findings(model, take(slice(work.batch), x), rows.available),
+        *inference_findings(model, take(slice(work.batch), x), rows.available, rows.is_certain),
         *padding_findings(model, few),
     ]
     yield from other

@@ -77,7 +77,10 @@ def data_findings(
     if validation is not None:
         found += _shifted(x, validation[0], looked_up)
         found += _classes_apart(y, validation[1], classes)
-        found += _leak(x, validation[0])
+        same = len(validation[1]) == len(y)
+        found += (
+            _leak([*x, *y], [*validation[0], *validation[1]]) if same else _leak(x, validation[0])
+        )
     elif len(y) == 1:
         found += _in_order(y[0], classes)
     return found

@@ -50,9 +50,12 @@ def weight_findings(model: keras.Model) -> Iterator[Finding]:
         yield advise("learning rate", "error", 0.0, sentence)
 
 
-def inference_findings(model: keras.Model, x: Nest, available: int) -> Iterator[Finding]:
+def inference_findings(
+    model: keras.Model, x: Nest, available: int, is_certain: bool
+) -> Iterator[Finding]:
     """What the model does otherwise in inference than in training: averages that a training of
-    `available` steps does not bring from their start to the data, and answers that are drawn."""
+    `available` steps, where that `is_certain`, does not bring from their start to the data, and answers
+    that are drawn."""
     with left_as_found(model):
         answers = [layer_signals(model, x, training=False)[0] for _ in range(2)]
         rate = _average_rate(model, x)
@@ -72,7 +75,7 @@ def inference_findings(model: keras.Model, x: Nest, available: int) -> Iterator[
             f"the {available} steps of this training {percent(left)} of their start is left, and inference "
             "answers with it"
         )
-        severity: Severity = "error" if left > LAG else "warning"
+        severity: Severity = "error" if left > LAG and is_certain else "warning"
         # 0.05 is left after so many steps.
         momentum = 0.05 ** (1 / available)
         yield advise("averages", severity, left, sentence, momentum=min(momentum, 0.9))
@@ -82,11 +85,13 @@ def looked_up_inputs(model: keras.Model, x: Nest) -> list[bool]:
     """Of each input, whether its whole numbers name words or categories: a quarter more changes no
     answer then."""
     parts = tf.nest.flatten(x)
+    if not any(_is_whole(part) for part in parts):
+        return [part.dtype.kind not in "iuf" for part in parts]
     with left_as_found(model):
         start, _ = layer_signals(model, x, training=False)
         found = []
         for index, part in enumerate(parts):
-            if part.dtype.kind not in "iuf" or (part != np.floor(part)).any():
+            if not _is_whole(part):
                 found.append(part.dtype.kind not in "iuf")
                 continue
             more = [*parts]
@@ -99,6 +104,10 @@ def looked_up_inputs(model: keras.Model, x: Nest) -> list[bool]:
             pairs = zip(start, answers, strict=True)
             found.append(all(np.array_equal(a, b) for a, b in pairs))
     return found
+
+
+def _is_whole(array: Array) -> bool:
+    return array.dtype.kind in "iuf" and bool((array == np.floor(array)).all())
 
 
 def padding_findings(model: keras.Model, x: Nest) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from ..keras.backend import keras, tf
 from .observe import Nest
 
 Array = NDArray[Any]
+Call = tuple[keras.layers.Layer, Nest, Nest]
 
 SAME = 1e-6
 """Largest difference between examples, as a share of the largest value, of outputs that are called the
@@ -49,10 +50,26 @@ def layer_signals(
 ) -> tuple[list[Array], list[Signal]]:
     """The outputs on the examples `x`, all in one batch, and the signals of the layers in the order of
     their calls. `training` moves batch statistics and random states; the caller puts them back."""
-    signals: list[Signal] = []
-    with _calls_watched(model, signals):
+    with _calls_watched(model) as calls:
         outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x), training=training)
+    signals = [signal for call in calls for signal in _signal(*call)]
     return [np.asarray(output) for output in tf.nest.flatten(outputs)], signals
+
+
+def first_steep_slope(model: keras.Model, x: Nest, y: Nest) -> str | None:
+    """Where on its way back the slope of the loss is not finite any more although what it is of is: the
+    name of the layer, empty for the loss itself, None where it is finite everywhere."""
+    with tf.GradientTape() as tape, _calls_watched(model) as calls:
+        inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
+        loss = model.compute_loss(inputs, targets, model(inputs, training=True), training=True)
+    made = [(layer.name, out) for layer, _, outs in calls for out in tf.nest.flatten(outs)]
+    slopes = tape.gradient(loss, [output for _, output in made])
+    behind = ""
+    for (name, _), slope in zip(reversed(made), reversed(slopes), strict=True):
+        if slope is not None and not np.isfinite(np.asarray(tf.convert_to_tensor(slope))).all():
+            return behind
+        behind = name if slope is not None else behind
+    return None
 
 
 def spread(values: Array) -> float:
@@ -71,12 +88,12 @@ def end_of_signal(signals: Sequence[Signal]) -> Sequence[Signal]:
 
 
 @contextmanager
-def _calls_watched(model: keras.Model, signals: list[Signal]) -> Iterator[None]:
-    """Have every call of a layer noted, but for those that a layer which is no model makes: the cell
-    of a recurrent layer is called once a time step."""
+def _calls_watched(model: keras.Model) -> Iterator[list[Call]]:
+    """Every call of a layer, with its inputs and outputs, but for those that a layer which is no model
+    makes: the cell of a recurrent layer is called once a time step."""
     original = keras.layers.Layer.__call__
+    calls: list[Call] = []
     callers: list[keras.layers.Layer] = []
-    seen: list[Nest] = []
 
     def call(layer: keras.layers.Layer, *inputs: Any, **settings: Any) -> Any:
         inside = any(not isinstance(caller, keras.Model) for caller in callers)
@@ -85,14 +102,14 @@ def _calls_watched(model: keras.Model, signals: list[Signal]) -> Iterator[None]:
             outputs = original(layer, *inputs, **settings)
         finally:
             callers.pop()
-        if layer is not model and not inside and not any(outputs is each for each in seen):
-            seen.append(outputs)  # a model's outputs are those of its last layer
-            signals.extend(_signal(layer, inputs, outputs))
+        # The outputs of a model within the model are those of its last layer.
+        if layer is not model and not inside and not any(outputs is call[2] for call in calls):
+            calls.append((layer, inputs, outputs))
         return outputs
 
     keras.layers.Layer.__call__ = call
     try:
-        yield
+        yield calls
     finally:
         keras.layers.Layer.__call__ = original
 

@@ -16,7 +16,7 @@ from ..keras.backend import keras, tf
 from .answers import constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take
-from .signal import Signal, end_of_signal, layer_signals
+from .signal import Signal, end_of_signal, first_steep_slope, layer_signals
 from .steps import Effort, ThrowawaySteps, has_own_step, left_as_found
 
 Array = NDArray[Any]
@@ -60,12 +60,16 @@ FASTER = (10.0, 100.0, 1000.0)
 @dataclass(frozen=True)
 class Rows:
     """Examples as they are tried: inputs, targets and sample weights (None for none), nested as `fit`
-    takes them, whose first axis counts examples; `available`: how many steps a training of theirs has."""
+    takes them, whose first axis counts examples.
+
+    `available`: how many steps a training of theirs has; `is_certain`: whether its length is known.
+    """
 
     x: Nest
     y: Nest
     weight: Nest
     available: int
+    is_certain: bool
 
     @property
     def count(self) -> int:
@@ -80,7 +84,7 @@ class Tried:
       of a model with a step of its own, of its first and its last batches.
     - `constant`: what the best constant answer costs them; NaN where it cannot be told.
     - `before`, `after`: what was seen of them, None for a model with a step of its own.
-    - `outputs`, `signals`: of some examples and of the layers after them, in inference mode.
+    - `outputs`, `signals`: of some examples and of the layers after them, in training mode.
     - `steps`: how many were taken; `gradients`: root mean squares in the first, of each trainable
       variable; `untouched`: those without any gradient in all of them.
     """
@@ -145,7 +149,7 @@ class Trainer:
             losses = self.steps.run(self.order)
             after = None if own else self.look(x, y)
             outputs, signals = layer_signals(
-                model, take(self.shown[: self.effort.batch], x), training=False
+                model, take(self.shown[: self.effort.batch], x), training=True
             )
         start, end, constant = losses[0], float(np.mean(losses[-5:])), math.nan
         if before is not None and after is not None:
@@ -191,7 +195,7 @@ def training_findings(
 ) -> Iterator[Finding]:
     """What the steps show of the model.
 
-    - `signals`: of its layers before them, in inference mode.
+    - `signals`: of its layers before them, in training mode.
     - `off_scale`: what was found of the scale of the inputs. It is told where the same steps get clearly
       further with standardized inputs.
     - `explained`: whether a cause is known already, so that none is searched.
@@ -209,7 +213,10 @@ def training_findings(
     ]
     failed = any(finding.severity == "error" for finding in symptoms)
     slow = tried.skill < LEARNED and tried.needed > SLOW * rows.available
-    repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
+    if tried.gradients is not None and not np.isfinite(tried.gradients).all():
+        repaired = _steep(trainer)
+    else:
+        repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
     if repaired is not None and not (repaired.component == "optimizer" and _is_shape(symptoms)):
         yield repaired
         symptoms = [replace(one, severity="warning") for one in symptoms]
@@ -221,6 +228,21 @@ def training_findings(
         left = 1 - tried.skill
         if not (left < LEFT or 1 - scaled.skill > HELPS * left):
             yield from off_scale
+
+
+def _steep(trainer: Trainer) -> Finding | None:
+    with left_as_found(trainer.model):
+        rows = take(trainer.shown[: trainer.effort.batch], (trainer.rows.x, trainer.rows.y))
+        layer = first_steep_slope(trainer.model, *rows)
+    if layer is None:
+        return None
+    where, case = f"layer {layer}", "not finite in a slope"
+    if not layer:
+        where, case = "the loss", "not finite in the loss' slope"
+    sentence = (
+        f"the slope of {where} is not finite at some of these examples, although its value is"
+    )
+    return advise("not finite", "error", math.nan, sentence, case, layer=layer)
 
 
 def _is_shape(symptoms: Sequence[Finding]) -> bool:
@@ -343,7 +365,8 @@ def _slow(tried: Tried, rows: Rows) -> Iterator[Finding]:
             f"answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps to be "
             f"better, and the training has {rows.available}"
         )
-        yield advise("slow", "error", tried.needed, sentence)
+        severity: Severity = "error" if rows.is_certain else "warning"
+        yield advise("slow", severity, tried.needed, sentence)
 
 
 def _lost(trainer: Trainer, tried: Tried) -> Iterator[Finding]:

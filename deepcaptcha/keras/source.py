@@ -191,6 +191,11 @@ class KerasSource:
             probes=run.measured,
         )
 
+    @property
+    def length(self) -> tuple[int, int]:
+        """How long a trial is: examples in a batch, and epochs."""
+        return self.training.batch, self.target.epochs
+
     def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
         """What a check before training takes: the compiled model as it begins the trial of this seed,
         training inputs and labels, and such a pair that validates. Of pipelines: the first batch, and

@@ -207,7 +207,8 @@ class Convergence:
 
         errors, note = [], ""
         try:
-            found = check(*start(trials[0].seed))
+            batch, epochs = source.length  # type: ignore[attr-defined]
+            found = check(*start(trials[0].seed), batch=batch, epochs=epochs)
             errors = [finding for finding in found if finding.severity == "error"]
         except (InputError, *KERAS_ERRORS) as error:  # the verdict stands all the same
             note = error_words(error)
