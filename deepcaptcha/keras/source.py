@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, error_words
-from ..trials.source import function_name
+from ..trials.source import function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
@@ -24,6 +24,7 @@ from .data import Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
+    Further,
     Probe,
     Run,
     describe_callback,
@@ -63,7 +64,8 @@ class KerasSource:
       a callback).
     - `reuse_model`: `build` and its arguments pickle, and the model depends on nothing but the seed, so
       that a process may trace it once.
-    - `probes`: measured along the way. `stop_when_frozen`: False trains on after the proof.
+    - `probes`: measured along the way. `further`: metrics of an epoch beside those that Keras logs; its
+      repr joins a trial's identity. `stop_when_frozen`: False trains on after the proof.
 
     Raises InputError for arguments that the factory does not take.
     """
@@ -80,6 +82,7 @@ class KerasSource:
     version: str | None = None
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
+    further: Further | None = None
     stop_when_frozen: bool = True
     _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
@@ -171,6 +174,7 @@ class KerasSource:
             seed,
             callbacks=ready.callbacks,
             probes=self.probes,
+            further=self.further,
             stop_when_frozen=self.stop_when_frozen,
             steps=steps,
         )
@@ -237,6 +241,8 @@ class KerasSource:
         extra: dict[str, object] = {} if self.version is None else {"version": self.version}
         if callbacks:
             extra["callbacks"] = [describe_callback(callback) for callback in callbacks]
+        if self.further is not None:
+            extra["further"] = without_addresses(self.further)
         return {
             **extra,
             "factory": hash_configuration(model),
