@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..errors import InputError
 from ..keras.backend import keras, tf
-from ..keras.data import Array, Pipelines
+from ..keras.data import Array, Pipelines, map_arrays
 from ..trials.trial import Mode, Target
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Measure:
     @property
     def words(self) -> str:
         """For people."""
-        return f"{self.name} as the user's own code computes it" if self.unit == "own" else self.unit
+        return (
+            f"{self.name} as the user's own code computes it" if self.unit == "own" else self.unit
+        )
 
     def __repr__(self) -> str:
         digest = hashlib.sha256(np.ascontiguousarray(self.truth).tobytes()).hexdigest()
@@ -127,11 +130,12 @@ class Measure:
         if outputs.size == self.truth.size:  # one output stands for all classes
             outputs = self._as_truth(outputs)
             if values is not None:  # numbered anew
-                return np.asarray(values)[np.clip(np.rint(outputs), 0, len(values) - 1).astype(int)]
-            known = np.asarray(self.values)
+                places = np.clip(np.rint(outputs), 0, len(values) - 1).astype(int)
+                return np.asarray(np.asarray(values)[places])
+            known = np.array(self.values)
             if len(known) == 2:
                 return np.where(outputs > self.threshold, known[1], known[0])
-            return known[np.abs(outputs[..., None] - known).argmin(axis=-1)]
+            return np.asarray(known[np.abs(outputs[..., None] - known).argmin(axis=-1)])
         chosen = outputs.argmax(axis=-1)
         chosen = chosen if values is None else np.asarray(values)[chosen]
         return np.asarray(chosen.reshape(self.truth.shape))
@@ -144,10 +148,14 @@ class Measure:
         else:
             known = np.arange(outputs.shape[-1]) if values is None else np.asarray(values)
             place = np.searchsorted(known, self.truth)
-            outside = (place >= len(known)) | (known[np.minimum(place, len(known) - 1)] != self.truth)
+            outside = (place >= len(known)) | (
+                known[np.minimum(place, len(known) - 1)] != self.truth
+            )
             rows = outputs.reshape(*self.truth.shape, outputs.shape[-1]).astype(np.float64)
             rows = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1e-7)
-            right = np.take_along_axis(rows, np.minimum(place, len(known) - 1)[..., None], -1)[..., 0]
+            right = np.take_along_axis(rows, np.minimum(place, len(known) - 1)[..., None], -1)[
+                ..., 0
+            ]
             right = np.where(outside, 0.0, right)
         return float(-np.log(np.clip(right, 1e-7, 1.0)).mean())
 
@@ -187,8 +195,13 @@ def predict(run: Run) -> Array:
         parts = [model.predict_on_batch(element[0]) for element in data.make_validation()]
         return np.concatenate(parts)
     fixed = getattr(model, "input_shape", None)
-    fixed = fixed[0] if isinstance(fixed, tuple) and isinstance(fixed[0], int) else None
-    return np.asarray(model.predict(data.x_validation, batch_size=fixed or _BATCH, verbose=0))
+    size = fixed[0] if isinstance(fixed, tuple) and isinstance(fixed[0], int) else _BATCH
+    # `predict` makes a data set anew each time, which costs as much as a short epoch.
+    parts = []
+    for start in range(0, data.n_validation, size):
+        rows = slice(start, start + size)
+        parts.append(model.predict_on_batch(map_arrays(itemgetter(rows), data.x_validation)))
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -242,10 +255,7 @@ def held_out_target(target: Target, constant: float, mode: Mode) -> Target:
     Raises InputError where nothing can be better than a constant.
     """
     better = np.nextafter(np.float32(constant), np.float32(np.inf if mode == "max" else -np.inf))
-    if mode == "max":
-        value = max(target.value, float(better))
-    else:
-        value = min(target.value, float(better))
+    value = (max if mode == "max" else min)(target.value, float(better))
     if (mode == "max" and constant >= 1 and target.value <= 1) or (mode == "min" and constant <= 0):
         raise InputError(
             "a constant answer is perfect on the rows that validate; rows that differ are needed"

@@ -1,130 +1,20 @@
-"""The candidate changes: which are offered for a model and its data, in what order, as code to paste."""
+"""What each candidate would change of a case: offered only where it applies and changes anything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..finding import Component, Finding
 from ..keras.backend import keras
 from ..keras.data import Array, Examples
 from . import changes as change
 from .case import CROSS_ENTROPIES, Case
 from .changes import Change, fitted, is_scalable, leaves
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A change that might repair.
-
-    - `name`: for people and `--only`. `component`: what it changes. `slot`: of those of one slot only one
-      can be made.
-    - `text`: the change in words, with its numbers. `code`: as a user can paste it.
-    - `cost`: epochs of a trial with it, as a multiple of one without.
-    """
-
-    name: str
-    component: Component
-    slot: str
-    change: Change
-    text: str
-    code: str
-    cost: int = 1
-
-
 Offer = tuple[Change, str, str] | None
 """The change, in words, as code; None where it does not apply or would change nothing."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the list in `docs/diagnosis.md`.
-
-    - `codes`: findings that suggest it; so do others of its component, less.
-    - `offer`: makes it for a case. `unit`: it changes what the outputs or a loss mean, and needs a
-      measure that does not change with them. `classes`: it changes how classes are numbered.
-    """
-
-    name: str
-    component: Component
-    slot: str
-    codes: tuple[str, ...]
-    offer: Callable[[Case], Offer]
-    unit: bool = False
-    classes: bool = False
-    cost: int = 1
-
-
-def candidates(
-    case: Case,
-    findings: Sequence[Finding] = (),
-    only: Sequence[str] = (),
-    *,
-    units: bool = True,
-    classes: bool = True,
-) -> tuple[Candidate, ...]:
-    """Those that apply, the ones that the findings suggest first and cheap ones before others.
-
-    - `findings`: gravest first. `only`: names; all by default. `units`: whether there is a measure that
-      a change of the loss or of the outputs' meaning cannot touch; `classes`: one that knows classes
-      however they are numbered.
-
-    Raises InputError for a name that no candidate has.
-    """
-    known = [rule.name for rule in RULES]
-    if unknown := [name for name in only if name not in known]:
-        raise InputError(f"no repair is named {unknown[0]!r}; known: {', '.join(known)}")
-    found = [
-        (rule, Candidate(rule.name, rule.component, rule.slot, *offered, rule.cost))
-        for rule in RULES
-        if (not only or rule.name in only) and (units or not rule.unit)
-        if classes or not rule.classes
-        if (offered := _offered(rule, case)) is not None
-    ]
-    found.sort(key=lambda pair: (_rank(pair[0], findings), pair[1].cost))
-    return tuple(candidate for _, candidate in found)
-
-
-def _offered(rule: Rule, case: Case) -> Offer:
-    """What the rule offers; nothing where the case is of a kind that its looking fails on."""
-    try:
-        return rule.offer(case)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
-
-
-def _rank(rule: Rule, findings: Sequence[Finding]) -> int:
-    """The place of the first finding that suggests it: by its code, then by its component."""
-    for place, finding in enumerate(findings):
-        if finding.code in rule.codes:
-            return place
-    told = [finding for finding in findings if finding.severity != "information"]
-    for place, finding in enumerate(told):
-        if finding.component == rule.component:
-            return len(findings) + place
-    return 2 * len(findings)
-
-
-def not_offered(case: Case, units: bool) -> tuple[str, ...]:
-    """What could not be tried, a line each."""
-    lines = []
-    if case.refusal:
-        lines.append(
-            f"changes of layers, activations and outputs: {case.refusal}, and only Sequential and "
-            "functional models are changed by configuration"
-        )
-    if case.examples is None:
-        lines.append("changes of the data: they come as a tf.data pipeline; give arrays for them")
-    if not units:
-        lines.append(
-            "changes of the loss or of what the outputs mean: the target is on "
-            f"{case.source.target.monitor}, which only Keras' own log has, and would change with them"
-        )
-    return tuple(lines)
 
 
 # of the data
@@ -142,17 +32,22 @@ def _inputs(case: Case) -> Array | None:
 def _looked_up(case: Case) -> bool:
     """Whether inputs are words' numbers and the like."""
     looking = ("Embedding", "CategoryEncoding", "IntegerLookup", "Hashing", "Discretization")
-    return bool(case.layers(*looking)) if case.editable else any(
-        type(layer).__name__ in looking for layer in case.model._flatten_layers(include_self=False)
+    return (
+        bool(case.layers(*looking))
+        if case.editable
+        else any(
+            type(layer).__name__ in looking
+            for layer in case.model._flatten_layers(include_self=False)
+        )
     )
 
 
-def _scaled_by_range(case: Case) -> Offer:
+def scaled_by_range(case: Case) -> Offer:
     x = _inputs(case)
     if x is None:
         return None
     by = fitted(x, "range")
-    if float(by.offset.max()) == 0 and 0.4 <= float(by.scale.min()) and float(by.scale.max()) <= 2:
+    if float(by.offset.max()) == 0 and float(by.scale.min()) >= 0.4 and float(by.scale.max()) <= 2:
         return None  # they are so already
     if by.scale.ndim:
         text = "each column of the inputs divided by its range in the training data"
@@ -172,17 +67,19 @@ def _scaled_by_range(case: Case) -> Offer:
     return change.ScaledInputs("range"), text, code
 
 
-def _standardized(case: Case) -> Offer:
+def standardized(case: Case) -> Offer:
     x = _inputs(case)
     if x is None:
         return None
     by = fitted(x, "standard")
     mean, deviation = np.abs(by.offset), by.scale
-    if float(mean.max()) < 0.3 and 0.5 <= float(deviation.min()) and float(deviation.max()) <= 2:
+    if float(mean.max()) < 0.3 and float(deviation.min()) >= 0.5 and float(deviation.max()) <= 2:
         return None
     change_ = change.ScaledInputs("standard")
     if by.scale.ndim:
-        text = "each column of the inputs less its mean, divided by its deviation in the training data"
+        text = (
+            "each column of the inputs less its mean, divided by its deviation in the training data"
+        )
         code = (
             "mean, deviation = x_train.mean(axis=0), x_train.std(axis=0) + 1e-12\n"
             "x_train = (x_train - mean) / deviation\nx_validation = (x_validation - mean) / deviation"
@@ -190,13 +87,12 @@ def _standardized(case: Case) -> Offer:
         return change_, text, code
     offset, scale = f"{float(by.offset):.4g}", f"{float(by.scale):.4g}"
     text = f"inputs less their mean {offset}, divided by their deviation {scale}"
-    code = (
-        f"x_train = (x_train - {offset}) / {scale}\nx_validation = (x_validation - {offset}) / {scale}"
-    )
+    names = ("x_train", "x_validation")
+    code = "\n".join(f"{name} = ({name} - {offset}) / {scale}" for name in names)
     return change_, text, code
 
 
-def _scaled_targets(how: change.Scaling) -> Callable[[Case], Offer]:
+def scaled_targets(how: change.Scaling) -> Callable[[Case], Offer]:
     def offer(case: Case) -> Offer:
         y = case.y
         if y is None or case.kind != "numbers":
@@ -204,7 +100,7 @@ def _scaled_targets(how: change.Scaling) -> Callable[[Case], Offer]:
         by = fitted(y, how)
         scale, offset = by.scale.reshape(-1), by.offset.reshape(-1)
         centred = how == "range" or float(np.abs(offset).max()) < 2 * float(scale.max())
-        if centred and 0.2 <= float(scale.min()) and float(scale.max()) <= 5:
+        if centred and float(scale.min()) >= 0.2 and float(scale.max()) <= 5:
             return None
         made = change.ScaledTargets(tuple(map(float, offset)), tuple(map(float, scale)))
         if len(scale) == 1:
@@ -228,7 +124,7 @@ def _scaled_targets(how: change.Scaling) -> Callable[[Case], Offer]:
     return offer
 
 
-def _shuffled(case: Case) -> Offer:
+def shuffled(case: Case) -> Offer:
     if not case.pooled or not isinstance(case.given, Examples):
         return None
     text = "rows shuffled before training and validation rows are set apart"
@@ -242,7 +138,7 @@ def _shuffled(case: Case) -> Offer:
 # of the labels
 
 
-def _numbered(case: Case) -> Offer:
+def numbered(case: Case) -> Offer:
     units = case.output_shape[-1] if case.output_shape else None
     values = case.values
     if not values or values == tuple(range(len(values))) or not units:
@@ -262,7 +158,7 @@ def _numbered(case: Case) -> Offer:
     return made, text, code
 
 
-def _reshaped(case: Case) -> Offer:
+def reshaped(case: Case) -> Offer:
     y, shape = case.y, case.output_shape
     if y is None or None in shape or y.shape[1:] == shape or not shape:
         return None
@@ -283,7 +179,7 @@ def _reshaped(case: Case) -> Offer:
 # of the output and the loss
 
 
-def _activation_that_fits(case: Case) -> Offer:
+def activation_that_fits(case: Case) -> Offer:
     head, wanted = case.head, _fitting_activation(case)
     if head is None or not wanted or head.activation == wanted:
         return None
@@ -329,7 +225,7 @@ def _head_code(case: Case, activation: str, *, logits: bool = False) -> str:
     return f"outputs = keras.layers.{kind}({head.units}{shown})(x)"
 
 
-def _activation_last(case: Case) -> Offer:
+def activation_last(case: Case) -> Offer:
     head = case.head
     if head is None or not head.hidden or head.activation not in ("softmax", "sigmoid"):
         return None
@@ -341,7 +237,7 @@ def _activation_last(case: Case) -> Offer:
     return change.OutputActivation(head.activation), text, _head_code(case, head.activation)
 
 
-def _logits(case: Case) -> Offer:
+def logits(case: Case) -> Offer:
     head = case.head
     if head is None or not head.hidden or case.loss not in CROSS_ENTROPIES or case.from_logits:
         return None
@@ -357,7 +253,7 @@ def _logits(case: Case) -> Offer:
     return made, text, code
 
 
-def _output_for_each_class(case: Case) -> Offer:
+def output_for_each_class(case: Case) -> Offer:
     head, units = case.head, case.output_shape[-1] if case.output_shape else None
     if head is None or case.kind != "classes" or units is None or len(case.values) <= units:
         return None
@@ -390,7 +286,7 @@ _FOR_NUMBERS = (
 )
 
 
-def _loss_that_fits(case: Case) -> Offer:
+def loss_that_fits(case: Case) -> Offer:
     wanted = _FITTING.get(case.kind)
     if wanted is None or case.loss == wanted or isinstance(case.told.loss, dict | list | tuple):
         return None
@@ -414,7 +310,7 @@ def _loss_that_fits(case: Case) -> Offer:
 # of the optimizer
 
 
-def _learning_rate(factor: float) -> Callable[[Case], Offer]:
+def learning_rate(factor: float) -> Callable[[Case], Offer]:
     def offer(case: Case) -> Offer:
         config = case.told.optimizer.get_config()
         rate = config.get("learning_rate")
@@ -423,7 +319,11 @@ def _learning_rate(factor: float) -> Callable[[Case], Offer]:
         kind = type(case.told.optimizer).__name__
         if isinstance(rate, dict):
             text = f"the learning rate's schedule times {factor:g}"
-            return change.LearningRate(factor), text, f"# every rate of the schedule times {factor:g}"
+            return (
+                change.LearningRate(factor),
+                text,
+                f"# every rate of the schedule times {factor:g}",
+            )
         if not float(rate):
             return None
         text = f"learning rate {float(rate) * factor:.3g} in place of {float(rate):.3g}"
@@ -433,7 +333,7 @@ def _learning_rate(factor: float) -> Callable[[Case], Offer]:
     return offer
 
 
-def _clipped(case: Case) -> Offer:
+def clipped(case: Case) -> Offer:
     config = case.told.optimizer.get_config()
     if any(config.get(name) for name in ("clipnorm", "global_clipnorm", "clipvalue")):
         return None
@@ -442,7 +342,7 @@ def _clipped(case: Case) -> Offer:
     return change.ClippedGradients(), text, f"keras.optimizers.{kind}(..., global_clipnorm=1.0)"
 
 
-def _batch(case: Case) -> Offer:
+def batch(case: Case) -> Offer:
     if case.examples is None or _fixed_batch(case):
         return None
     size = case.source.training.batch
@@ -459,15 +359,19 @@ def _fixed_batch(case: Case) -> bool:
     return isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], int)
 
 
-def _epochs(case: Case) -> Offer:
+def epochs(case: Case) -> Offer:
     epochs = case.source.target.epochs
-    return change.Epochs(4), f"{4 * epochs} epochs in place of {epochs}", f"model.fit(..., epochs={4 * epochs})"
+    return (
+        change.Epochs(4),
+        f"{4 * epochs} epochs in place of {epochs}",
+        f"model.fit(..., epochs={4 * epochs})",
+    )
 
 
 # of the architecture
 
 
-def _activations(olds: tuple[str, ...], new: str) -> Callable[[Case], Offer]:
+def activations(olds: tuple[str, ...], new: str) -> Callable[[Case], Offer]:
     def offer(case: Case) -> Offer:
         layers = case.hidden_activations(*olds) if case.editable else []
         if not layers:
@@ -479,20 +383,26 @@ def _activations(olds: tuple[str, ...], new: str) -> Callable[[Case], Offer]:
                 own = (("class", "Activation"), *own)
             settings.append((layer.name, own))
         text = f"{new} in place of {' and '.join(olds)} in {_names(layers)}"
-        return change.LayerSettings(tuple(settings)), text, f"activation={new!r}  # in {_names(layers)}"
+        return (
+            change.LayerSettings(tuple(settings)),
+            text,
+            f"activation={new!r}  # in {_names(layers)}",
+        )
 
     return offer
 
 
 def _names(layers: Sequence[keras.Layer]) -> str:
     names = [layer.name for layer in layers]
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return (
+        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    )
 
 
 _KEEPS_SCALE = ("Glorot", "He", "Lecun", "Orthogonal", "VarianceScaling", "Identity")
 
 
-def _initializers(case: Case) -> Offer:
+def initializers(case: Case) -> Offer:
     if not case.editable:
         return None
     wrong = []
@@ -509,7 +419,10 @@ def _initializers(case: Case) -> Offer:
         return None
     names = {layer.name for layer in relus}
     settings = tuple(
-        (one.name, (("kernel_initializer", "he_normal" if one.name in names else "glorot_uniform"),))
+        (
+            one.name,
+            (("kernel_initializer", "he_normal" if one.name in names else "glorot_uniform"),),
+        )
         for one in wrong
     )
     kinds = sorted({pairs[0][1] for _, pairs in settings})
@@ -523,7 +436,7 @@ def _initializer(layer: keras.Layer, name: str) -> str:
     return str(found.get("class_name", "")) if isinstance(found, dict) else ""
 
 
-def _biases(case: Case) -> Offer:
+def biases(case: Case) -> Offer:
     if not case.editable:
         return None
     wrong = [
@@ -538,7 +451,7 @@ def _biases(case: Case) -> Offer:
     return change.LayerSettings(settings), text, f"bias_initializer='zeros'  # in {_names(wrong)}"
 
 
-def _momentum(value: float) -> Callable[[Case], Offer]:
+def momentum(value: float) -> Callable[[Case], Offer]:
     def offer(case: Case) -> Offer:
         layers = case.layers("BatchNormalization") if case.editable else []
         layers = [layer for layer in layers if layer.get_config()["momentum"] > value]
@@ -552,7 +465,7 @@ def _momentum(value: float) -> Callable[[Case], Offer]:
     return offer
 
 
-def _masked(case: Case) -> Offer:
+def masked(case: Case) -> Offer:
     recurrent = case.recurrent
     if not case.editable or not recurrent or case.examples is None:
         return None
@@ -566,7 +479,7 @@ def _masked(case: Case) -> Offer:
         return change.LayerSettings(settings), text, "keras.layers.Embedding(..., mask_zero=True)"
     if not isinstance(x, np.ndarray) or x.ndim != 3 or case.layers("Masking", "Embedding"):
         return None
-    if not _ends_in_zeros(x.any(axis=2)):
+    if not _ends_in_zeros(np.asarray(x.any(axis=2))):
         return None
     text = f"padding masked: a Masking layer in front of {recurrent[0].name}"
     code = f"x = keras.layers.Masking()(x)  # in front of {recurrent[0].name}"
@@ -578,67 +491,3 @@ def _ends_in_zeros(array: Array) -> bool:
     if array.ndim != 2 or array.shape[1] < 2:
         return False
     return float(((array[:, -1] == 0) | (array[:, 0] == 0)).mean()) >= 0.1
-
-
-RULES: tuple[Rule, ...] = (
-    Rule("activation last", "output", "output", ("hidden", "hidden softmax", "lost examples"),
-         _activation_last, unit=True),
-    Rule("logits", "output", "output", ("hidden softmax", "hidden sigmoid", "lost examples"),
-         _logits, unit=True),
-    Rule("inputs by range", "data", "inputs", ("scale", "large step", "first loss"), _scaled_by_range),
-    Rule("inputs standardized", "data", "inputs", ("offset", "scale", "large step"), _standardized),
-    Rule("rows shuffled", "data", "rows", ("classes apart",), _shuffled),
-    Rule("labels from 0", "labels", "labels", ("labels",), _numbered, unit=True,
-         classes=True),
-    Rule("targets in the outputs' shape", "labels", "labels", ("broadcast",), _reshaped),
-    Rule("output activation", "output", "output", ("loss mismatch", "constant answer"),
-         _activation_that_fits, unit=True),
-    Rule("an output for each class", "output", "output", ("labels", "loss mismatch"),
-         _output_for_each_class, unit=True, classes=True),
-    Rule("loss that fits", "loss", "loss", ("loss mismatch", "flat loss"), _loss_that_fits, unit=True),
-    Rule("targets standardized", "data", "targets", ("targets",), _scaled_targets("standard"),
-         unit=True),
-    Rule("targets by range", "data", "targets", ("targets",), _scaled_targets("range"), unit=True),
-    Rule("learning rate / 10", "optimizer", "rate", ("unstable", "large step"), _learning_rate(0.1)),
-    Rule("learning rate x 10", "optimizer", "rate", ("one batch",), _learning_rate(10)),
-    Rule("gradients clipped", "optimizer", "clip", ("unstable",), _clipped),
-    Rule("leaky_relu", "architecture", "activations", ("dead units",),
-         _activations(("relu",), "leaky_relu")),
-    Rule("elu", "architecture", "activations", ("dead units",), _activations(("relu",), "elu")),
-    Rule("relu", "architecture", "activations", ("no gradient",),
-         _activations(("sigmoid", "tanh"), "relu")),
-    Rule("initializers", "architecture", "initializers", ("no gradient", "first loss"), _initializers),
-    Rule("biases at 0", "architecture", "biases", ("dead units",), _biases),
-    Rule("momentum 0.5", "architecture", "momentum", ("inference",), _momentum(0.5)),
-    Rule("momentum 0.9", "architecture", "momentum", ("inference",), _momentum(0.9)),
-    Rule("padding masked", "architecture", "mask", ("padding",), _masked),
-    Rule("batch size", "optimizer", "batch", (), _batch),
-    Rule("more epochs", "budget", "epochs", ("too slow",), _epochs, cost=4),
-)  # fmt: skip
-"""All candidates, in the order in which they are tried where nothing suggests another."""
-
-
-def together(a: Candidate, b: Candidate) -> bool:
-    """Whether both can be made at once."""
-    return a.slot != b.slot
-
-
-def pairs(singles: Sequence[Candidate]) -> Iterator[tuple[Candidate, Candidate]]:
-    """Two of them at a time, those of the first ones first."""
-    for last, b in enumerate(singles):
-        for a in singles[:last]:
-            if together(a, b):
-                yield in_order(a, b)
-
-
-def in_order(a: Candidate, b: Candidate) -> tuple[Candidate, Candidate]:
-    """Both in the order in which they are made: data before what reads them."""
-    names = [rule.name for rule in RULES]
-    data = ("rows", "inputs", "labels", "targets")
-
-    def place(one: Candidate) -> tuple[int, int]:
-        return data.index(one.slot) if one.slot in data else len(data), names.index(one.name)
-
-    first, second = sorted((a, b), key=place)
-    return first, second
-

@@ -14,9 +14,9 @@ from ..keras.backend import KERAS_ERRORS, keras
 from ..keras.data import Array, Data, Examples, Pipelines
 from ..keras.source import KerasSource
 from ..trials.trial import Mode
-from .changes import Compiled, edited, resplit
-from .head import Head, activation_of, read_head
+from .changes import resplit
 from .measure import Measure, Metric, Unit
+from .model import Compiled, Head, activation_of, edited, read_head
 
 Targets = Literal["one-hot", "classes", "two classes", "labels", "numbers", "other"]
 """Of a vector with a single 1; class numbers; one of two values an output; any number of 1s; numbers."""
@@ -145,7 +145,9 @@ class Case:
         if self.kind not in ("classes", "two classes"):
             return ()
         known = [part for part in (self.y, self.y_held) if part is not None]
-        return tuple(float(value) for value in np.unique(np.concatenate([p.ravel() for p in known])))
+        return tuple(
+            float(value) for value in np.unique(np.concatenate([p.ravel() for p in known]))
+        )
 
     @cached_property
     def kind(self) -> Targets:
@@ -234,20 +236,19 @@ class Case:
 
     def hidden_activations(self, *names: str) -> list[keras.Layer]:
         """Layers before the head with such an activation, but recurrent ones."""
-        own = {self.head.layer, *(name for name, _ in self.head.activations)} if self.head else set()
+        own = (
+            {self.head.layer, *(name for name, _ in self.head.activations)} if self.head else set()
+        )
         return [
             layer
             for layer in self.layers()
-            if layer.name not in own
-            and not _is_recurrent(layer)
-            and activation_of(layer) in names
+            if layer.name not in own and not _is_recurrent(layer) and activation_of(layer) in names
         ]
 
     @property
     def recurrent(self) -> list[keras.Layer]:
         """Recurrent layers, those inside a Bidirectional one as that one."""
-        found = [layer for layer in self.model.layers if _is_recurrent(layer)]
-        return found
+        return [layer for layer in self.model.layers if _is_recurrent(layer)]
 
 
 def _is_recurrent(layer: keras.Layer) -> bool:

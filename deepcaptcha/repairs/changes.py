@@ -5,7 +5,7 @@ A change is plain data, so that a worker process and a trial's identity know it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, Literal
@@ -18,41 +18,7 @@ from ..keras.data import Array, Data, Examples, Part, map_arrays
 from ..keras.settings import Training
 from ..keras.training import compile_model
 from ..trials.trial import Target
-from .head import activation_edits, read_head
-
-Updates = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """What `compile` was told; a new optimizer of the same configuration."""
-
-    optimizer: keras.optimizers.Optimizer
-    loss: Any
-    others: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, model: keras.Model) -> Compiled:
-        """Of a compiled model, which is left as it is."""
-        told = dict(model._compile_config.config)
-        optimizer, loss = told.pop("optimizer"), told.pop("loss", None)
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            optimizer = type(optimizer).from_config(optimizer.get_config())
-        return cls(keras.optimizers.get(optimizer), loss, told)
-
-    def with_optimizer(self, **settings: Any) -> Compiled:
-        """The same optimizer with other settings."""
-        config = {**self.optimizer.get_config(), **settings}
-        return replace(self, optimizer=type(self.optimizer).from_config(config))
-
-    def without_metrics(self) -> Compiled:
-        """What is measured by whoever changed what the outputs mean."""
-        none = dict.fromkeys(("metrics", "weighted_metrics"))
-        return replace(self, others={**self.others, **none})
-
-    def compile(self, model: keras.Model) -> None:
-        """Compile a model like this."""
-        model.compile(optimizer=self.optimizer, loss=self.loss, **self.others)
+from .model import Compiled, activation_edits, edited, read_head
 
 
 class Change:
@@ -183,7 +149,7 @@ def _paired(
 
 @dataclass(frozen=True)
 class ScaledTargets(Change):
-    """Targets scaled as `offset` and `scale` say; the outputs are brought back before they are judged."""
+    """Targets less `offset`, over `scale`; the outputs are brought back before they are judged."""
 
     offset: tuple[float, ...]
     scale: tuple[float, ...]
@@ -245,7 +211,7 @@ class ReshapedTargets(Change):
         return Examples(given.x_train, train, given.x_validation, validation)
 
 
-class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """A schedule times a factor."""
 
     def __init__(self, schedule: Any, factor: float) -> None:
@@ -431,63 +397,6 @@ class MaskedSteps(Change):
         return edited(model, {}, before=self.layer)
 
 
-def edited(
-    model: keras.Model,
-    updates: Updates,
-    *,
-    ends: list[Callable[[], keras.Layer]] | tuple[()] = (),
-    before: str = "",
-) -> keras.Model:
-    """A copy of a Sequential or functional model, not compiled, that has the weights of the original
-    where layers are what they were.
-
-    - `updates`: settings by layer's name; `class`: a layer's class in place of the own.
-    - `ends`: make layers for the end. `before`: a layer that a Masking layer is put in front of.
-    """
-    whole = as_functional(model)
-
-    def clone(layer: keras.Layer) -> keras.Layer:
-        changed = dict(updates.get(layer.name, {}))
-        if (kind := changed.pop("class", None)) is not None:
-            return getattr(keras.layers, kind)(name=layer.name, **changed)
-        return type(layer).from_config({**layer.get_config(), **changed})
-
-    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        if layer.name == before:
-            args = (keras.layers.Masking(0.0)(args[0]), *args[1:])
-        return layer(*args, **kwargs)
-
-    copy = keras.models.clone_model(
-        whole, clone_function=clone, call_function=call if before else None, recursive=not before
-    )
-    if ends:
-        output = copy.outputs[0]
-        for make in ends:
-            output = make()(output)
-        copy = keras.Model(copy.inputs, output, name=copy.name)
-    _take_weights(copy, whole, updates)
-    return copy
-
-
-def as_functional(model: keras.Model) -> keras.Model:
-    """A functional model of the same layers."""
-    if type(model) is keras.Sequential:
-        return keras.Model(model.inputs, model.outputs, name=model.name)
-    return model
-
-
-def _take_weights(copy: keras.Model, model: keras.Model, updates: Updates) -> None:
-    """What a factory loads or draws stays, but where it is the initializer that was changed."""
-    mine = {layer.name: layer for layer in copy._flatten_layers(include_self=False)}
-    for layer in model._flatten_layers(include_self=False):
-        own = mine.get(layer.name)
-        if own is None or layer._layers or any("initializer" in k for k in updates.get(layer.name, ())):
-            continue
-        weights = layer.get_weights()
-        if [w.shape for w in weights] == [w.shape for w in own.get_weights()]:
-            own.set_weights(weights)
-
-
 @dataclass(frozen=True)
 class Repaired:
     """A factory: what `build()` returns, changed.
@@ -533,6 +442,17 @@ class ChangedData:
         if not isinstance(given, Examples):
             return given
         return _changed(given, self.pooled, self.changes)
+
+
+def adapted(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The same, a loss told what the output activation beside it makes."""
+    ends = [c for c in changes if isinstance(c, OutputActivation)]
+    return tuple(
+        replace(c, from_logits=end.activation not in ("softmax", "sigmoid") and not end.logits)
+        if isinstance(c, Loss) and (end := next(iter(ends), None)) is not None
+        else c
+        for c in changes
+    )
 
 
 @lru_cache(maxsize=2)

@@ -8,15 +8,15 @@ each is exact for its sequential plan). What the search before it saw is no part
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, error_words, require_whole
-from ..finding import Component, Finding
+from ..finding import Finding
 from ..keras import environment
 from ..keras.data import Data, Examples, Part
 from ..keras.settings import Training
@@ -29,145 +29,18 @@ from ..verdicts.design import design_plan
 from ..verdicts.plan import Plan, binomial_interval, confidence_interval
 from .candidates import Candidate, candidates, not_offered, pairs
 from .case import Case, direction, require_keras
-from .changes import Change, ChangedData, Repaired
-from .measure import MONITOR, HeldOut, Measure, held_out_target
+from .changes import Change, ChangedData, Repaired, adapted
+from .measure import HeldOut, Measure, held_out_target
+from .result import SCREEN, Attempt, Confirmation, Repair
 
 BEST = 5
 """Pairs are made of so many singles."""
-
-SCREEN = 3
-"""Trainings that a change must all pass before it is confirmed; the first of them is every change's."""
 
 APART = 5000
 """Seeds between those of the search and those that confirm."""
 
 CLAIM = Claim("trains", 0.9, 0.5)
 """What a repair is to reach where nobody says otherwise."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What trainings with changes did; without a change, the model as it is.
-
-    - `names`, `components`: of the changes. `text`: in words.
-    - `converged` of `trials` reached the target while it was searched; `best` is the best value of the
-      measure that any of them reached, None where there is none.
-    - `failed`: why it could not be trained, in a line.
-    """
-
-    names: tuple[str, ...] = ()
-    components: tuple[Component, ...] = ()
-    text: str = ""
-    converged: int = 0
-    trials: int = 0
-    best: float | None = None
-    failed: str = ""
-
-    @property
-    def name(self) -> str:
-        """Joined by +."""
-        return " + ".join(self.names) or "as it is"
-
-    @property
-    def trains(self) -> bool:
-        """Whether all of its trainings did."""
-        return 0 < self.trials == self.converged
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """What fresh seeds say of the changes that were found.
-
-    - `converged` of `trials`, in seed order; `interval`: exact, 95 %, under the plan's stopping rule.
-    - `unrepaired` of `unrepaired_trials`: the model as it is, on the same seeds.
-    - `chance`: of being shown if P(reaches the target) were `p_bad`.
-    - `shown`: the plan accepts. `code`: the changes as a user can paste them.
-    """
-
-    names: tuple[str, ...]
-    components: tuple[Component, ...]
-    text: str
-    code: str
-    converged: int
-    trials: int
-    interval: tuple[float, float]
-    unrepaired: int
-    unrepaired_trials: int
-    p_bad: float
-    chance: float
-    shown: bool
-
-
-@dataclass(frozen=True)
-class Repair:
-    """What a search found.
-
-    - `name`, `recipe`: of the source. `target`: in the user's own words.
-    - `measure`: by what it was judged; `constant`: what the best constant answer reaches there;
-      `bar`: what had to be reached. `rows`: on which rows.
-    - `unrepaired`: the model as it is; `attempts`: what was tried, in order.
-    - `found`: the last confirmation; None where nothing came so far.
-    - `not_tried`: what could not be, a line each. `trials`: run or reused; `most`: the budget.
-    - `ended`: why the search ended early; empty where it did not.
-    """
-
-    name: str
-    recipe: str
-    target: str
-    measure: str
-    constant: float | None
-    bar: float
-    rows: str
-    unrepaired: Attempt
-    attempts: tuple[Attempt, ...]
-    found: Confirmation | None
-    not_tried: tuple[str, ...]
-    trials: int
-    most: int
-    seconds: float
-    ended: str = ""
-
-    @property
-    def shown(self) -> bool:
-        """Whether a repair was."""
-        return self.found is not None and self.found.shown
-
-    @property
-    def trains(self) -> bool:
-        """Whether the model trains as it is, so that there is nothing to repair."""
-        return self.unrepaired.trials >= SCREEN and self.unrepaired.trains
-
-    @property
-    def alternatives(self) -> tuple[Attempt, ...]:
-        """Other changes, no larger than the one shown, that trained while it was searched."""
-        if not self.shown:
-            return ()
-        assert self.found is not None
-        size = len(self.found.names)
-        return tuple(
-            attempt
-            for attempt in self.attempts
-            if attempt.trains and attempt.names != self.found.names and len(attempt.names) <= size
-        )
-
-    @property
-    def cause(self) -> bool:
-        """Whether the components of the repair are the cause: no change of another one, and no smaller
-        one, trained, and every single change was tried."""
-        if not self.shown or self.ended:
-            return False
-        assert self.found is not None
-        own = set(self.found.components)
-        return all(set(other.components) == own for other in self.alternatives)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            **asdict(self),
-            "shown": self.shown,
-            "cause": self.cause,
-            "alternatives": [asdict(attempt) for attempt in self.alternatives],
-        }
 
 
 @dataclass
@@ -252,7 +125,9 @@ def repair(
     """
     require_whole("max_trials", max_trials)
     if claim.kind != "trains":
-        raise InputError(f"a repair is to make a model train; a claim {claim.kind!r} is none of that")
+        raise InputError(
+            f"a repair is to make a model train; a claim {claim.kind!r} is none of that"
+        )
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes is {minutes!r}; a number above 0 is needed")
     source = _source(subject, train, validation, target, training, batch)
@@ -263,7 +138,9 @@ def repair(
         assert running is not None
         confirm = first_seed + APART if confirm_seed is None else confirm_seed
         seeds = range(first_seed, first_seed + SCREEN)
-        search = _Search(Case.of(source), running, seeds, confirm, claim, alpha, max_trials, minutes)
+        search = _Search(
+            Case.of(source), running, seeds, confirm, claim, alpha, max_trials, minutes
+        )
         search.know(known)
         return search.go(findings, only)
 
@@ -279,7 +156,9 @@ def _source(
     if train is None and validation is None:
         return require_keras(subject)
     if not callable(subject) or target is None:
-        raise InputError("a factory of models, its data and a target are needed, or a source of trials")
+        raise InputError(
+            "a factory of models, its data and a target are needed, or a source of trials"
+        )
     return rehearsed_source(subject, train, validation, target, training=training, batch=batch)
 
 
@@ -315,7 +194,9 @@ class _Search:
         target = self._case.source.target
         same = target.value == self._target.value and target.mode == self._target.mode
         if self._measure is not None and (
-            self._case.pooled or not same or self._measure.unit not in ("accuracy", "string accuracy")
+            self._case.pooled
+            or not same
+            or self._measure.unit not in ("accuracy", "string accuracy")
         ):
             return
         for trial in trials:
@@ -386,7 +267,10 @@ class _Search:
         best = [tried.parts[0] for tried in ranked[:BEST]]
         waiting = [self._try(pair) for pair in pairs(best)]
         while waiting:
-            now, waiting = waiting[: max(1, self._runner.room)], waiting[max(1, self._runner.room) :]
+            now, waiting = (
+                waiting[: max(1, self._runner.room)],
+                waiting[max(1, self._runner.room) :],
+            )
             self._tried.extend(tried for tried in now if tried not in self._tried)
             self._run([(tried, self._seeds[0]) for tried in now])
             for tried in now:
@@ -441,7 +325,9 @@ class _Search:
             read = self._read(tried, plan)[1]
             if self._read(tried, plan)[0] == "accept":
                 seeds = [self._confirm + index for index in range(read)]
-                self._run([(self._unrepaired, s) for s in seeds if s not in self._unrepaired.trials])
+                self._run(
+                    [(self._unrepaired, s) for s in seeds if s not in self._unrepaired.trials]
+                )
         finally:
             self._found = self._confirmation(tried, plan, share)
         return self._found.shown
@@ -488,6 +374,7 @@ class _Search:
         _EndedError, once those that run have finished, where the budget does not reach for all.
         """
         waiting = [(t, s) for t, s in wanted if not t.failed and t.source and s not in t.trials]
+        by_key: dict[object, tuple[_Tried, int]] = {(t.names, s): (t, s) for t, s in waiting}
         ended = ""
         running = 0
         while waiting or running:
@@ -509,14 +396,11 @@ class _Search:
                 waiting = []
             if not running:
                 break
-            by_key = {(tried.names, seed): tried for tried, seed in wanted}
             for key, future in self._runner.finished():
-                if key not in by_key:
-                    continue
+                tried, seed = by_key[key]
                 running -= 1
-                tried = by_key[key]  # type: ignore[index]
                 if (error := future.exception()) is None:
-                    tried.trials[key[1]] = future.result()  # type: ignore[index]
+                    tried.trials[seed] = future.result()
                 elif isinstance(error, Exception):
                     tried.failed = error_words(error) or type(error).__name__
                 else:
@@ -526,7 +410,7 @@ class _Search:
 
     def _changed(self, parts: tuple[Candidate, ...]) -> KerasSource:
         """The source with these changes, judged by the measure."""
-        case, changes = self._case, tuple(part.change for part in parts)
+        case, changes = self._case, adapted([part.change for part in parts])
         source = case.source
         return changed_source(
             source, case, changes, tuple(p.name for p in parts), self._target, self._measure
@@ -583,11 +467,3 @@ def _target(case: Case, measure: Measure | None, constant: float | None) -> Targ
     if measure is None or constant is None:
         return target
     return held_out_target(target, constant, target.mode)
-
-
-def attempts_by_success(attempts: Sequence[Attempt]) -> Iterator[Attempt]:
-    """Those that trained first, those that could not be tried last."""
-    yield from sorted(attempts, key=lambda a: (bool(a.failed), -a.converged))
-
-
-__all__ = ["MONITOR", "Attempt", "Confirmation", "Repair", "repair"]
