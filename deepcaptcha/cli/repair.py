@@ -31,7 +31,7 @@ from .subject import HELP, Subject, read_subject
 def repair(options: Namespace) -> int:
     """Search a repair; 0 if one is shown, or none is needed, 1 if not, 130 when interrupted."""
     subject = read_subject(options.network, options.data)
-    source = subject.source(options)
+    source = subject.source(options, tried=False)
     if options.jobs is not None:
         from ..keras import environment
 

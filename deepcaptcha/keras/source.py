@@ -318,6 +318,7 @@ def rehearsed_source(
     version: str | None = None,
     name: str | None = None,
     elsewhere: bool = False,
+    tried: bool = True,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
     and one batch trained and validated, as in a trial.
@@ -325,6 +326,7 @@ def rehearsed_source(
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
     - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
+    - `tried`: False trains no batch, for whoever looks for what makes that possible.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
@@ -362,6 +364,8 @@ def rehearsed_source(
         callbacks=callbacks,
         version=version,
     )
+    if not tried:
+        return source
     try:
         replace(
             source,

@@ -16,7 +16,7 @@ from ..keras.source import KerasSource
 from ..trials.trial import Mode
 from .changes import resplit
 from .measure import Measure, Metric, Unit
-from .model import Compiled, Head, activation_of, edited, read_head
+from .model import Compiled, Head, activation_of, built, edited, flat_layers, read_head
 
 Targets = Literal["one-hot", "classes", "two classes", "labels", "numbers", "other"]
 """Of a vector with a single 1; class numbers; one of two values an output; any number of 1s; numbers."""
@@ -69,8 +69,7 @@ class Case:
         """What `source` trains; InputError where its model cannot be built."""
         model, *_ = source.start(0)
         data = source.examples
-        if not model.built:
-            model(data.first[0])
+        built(model, data.first[0])
         pooled = isinstance(data, Examples) and are_unlike(data)
         examples = None
         if isinstance(data, Examples):
@@ -224,14 +223,9 @@ class Case:
                 return metric_name(given), given
         return "", None
 
-    @property
-    def _all_layers(self) -> list[keras.Layer]:
-        """Those of models inside the model too."""
-        return list(self.model._flatten_layers(include_self=False))
-
     def layers(self, *kinds: str) -> list[keras.Layer]:
         """The layers whose class has one of these names; all of them without a name."""
-        whole = [layer for layer in self._all_layers if not layer._layers or _is_recurrent(layer)]
+        whole = flat_layers(self.model)
         return [layer for layer in whole if not kinds or type(layer).__name__ in kinds]
 
     def hidden_activations(self, *names: str) -> list[keras.Layer]:

@@ -18,7 +18,7 @@ from ..keras.data import Array, Data, Examples, Part, map_arrays
 from ..keras.settings import Training
 from ..keras.training import compile_model
 from ..trials.trial import Target
-from .model import Compiled, activation_edits, edited, read_head
+from .model import Compiled, activation_edits, built, edited, read_head
 
 
 class Change:
@@ -412,9 +412,7 @@ class Repaired:
 
     def __call__(self) -> keras.Model:
         """A new, compiled model."""
-        model = self.build()
-        if not model.built:
-            model(self.example.first[0])
+        model = built(self.build(), self.example.first[0])
         if not model.compiled:
             compile_model(model, self.training, self.target, self.example)
         told = Compiled.of(model)

@@ -195,7 +195,8 @@ def predict(run: Run) -> Array:
         parts = [model.predict_on_batch(element[0]) for element in data.make_validation()]
         return np.concatenate(parts)
     fixed = getattr(model, "input_shape", None)
-    size = fixed[0] if isinstance(fixed, tuple) and isinstance(fixed[0], int) else _BATCH
+    fixed = fixed[0] if isinstance(fixed, tuple) and isinstance(fixed[0], int) else 1
+    size = fixed if fixed > 1 else _BATCH  # 1: as the model was called first
     # `predict` makes a data set anew each time, which costs as much as a short epoch.
     parts = []
     for start in range(0, data.n_validation, size):

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..keras.backend import keras
+from ..keras.data import Part
 
 Updates = Mapping[str, Mapping[str, Any]]
 """Settings by layer's name."""
@@ -140,8 +143,8 @@ def edited(
     ends: Sequence[Callable[[], keras.Layer]] = (),
     before: str = "",
 ) -> keras.Model:
-    """A copy of a Sequential or functional model, not compiled, that has the weights of the original
-    where layers are what they were.
+    """A Sequential or functional model with other settings, not compiled, made of the layers of the one
+    given, which is of no use any more; changed layers are new, and have the weights of the old ones.
 
     - `updates`: settings by layer's name; `class`: a layer's class in place of the own.
     - `ends`: make layers for the end. `before`: a layer that a Masking layer is put in front of.
@@ -149,7 +152,10 @@ def edited(
     whole = as_functional(model)
 
     def clone(layer: keras.Layer) -> keras.Layer:
-        changed = dict(updates.get(layer.name, {}))
+        if layer.name not in updates:
+            # It stays, with its weights: the model is one that a factory made for nobody else.
+            return layer
+        changed = dict(updates[layer.name])
         if (kind := changed.pop("class", None)) is not None:
             return getattr(keras.layers, kind)(name=layer.name, **changed)
         return type(layer).from_config({**layer.get_config(), **changed})
@@ -171,24 +177,35 @@ def edited(
     return copy
 
 
-def as_functional(model: keras.Model) -> keras.Model:
-    """A functional model of the same layers."""
-    if type(model) is keras.Sequential:
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+def built(model: keras.Model, inputs: Part) -> keras.Model:
+    """The model with its weights, for batches of any size, where they were not drawn yet."""
+    if model.built:
+        return model
+    if type(model) is keras.Sequential and isinstance(inputs, np.ndarray):
+        model.build((None, *inputs.shape[1:]))
+    else:
+        model(inputs)
     return model
+
+
+def flat_layers(model: keras.Model) -> list[keras.Layer]:
+    """Its layers, in the place of a model inside it that one's."""
+    found: list[keras.Layer] = []
+    for layer in model.layers:
+        found += flat_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
+
+
+def as_functional(model: keras.Model) -> keras.Model:
+    """A functional model of the same layers, not compiled."""
+    return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def _take_weights(copy: keras.Model, model: keras.Model, updates: Updates) -> None:
     """What a factory loads or draws stays, but where it is the initializer that was changed."""
-    mine = {layer.name: layer for layer in copy._flatten_layers(include_self=False)}
-    for layer in model._flatten_layers(include_self=False):
-        own = mine.get(layer.name)
-        if (
-            own is None
-            or layer._layers
-            or any("initializer" in k for k in updates.get(layer.name, ()))
-        ):
-            continue
-        weights = layer.get_weights()
-        if [w.shape for w in weights] == [w.shape for w in own.get_weights()]:
-            own.set_weights(weights)
+    theirs = {layer.name: layer for layer in flat_layers(model)}
+    for layer in flat_layers(copy):
+        if not any("initializer" in name for name in updates.get(layer.name, {"initializer": 0})):
+            weights = theirs[layer.name].get_weights()
+            if [w.shape for w in weights] == [w.shape for w in layer.get_weights()]:
+                layer.set_weights(weights)

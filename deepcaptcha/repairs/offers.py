@@ -11,7 +11,8 @@ from ..keras.backend import keras
 from ..keras.data import Array, Examples
 from . import changes as change
 from .case import CROSS_ENTROPIES, Case
-from .changes import Change, fitted, is_scalable, leaves
+from .changes import Affine, Change, fitted, is_scalable, leaves
+from .model import flat_layers
 
 Offer = tuple[Change, str, str] | None
 """The change, in words, as code; None where it does not apply or would change nothing."""
@@ -32,94 +33,88 @@ def _inputs(case: Case) -> Array | None:
 def _looked_up(case: Case) -> bool:
     """Whether inputs are words' numbers and the like."""
     looking = ("Embedding", "CategoryEncoding", "IntegerLookup", "Hashing", "Discretization")
-    return (
-        bool(case.layers(*looking))
-        if case.editable
-        else any(
-            type(layer).__name__ in looking
-            for layer in case.model._flatten_layers(include_self=False)
-        )
+    return any(type(layer).__name__ in looking for layer in flat_layers(case.model))
+
+
+def _pasted(names: Sequence[str], offset: float, scale: float) -> str:
+    """Code that takes `offset` from each array and divides it by `scale`."""
+    less = f" - {offset:.4g}" if offset > 0 else f" + {-offset:.4g}"
+    return "\n".join(
+        f"{name} = ({name}{less}) / {scale:.6g}" if offset else f"{name} = {name} / {scale:.6g}"
+        for name in names
     )
 
 
-def scaled_by_range(case: Case) -> Offer:
-    x = _inputs(case)
-    if x is None:
-        return None
-    by = fitted(x, "range")
-    if float(by.offset.max()) == 0 and float(by.scale.min()) >= 0.4 and float(by.scale.max()) <= 2:
-        return None  # they are so already
-    if by.scale.ndim:
-        text = "each column of the inputs divided by its range in the training data"
-        code = (
-            "low, high = x_train.min(axis=0), x_train.max(axis=0)\n"
-            "x_train = (x_train - low) / (high - low)\n"
-            "x_validation = (x_validation - low) / (high - low)"
-        )
-        return change.ScaledInputs("range"), text, code
-    offset, scale = float(by.offset), float(by.scale)
-    minus = f" - {offset:g}" if offset else ""
-    text = f"inputs{f' less {offset:g}' if offset else ''} divided by {scale:g}"
-    names = ("x_train", "x_validation")
-    code = "\n".join(
-        f"{n} = ({n}{minus}) / {scale:g}" if minus else f"{n} = {n} / {scale:g}" for n in names
-    )
-    return change.ScaledInputs("range"), text, code
+_X, _Y = ("x_train", "x_validation"), ("y_train", "y_validation")
 
 
-def standardized(case: Case) -> Offer:
-    x = _inputs(case)
-    if x is None:
-        return None
-    by = fitted(x, "standard")
-    mean, deviation = np.abs(by.offset), by.scale
-    if float(mean.max()) < 0.3 and float(deviation.min()) >= 0.5 and float(deviation.max()) <= 2:
-        return None
-    change_ = change.ScaledInputs("standard")
-    if by.scale.ndim:
-        text = (
-            "each column of the inputs less its mean, divided by its deviation in the training data"
-        )
-        code = (
-            "mean, deviation = x_train.mean(axis=0), x_train.std(axis=0) + 1e-12\n"
-            "x_train = (x_train - mean) / deviation\nx_validation = (x_validation - mean) / deviation"
-        )
-        return change_, text, code
-    offset, scale = f"{float(by.offset):.4g}", f"{float(by.scale):.4g}"
-    text = f"inputs less their mean {offset}, divided by their deviation {scale}"
-    names = ("x_train", "x_validation")
-    code = "\n".join(f"{name} = ({name} - {offset}) / {scale}" for name in names)
-    return change_, text, code
+def _columns_pasted(names: Sequence[str], how: change.Scaling) -> str:
+    first = names[0]
+    low = f"{first}.min(axis=0)" if how == "range" else f"{first}.mean(axis=0)"
+    wide = f"{first}.max(axis=0) - low" if how == "range" else f"{first}.std(axis=0)"
+    lines = [
+        f"low = {low}",
+        f"wide = {wide}",
+        *(f"{name} = ({name} - low) / wide" for name in names),
+    ]
+    return "\n".join(lines)
+
+
+def _are_standard(by: Affine) -> bool:
+    mean, deviation = float(np.abs(by.offset).max()), by.scale
+    return mean < 0.3 and float(deviation.min()) >= 0.5 and float(deviation.max()) <= 2
+
+
+def scaled_inputs(how: change.Scaling) -> Callable[[Case], Offer]:
+    """Inputs that are neither of mean 0 and deviation 1 nor, for `range`, within -1..1."""
+
+    def offer(case: Case) -> Offer:
+        x = _inputs(case)
+        if x is None or _are_standard(fitted(x, "standard")):
+            return None
+        by = fitted(x, how)
+        near = float(by.scale.min()) >= 0.4 and float(by.scale.max()) <= 2
+        if how == "range" and not by.offset.any() and near:
+            return None
+        what = "range" if how == "range" else "deviation"
+        if by.scale.ndim:
+            less = "" if how == "range" else " less its mean,"
+            text = f"each column of the inputs{less} divided by its {what} in the training data"
+            return change.ScaledInputs(how), text, _columns_pasted(_X, how)
+        offset, scale = float(by.offset), float(by.scale)
+        less = f" less {offset:.4g}" if how == "range" else f" less their mean {offset:.4g},"
+        by_ = f"{scale:.6g}" if how == "range" else f"their deviation {scale:.4g}"
+        text = f"inputs{less if offset else ''} divided by {by_}"
+        return change.ScaledInputs(how), text, _pasted(_X, offset, scale)
+
+    return offer
 
 
 def scaled_targets(how: change.Scaling) -> Callable[[Case], Offer]:
+    """Numbers whose deviation is not near 1, or whose mean is far from 0."""
+
     def offer(case: Case) -> Offer:
         y = case.y
         if y is None or case.kind != "numbers":
             return None
+        usual = fitted(y, "standard")
+        centred = float(np.abs(usual.offset).max()) < 2 * float(usual.scale.max())
+        if centred and float(usual.scale.min()) >= 0.2 and float(usual.scale.max()) <= 5:
+            return None
         by = fitted(y, how)
         scale, offset = by.scale.reshape(-1), by.offset.reshape(-1)
-        centred = how == "range" or float(np.abs(offset).max()) < 2 * float(scale.max())
-        if centred and float(scale.min()) >= 0.2 and float(scale.max()) <= 5:
-            return None
         made = change.ScaledTargets(tuple(map(float, offset)), tuple(map(float, scale)))
-        if len(scale) == 1:
-            low, by_ = f"{offset[0]:.4g}", f"{scale[0]:.4g}"
-            minus = f" - {low}" if offset[0] else ""
-            text = f"targets{' less ' + low if minus else ''} divided by {by_}"
-            code = "\n".join(
-                f"{name} = ({name}{minus}) / {by_}" for name in ("y_train", "y_validation")
-            )
-            back = f"prediction * {by_}{' + ' + low if minus else ''}"
-        else:
+        if len(scale) > 1:
             text = "each column of the targets scaled by its own numbers in the training data"
-            code = (
-                "mean, deviation = y_train.mean(axis=0), y_train.std(axis=0)\n"
-                "y_train = (y_train - mean) / deviation\n"
-                "y_validation = (y_validation - mean) / deviation"
+            return (
+                made,
+                text,
+                f"{_columns_pasted(_Y, how)}\n# in the old unit: prediction * wide + low",
             )
-            back = "prediction * deviation + mean"
-        return made, text, f"{code}\n# in the old unit: {back}"
+        low, wide = float(offset[0]), float(scale[0])
+        text = f"targets{f' less {low:.4g},' if low else ''} divided by {wide:.4g}"
+        back = f"# in the old unit: prediction * {wide:.6g}{f' + {low:.4g}' if low else ''}"
+        return made, text, f"{_pasted(_Y, low, wide)}\n{back}"
 
     return offer
 
@@ -356,7 +351,7 @@ def batch(case: Case) -> Offer:
 
 def _fixed_batch(case: Case) -> bool:
     shape = getattr(case.model, "input_shape", None)
-    return isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], int)
+    return isinstance(shape, tuple) and bool(shape) and isinstance(shape[0], int) and shape[0] > 1
 
 
 def epochs(case: Case) -> Offer:

@@ -159,7 +159,8 @@ def _source(
         raise InputError(
             "a factory of models, its data and a target are needed, or a source of trials"
         )
-    return rehearsed_source(subject, train, validation, target, training=training, batch=batch)
+    settings: dict[str, Any] = {"training": training, "batch": batch}
+    return rehearsed_source(subject, train, validation, target, tried=False, **settings)
 
 
 class _Search:
