@@ -60,7 +60,7 @@ def repair(options: Namespace) -> int:
     else:
         attempt_table(found).write(sys.stdout)
         print("", *repair_lines(found), sep="\n")
-    if found.ended == "it was interrupted":
+    if found.interrupted:
         warn(f"stopped after {len(done)} trials; the same command goes on")
         return 130
     return 0 if found.shown or found.trains else 1

@@ -134,7 +134,7 @@ class Measure:
                 return np.asarray(np.asarray(values)[places])
             known = np.array(self.values)
             if len(known) == 2:
-                return np.where(outputs > self.threshold, known[1], known[0])
+                return np.asarray(np.where(outputs > self.threshold, known[1], known[0]))
             return np.asarray(known[np.abs(outputs[..., None] - known).argmin(axis=-1)])
         chosen = outputs.argmax(axis=-1)
         chosen = chosen if values is None else np.asarray(values)[chosen]

@@ -13,6 +13,9 @@ SCREEN = 3
 """Trainings that a change must all pass before it is confirmed; the first of them is every change's."""
 
 
+INTERRUPTED = "it was interrupted"
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What trainings with changes did; without a change, the model as it is.
@@ -101,6 +104,11 @@ class Repair:
         return self.found is not None and self.found.shown
 
     @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.ended == INTERRUPTED
+
+    @property
     def trains(self) -> bool:
         """Whether the model trains as it is, so that there is nothing to repair."""
         return self.unrepaired.trials >= SCREEN and self.unrepaired.trains
@@ -151,7 +159,7 @@ def repair_lines(found: Repair) -> list[str]:
         lines.append(_measure(found))
     if vain := [a for a in found.attempts if not a.trains and not a.failed and a.trials]:
         lines.append(f"Tried in vain: {', '.join(_value(attempt) for attempt in vain)}.")
-    lines += [f"Failed: {a.name}: {a.failed}." for a in found.attempts if a.failed]
+    lines += [f"Failed: {a.name}: {a.failed.rstrip('.')}." for a in found.attempts if a.failed]
     lines += [f"Not tried: {line}." for line in found.not_tried]
     lines.append(_cost(found))
     if found.shown:
@@ -171,10 +179,13 @@ def _answer(found: Repair) -> str:
         return f"No repair of {whole} was shown: {tried} tried."
     assert found.found is not None
     one = found.found
+    beside = f"as it is {one.unrepaired} of {one.unrepaired_trials} on the same seeds"
+    if found.unrepaired.failed:
+        beside = f"as it is it cannot be trained: {found.unrepaired.failed}"
     return (
         f"The smallest change that trains {whole}: {one.text} ({one.converged} of "
-        f"{plural(one.trials, 'fresh training')}, 95 % interval {interval_text(one.interval)}); as it "
-        f"is {one.unrepaired} of {one.unrepaired_trials} on the same seeds."
+        f"{plural(one.trials, 'fresh training')}, 95 % interval {interval_text(one.interval)}); "
+        f"{beside}."
     )
 
 

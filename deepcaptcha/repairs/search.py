@@ -31,7 +31,7 @@ from .candidates import Candidate, candidates, not_offered, pairs
 from .case import Case, direction, require_keras
 from .changes import Change, ChangedData, Repaired, adapted
 from .measure import HeldOut, Measure, held_out_target
-from .result import SCREEN, Attempt, Confirmation, Repair
+from .result import INTERRUPTED, SCREEN, Attempt, Confirmation, Repair
 
 BEST = 5
 """Pairs are made of so many singles."""
@@ -216,7 +216,7 @@ class _Search:
             ended = str(error)
         except KeyboardInterrupt:
             self._runner.abandon()
-            ended = "it was interrupted"
+            ended = INTERRUPTED
         source = self._case.source
         return Repair(
             name=source.name,

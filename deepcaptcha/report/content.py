@@ -155,6 +155,11 @@ class ReportRow:
         """The diagnoses as sentences."""
         return symptom_lines(self.trials)
 
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """What a search for a repair found; none of a mere study, or where nobody asked."""
+        return () if self.evidence is None else self.evidence.repairs
+
 
 def _successes(trials: Iterable[Trial], outcome: str) -> tuple[int, ...]:
     return tuple(accumulate((trial.outcome == outcome for trial in trials), initial=0))

@@ -57,6 +57,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
     if missed := failures_text(evidence.summary.outcomes):
         lines.append(f"The target, {evidence.target.text}, was missed: {missed}.")
     lines += [f"{line}." for line in evidence.symptoms]
+    lines += evidence.repairs
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     if evidence.failed_seeds:
@@ -201,6 +202,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "outcomes_missed": failures_text(evidence.summary.outcomes),
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
+        "repairs": "\n".join(evidence.repairs),
         "hypotheses": evidence.budget.hypotheses,
         "seconds": round(evidence.summary.seconds, 1),
     }

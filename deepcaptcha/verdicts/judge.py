@@ -35,6 +35,7 @@ class Evidence:
       did not hold.
     - `frozen`: trials proved stuck before their last epoch, which saved `epochs_saved_by_proof`.
     - `environment`: how it differs from the baseline's; `test`: which asked, both for people.
+    - `repairs`: what a search for a change that repairs it found, a line each; none where nobody asked.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Evidence:
     epochs_saved_by_proof: int
     environment: str = ""
     test: str = ""
+    repairs: tuple[str, ...] = ()
 
     @property
     def colour(self) -> Colour:
@@ -94,7 +96,10 @@ class Evidence:
             "budget": Budget(**fields["budget"]),
             "verdicts": tuple(map(Verdict.from_dict, fields["verdicts"])),
             "summary": Summary(**fields["summary"]),
-            **{name: tuple(fields[name]) for name in ("trials", "symptoms", "failed_seeds")},
+            **{
+                name: tuple(fields[name])
+                for name in ("trials", "symptoms", "failed_seeds", "repairs")
+            },
         }
         return cls(**{**fields, **made})
 
