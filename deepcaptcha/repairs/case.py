@@ -228,6 +228,10 @@ class Case:
         whole = flat_layers(self.model)
         return [layer for layer in whole if not kinds or type(layer).__name__ in kinds]
 
+    def place(self, layer: keras.Layer) -> int:
+        """Of a layer among all."""
+        return [one is layer for one in flat_layers(self.model)].index(True)
+
     def hidden_activations(self, *names: str) -> list[keras.Layer]:
         """Layers before the head with such an activation, but recurrent ones."""
         own = (

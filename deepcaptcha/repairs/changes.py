@@ -18,7 +18,7 @@ from ..keras.data import Array, Data, Examples, Part, map_arrays
 from ..keras.settings import Training
 from ..keras.training import compile_model
 from ..trials.trial import Target
-from .model import Compiled, activation_edits, built, edited, read_head
+from .model import Compiled, activation_edits, built, edited, flat_layers, read_head
 
 
 class Change:
@@ -375,26 +375,28 @@ class ClassOutputs(Change):
 
 @dataclass(frozen=True)
 class LayerSettings(Change):
-    """Settings of layers, by the layers' names; a class in the place of `class` replaces the layer."""
+    """Settings of layers, by their places in `flat_layers`, for Keras may name them anew; a class in the
+    place of `class` replaces the layer."""
 
-    settings: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    settings: tuple[tuple[int, tuple[tuple[str, Any], ...]], ...]
     touches_model = True
 
     def model(self, model: keras.Model) -> keras.Model:
         """A copy with these settings."""
-        return edited(model, {name: dict(values) for name, values in self.settings})
+        layers = flat_layers(model)
+        return edited(model, {layers[place].name: dict(values) for place, values in self.settings})
 
 
 @dataclass(frozen=True)
 class MaskedSteps(Change):
-    """A Masking layer in front of the first recurrent one."""
+    """A Masking layer in front of the layer at a place."""
 
-    layer: str
+    place: int
     touches_model = True
 
     def model(self, model: keras.Model) -> keras.Model:
         """A copy with one layer more."""
-        return edited(model, {}, before=self.layer)
+        return edited(model, {}, before=flat_layers(model)[self.place].name)
 
 
 @dataclass(frozen=True)

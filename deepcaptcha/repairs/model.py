@@ -172,7 +172,7 @@ def edited(
         output = copy.outputs[0]
         for make in ends:
             output = make()(output)
-        copy = keras.Model(copy.inputs, output, name=copy.name)
+        copy = keras.Model(_structure(copy)[0], output, name=copy.name)
     _take_weights(copy, whole, updates)
     return copy
 
@@ -198,7 +198,13 @@ def flat_layers(model: keras.Model) -> list[keras.Layer]:
 
 def as_functional(model: keras.Model) -> keras.Model:
     """A functional model of the same layers, not compiled."""
-    return keras.Model(model.inputs, model.outputs, name=model.name)
+    return keras.Model(*_structure(model), name=model.name)
+
+
+def _structure(model: keras.Model) -> tuple[Any, Any]:
+    """Inputs and outputs as the user nested them; `inputs` and `outputs` are flat."""
+    inner = getattr(model, "_functional", None) or model  # a Sequential one holds a functional one
+    return inner._inputs_struct, inner._outputs_struct
 
 
 def _take_weights(copy: keras.Model, model: keras.Model, updates: Updates) -> None:

@@ -371,12 +371,12 @@ def activations(olds: tuple[str, ...], new: str) -> Callable[[Case], Offer]:
         layers = case.hidden_activations(*olds) if case.editable else []
         if not layers:
             return None
-        settings: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
+        settings: list[tuple[int, tuple[tuple[str, Any], ...]]] = []
         for layer in layers:
             own: tuple[tuple[str, Any], ...] = (("activation", new),)
             if type(layer).__name__ in ("ReLU", "Softmax"):
                 own = (("class", "Activation"), *own)
-            settings.append((layer.name, own))
+            settings.append((case.place(layer), own))
         text = f"{new} in place of {' and '.join(olds)} in {_names(layers)}"
         return (
             change.LayerSettings(tuple(settings)),
@@ -415,7 +415,7 @@ def initializers(case: Case) -> Offer:
     names = {layer.name for layer in relus}
     settings = tuple(
         (
-            one.name,
+            case.place(one),
             (("kernel_initializer", "he_normal" if one.name in names else "glorot_uniform"),),
         )
         for one in wrong
@@ -441,7 +441,7 @@ def biases(case: Case) -> Offer:
     ]
     if not wrong:
         return None
-    settings = tuple((layer.name, (("bias_initializer", "zeros"),)) for layer in wrong)
+    settings = tuple((case.place(layer), (("bias_initializer", "zeros"),)) for layer in wrong)
     text = f"biases that start at 0 in {_names(wrong)}"
     return change.LayerSettings(settings), text, f"bias_initializer='zeros'  # in {_names(wrong)}"
 
@@ -452,7 +452,7 @@ def momentum(value: float) -> Callable[[Case], Offer]:
         layers = [layer for layer in layers if layer.get_config()["momentum"] > value]
         if not layers:
             return None
-        settings = tuple((layer.name, (("momentum", value),)) for layer in layers)
+        settings = tuple((case.place(layer), (("momentum", value),)) for layer in layers)
         text = f"momentum {value:g} in {_names(layers)}"
         code = f"keras.layers.BatchNormalization(momentum={value:g})"
         return change.LayerSettings(settings), text, code
@@ -469,7 +469,7 @@ def masked(case: Case) -> Offer:
     if embeddings:
         if not any(_ends_in_zeros(array) for array in leaves(x)):
             return None
-        settings = tuple((layer.name, (("mask_zero", True),)) for layer in embeddings)
+        settings = tuple((case.place(layer), (("mask_zero", True),)) for layer in embeddings)
         text = f"padding masked: mask_zero in {_names(embeddings)}"
         return change.LayerSettings(settings), text, "keras.layers.Embedding(..., mask_zero=True)"
     if not isinstance(x, np.ndarray) or x.ndim != 3 or case.layers("Masking", "Embedding"):
@@ -478,7 +478,7 @@ def masked(case: Case) -> Offer:
         return None
     text = f"padding masked: a Masking layer in front of {recurrent[0].name}"
     code = f"x = keras.layers.Masking()(x)  # in front of {recurrent[0].name}"
-    return change.MaskedSteps(recurrent[0].name), text, code
+    return change.MaskedSteps(case.place(recurrent[0])), text, code
 
 
 def _ends_in_zeros(array: Array) -> bool:
