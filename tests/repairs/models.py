@@ -1,8 +1,8 @@
 """Small models and data that repairs are offered for."""
 
-import keras
 import numpy as np
 
+from deepcaptcha.keras.backend import keras
 from deepcaptcha.keras.data import Examples
 from deepcaptcha.keras.settings import Training
 from deepcaptcha.keras.source import KerasSource

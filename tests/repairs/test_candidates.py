@@ -1,18 +1,20 @@
 """Which changes are offered, and what they make of a model: each only where it changes anything."""
 
-import keras
+import re
+
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import Finding
+from deepcaptcha.keras.backend import keras, tf
 from deepcaptcha.keras.data import Examples, read_data
 from deepcaptcha.repairs.candidates import RULES, candidates, not_offered, pairs
 from deepcaptcha.repairs.changes import Repaired, resplit
 from deepcaptcha.repairs.measure import MONITOR
 from deepcaptcha.repairs.model import read_head
 from deepcaptcha.trials.trial import Target
+from tests.helpers import ROOT
 from tests.repairs.models import (
     case,
     dense,
@@ -383,3 +385,9 @@ def test_nothing_of_the_users_is_changed():
         np.testing.assert_array_equal(before, after)
     for before, after in zip(memory, mine.optimizer.variables, strict=True):
         np.testing.assert_array_equal(before, after.numpy())
+
+
+def test_the_documents_list_every_candidate():
+    text = (ROOT / "docs" / "diagnosis.md").read_text()
+    found = re.findall(r"^\| `([^`]+)` \| (\w+) \|", text.partition("### Repairs")[2], re.MULTILINE)
+    assert found == [(rule.name, rule.component) for rule in RULES]

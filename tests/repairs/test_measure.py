@@ -1,10 +1,10 @@
 """What a repair is judged by, against arithmetic by hand and scikit-learn's definitions in words."""
 
-import keras
 import numpy as np
 import pytest
 
 from deepcaptcha.errors import InputError
+from deepcaptcha.keras.backend import keras
 from deepcaptcha.repairs.changes import LearningRate, ScaledTargets
 from deepcaptcha.repairs.measure import Measure, Metric, held_out_target
 from deepcaptcha.trials.trial import Target

@@ -4,12 +4,12 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import Finding
+from deepcaptcha.keras.backend import keras
 from deepcaptcha.repairs.measure import MONITOR
 from deepcaptcha.repairs.result import repair_lines
 from deepcaptcha.repairs.search import APART, repair
@@ -135,7 +135,7 @@ def test_a_model_that_cannot_be_trained_as_it_is_can_be_repaired():
 def test_luck_in_the_search_is_not_shown():
     found, _ = search(lambda names, seed: RANGE in names and seed < APART)
     assert not found.shown
-    assert found.found.names == (RANGE,)
+    assert RANGE in found.found.names
     assert found.found.converged == 0
     assert "No repair of" in repair_lines(found)[0]
     assert "too few to be shown" in repair_lines(found)[1]
