@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..finding import Finding
 from ..trials.seeds import first_seed
 from ..trials.trial import Trial
+from ..trials.worker import cores
 from ..verdicts.claim import Claim
 from .arguments import FRESH, TARGET, command, minutes, names, option, shared, whole_number
 from .progress import trial_progress, warn
@@ -32,10 +33,6 @@ def repair(options: Namespace) -> int:
     """Search a repair; 0 if one is shown, or none is needed, 1 if not, 130 when interrupted."""
     subject = read_subject(options.network, options.data)
     source = subject.source(options, tried=False)
-    if options.jobs is not None:
-        from ..keras import environment
-
-        environment.leave_alone()
     from ..repairs.result import attempt_table, repair_lines
     from ..repairs.search import repair as search_repair
 
@@ -52,7 +49,7 @@ def repair(options: Namespace) -> int:
             first_seed=first_seed(options.stream),
             folder=options.ledger,
             reuse=not options.fresh,
-            jobs=options.jobs,
+            jobs=options.jobs or cores(),
             on_trial=advance,
         )
     if options.json:

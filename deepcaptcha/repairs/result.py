@@ -134,6 +134,8 @@ class Repair:
             return False
         assert self.found is not None
         own = set(self.found.components)
+        if any(len(a.names) == 1 and not a.trials and not a.failed for a in self.attempts):
+            return False
         return all(set(other.components) == own for other in self.alternatives)
 
     def as_dict(self) -> dict[str, Any]:

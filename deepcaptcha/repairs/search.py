@@ -36,6 +36,9 @@ from .result import INTERRUPTED, SCREEN, Attempt, Confirmation, Repair
 BEST = 5
 """Pairs are made of so many singles."""
 
+RESERVE = 26
+"""Trainings kept for a confirmation once a change has trained: a dozen, twice, and the screen."""
+
 APART = 5000
 """Seeds between those of the search and those that confirm."""
 
@@ -257,8 +260,15 @@ class _Search:
             else:
                 return
         singles = [self._try((candidate,)) for candidate in offered]
-        self._run([(tried, self._seeds[0]) for tried in singles])
+        waiting = list(singles)
+        while waiting:
+            now, waiting = self._split(waiting)
+            self._run([(tried, self._seeds[0]) for tried in now])
+            if self._most - self._spent < RESERVE and any(map(self._begins_well, singles)):
+                break  # what is left is for the confirmation
         for tried in singles:
+            if not self._begins_well(tried):
+                continue
             if self._passes(tried) and self._confirmed(tried, declared):
                 return
         ranked = sorted(
@@ -268,15 +278,21 @@ class _Search:
         best = [tried.parts[0] for tried in ranked[:BEST]]
         waiting = [self._try(pair) for pair in pairs(best)]
         while waiting:
-            now, waiting = (
-                waiting[: max(1, self._runner.room)],
-                waiting[max(1, self._runner.room) :],
-            )
+            now, waiting = self._split(waiting)
             self._tried.extend(tried for tried in now if tried not in self._tried)
             self._run([(tried, self._seeds[0]) for tried in now])
             for tried in now:
                 if self._passes(tried) and self._confirmed(tried, declared):
                     return
+
+    def _split(self, waiting: list[_Tried]) -> tuple[list[_Tried], list[_Tried]]:
+        """What can run at once, and the rest."""
+        room = max(1, self._runner.room)
+        return waiting[:room], waiting[room:]
+
+    def _begins_well(self, tried: _Tried) -> bool:
+        first = tried.trials.get(self._seeds[0])
+        return first is not None and first.outcome == "converged"
 
     def _progress(self, tried: _Tried) -> float:
         """How far it came from the constant answer to the target, in tenths, so that noise leaves the

@@ -245,7 +245,18 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
 
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == (
-        ["seed", "hypotheses", "alpha", "beta", "ledger", "report", "jobs", "reuse", "record"]
+        [
+            "seed",
+            "hypotheses",
+            "alpha",
+            "beta",
+            "ledger",
+            "report",
+            "jobs",
+            "reuse",
+            "repair",
+            "record",
+        ]
     )
     guesses.makeini(
         "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_alpha = 0.2\n"

@@ -151,6 +151,13 @@ def test_the_budget_is_kept():
     assert found.ended == "the time for it is spent"
 
 
+def test_a_small_budget_is_kept_for_the_confirmation():
+    found, _ = search(lambda names, seed: RANGE in names, max_trials=14)
+    assert found.shown
+    assert not found.cause  # not every other change was tried
+    assert "ause" not in " ".join(repair_lines(found))
+
+
 def test_what_is_known_survives_an_interrupt():
     def trains(names, seed):
         if names == ("learning rate / 10",):
