@@ -37,6 +37,7 @@ _HOME = {
     "Convergence": "plugin.judging",
     "bisect": "bisection.bisect",
     "check": "diagnosis.check",
+    "repair": "repairs.search",
     "Finding": "finding",
     "InputError": "errors",
 }
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from .plugin.contracts import Contracted as Contracted
     from .plugin.contracts import parametrize_with_contracts as parametrize_with_contracts
     from .plugin.judging import Convergence as Convergence
+    from .repairs.search import repair as repair
     from .trials.runner import Runner as Runner
     from .trials.source import FunctionSource as FunctionSource
     from .trials.source import Source as Source

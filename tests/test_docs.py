@@ -34,6 +34,7 @@ API = (ROOT / "docs" / "api.md").read_text()
 # Arguments that make a long command short; of two equal options the last one counts.
 SMALLER = {
     "bisect": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2 --jobs 1 --epochs 1",
+    "repair": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --trials 3",
     "judge": "--p-good 0.99 --p-bad 0.01 --alpha 0.2 --beta 0.2",
     "predict": "--variants same --recipes raw-subset --seeds 1 --jobs 1",
     "retrain": "--variants valid --recipes sound-subset --trials 1 --jobs 1",
@@ -41,8 +42,8 @@ SMALLER = {
     "study": "--variants valid --seeds 1 --recipes sound-subset --jobs 1",
 }
 # Commands that end in something else than 0, which is what they are there to show.
-ENDS = {"check same": 1, "judge same": 1}
-COMMANDS = {"list", "check", "judge", "study", "bisect", "compare", "report", "plan"}
+ENDS = {"check same": 1, "judge same": 1, "repair same": 1}
+COMMANDS = {"list", "check", "judge", "study", "bisect", "repair", "compare", "report", "plan"}
 # They work on what an earlier command of the page left, here a study of one row.
 LEFT = {"compare": "{0} {0}", "report": "--ledger {0} --page {1}", "symptoms": "--ledger {0}"}
 
@@ -178,7 +179,7 @@ def _run(words, folder, module="deepcaptcha"):
     ):
         words = [*words, "--output", str(folder)]
         words += ["--baselines", str(folder)] if "--baselines" in words else []
-    if words[0] == "judge":
+    if words[0] in ("judge", "repair"):
         words = [*words, "--ledger", str(folder)]
     # In this process, which has TensorFlow already: `tests/cli` starts the program itself.
     main = {"deepcaptcha": deepcaptcha_main, "answer": answer_main}[module]

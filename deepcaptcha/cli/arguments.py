@@ -107,6 +107,9 @@ rate = _type(float, lambda value: 0 < value < 1, "number above 0 and below 1")
 number = _type(float, lambda value: True, "number")
 """The type of any number; whoever uses it knows its range."""
 
+minutes = _type(float, lambda value: 0 < value < float("inf"), "number above 0")
+"""The type of a time."""
+
 executor = _type(
     str,
     re.compile("process|dask(:.+)?").fullmatch,

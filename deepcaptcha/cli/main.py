@@ -16,6 +16,7 @@ from .bisect import bisect
 from .judge import check, judge, plan
 from .list import list_
 from .progress import warn
+from .repair import repair
 from .study import compare, report, study
 
 _MOVED = {
@@ -53,5 +54,5 @@ def _parser() -> Parser:
     words = "Does this model factory still train, how sure are we, and if not, why?"
     parser = Parser(prog=program(), description=words, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"pytest-deepcaptcha {__version__}")
-    add_commands(parser, list_, check, judge, study, bisect, compare, report, plan)
+    add_commands(parser, list_, check, judge, study, bisect, repair, compare, report, plan)
     return parser

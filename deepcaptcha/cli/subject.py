@@ -49,8 +49,9 @@ class Subject:
     known: tuple[variants.Variant, recipes.Recipe] | None = None
     own: object = None
 
-    def source(self, options: Namespace) -> Source:
-        """What yields its trials, with target and batch as the options say.
+    def source(self, options: Namespace, *, tried: bool = True) -> Source:
+        """What yields its trials, with target and batch as the options say; unless `tried`, no batch is
+        trained before.
 
         Raises InputError where it does not fit its data, or brings itself what an option says.
         """
@@ -74,7 +75,7 @@ class Subject:
                 from ..keras.source import rehearsed_source
 
                 parts = self._factory, train, validation
-                return rehearsed_source(*parts, target, batch=batch, name=self.text)
+                return rehearsed_source(*parts, target, batch=batch, name=self.text, tried=tried)
             source = FunctionSource(self._factory, target, name=self.text)  # type: ignore[arg-type]
             changes = {} if batch is None else {"batch": batch}
         if not changes:

@@ -11,7 +11,7 @@ import json
 import math
 import pickle
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +27,8 @@ from .settings import Training
 from .training import Kept
 
 Factory = Callable[..., keras.Model]
+Further = Callable[["Run"], Mapping[str, float]]
+"""Metrics of an epoch beside those that Keras logs, at its end; it must not change the run."""
 Callbacks = Callable[[], Sequence[keras.callbacks.Callback]]
 Moment = Literal["start", "execution", "epoch", "end"]
 Arrays = list[Array]
@@ -95,10 +97,13 @@ def fit_run(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     probes: Sequence[Probe] = (),
+    further: Further | None = None,
     stop_when_frozen: bool = True,
     steps: int | None = None,
 ) -> None:
     """Train `run.model`, keeping the record in `run`.
+
+    What `further` measures joins the metrics of each epoch, and may be what the target is on.
 
     A run with callbacks gets no proof: they may change what the proof relies on.
     `stop_when_frozen=False` trains a proved-frozen run to its end all the same. With `steps`, training
@@ -159,6 +164,7 @@ def fit_run(
         nonlocal at_epoch_start
         share = logs.pop(training.ZERO_GRADIENT_SHARE, None)
         logs.pop(f"val_{training.ZERO_GRADIENT_SHARE}", None)
+        logs = logs if further is None else {**logs, **further(run)}
         if target.monitor not in logs:
             raise InputError(
                 f"the target is on {target.monitor!r}, which training does not log; "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, error_words
-from ..trials.source import function_name
+from ..trials.source import function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
@@ -24,6 +24,7 @@ from .data import Data, Part, Pipelines, read_data
 from .fit import (
     Callbacks,
     Factory,
+    Further,
     Probe,
     Run,
     describe_callback,
@@ -63,7 +64,8 @@ class KerasSource:
       a callback).
     - `reuse_model`: `build` and its arguments pickle, and the model depends on nothing but the seed, so
       that a process may trace it once.
-    - `probes`: measured along the way. `stop_when_frozen`: False trains on after the proof.
+    - `probes`: measured along the way. `further`: metrics of an epoch beside those that Keras logs; its
+      repr joins a trial's identity. `stop_when_frozen`: False trains on after the proof.
 
     Raises InputError for arguments that the factory does not take.
     """
@@ -80,6 +82,7 @@ class KerasSource:
     version: str | None = None
     reuse_model: bool = False
     probes: tuple[Probe, ...] = ()
+    further: Further | None = None
     stop_when_frozen: bool = True
     _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
@@ -171,6 +174,7 @@ class KerasSource:
             seed,
             callbacks=ready.callbacks,
             probes=self.probes,
+            further=self.further,
             stop_when_frozen=self.stop_when_frozen,
             steps=steps,
         )
@@ -242,6 +246,8 @@ class KerasSource:
         extra: dict[str, object] = {} if self.version is None else {"version": self.version}
         if callbacks:
             extra["callbacks"] = [describe_callback(callback) for callback in callbacks]
+        if self.further is not None:
+            extra["further"] = without_addresses(self.further)
         return {
             **extra,
             "factory": hash_configuration(model),
@@ -317,6 +323,7 @@ def rehearsed_source(
     version: str | None = None,
     name: str | None = None,
     elsewhere: bool = False,
+    tried: bool = True,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
     and one batch trained and validated, as in a trial.
@@ -324,6 +331,7 @@ def rehearsed_source(
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
     - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
+    - `tried`: False trains no batch, for whoever looks for what makes that possible.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
@@ -361,6 +369,8 @@ def rehearsed_source(
         callbacks=callbacks,
         version=version,
     )
+    if not tried:
+        return source
     try:
         replace(
             source,

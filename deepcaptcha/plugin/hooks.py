@@ -186,6 +186,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         options.record,
         test,
         elsewhere=options.jobs is not None,
+        repair=options.repair,
     )
 
 

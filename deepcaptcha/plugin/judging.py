@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,6 +25,7 @@ from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_base
 from ..verdicts.claim import Budget, Claim
 from ..verdicts.judge import Evidence, judge
 from .marker import EXAMPLE, Declared, nothing_says
+from .repairing import RepairBudget, look_for_repair
 
 if TYPE_CHECKING:
     from ..keras.fit import Callbacks, Factory
@@ -39,6 +41,7 @@ class Convergence:
     - `record`: train and write the baselines, and judge nothing.
     - `report`: receives the evidence. `again`: the command that repeats the test.
     - `elsewhere`: trials run in other processes, whatever the threads of this one.
+    - `repair`: looks for a change that repairs a model whose test is red; None: does not.
     """
 
     budget: Budget
@@ -50,6 +53,7 @@ class Convergence:
     record: bool = False
     test: str = ""
     elsewhere: bool = False
+    repair: RepairBudget | None = None
     _asked: list[int] = field(default_factory=list)
 
     def check(
@@ -81,7 +85,8 @@ class Convergence:
             target = self._declared_target()
             from ..keras.source import rehearsed_source
 
-            source = rehearsed_source(
+            make = partial(
+                rehearsed_source,
                 build,
                 train,
                 validation,
@@ -93,6 +98,13 @@ class Convergence:
                 name=name,
                 elsewhere=self.elsewhere,
             )
+            try:
+                source = make()
+            except InputError as error:
+                if self.repair is None:
+                    raise
+                lines = self._repairs(make(tried=False), self.declared.claim, ())
+                raise InputError("\n".join((str(error), *lines))) from None
             self._judge(source, None, baselines)
 
     def check_training(
@@ -191,6 +203,9 @@ class Convergence:
         if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
             trials = [trial_at(index) for index in range(evidence.summary.trials)]
             evidence = self._explained(evidence, source, trials)
+            if self.repair is not None:
+                self._finish()
+                evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
         self.report(evidence)
         if evidence.red:
             self._finish()
@@ -215,8 +230,14 @@ class Convergence:
         return replace(
             evidence,
             symptoms=tuple(explanation(trials, errors, note)),
-            repair=_repair_command(source, self.again),
+            repairs=(f"Which change repairs it: {_repair_command(source, self.again)}",),
         )
+
+    def _repairs(
+        self, source: Source, claim: Claim | None, known: Sequence[Trial]
+    ) -> tuple[str, ...]:
+        assert self.repair is not None
+        return look_for_repair(source, claim, self.repair, self.runner, known, self.first_seed)
 
     def _count(self, asked: int, row: str) -> None:
         used = sum(self._asked)

@@ -15,6 +15,7 @@ import pytest
 
 from ..errors import InputError
 from ..trials import seeds
+from .repairing import USUAL, RepairBudget, read_budget
 
 
 def _seed(text: str) -> int:
@@ -45,13 +46,15 @@ def _count(text: str) -> int:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: how its text is read (None: it is on or off), and its text where none is given."""
+    """One setting: how its text is read (None: it is on or off), and its text where none is given or,
+    `bare`, where the option stands alone."""
 
     name: str
     parse: Callable[[str], object] | None
     default: str
     help: str
     metavar: str | None = None
+    bare: str | None = None
 
 
 SETTINGS = (
@@ -93,6 +96,15 @@ SETTINGS = (
         "",
         "take trials with the very same fingerprint from the ledger instead of training them",
     ),
+    Setting(
+        "repair",
+        read_budget,
+        "",
+        "look for a change that repairs the model of a red test, in so many trainings (60 without a "
+        "number) or minutes (10m) for each; default: off",
+        "BUDGET",
+        USUAL,
+    ),
     Setting("record", None, "", "train and write the baselines instead of comparing with them"),
 )
 
@@ -104,6 +116,7 @@ class Options:
     - `seed`: the first of every verdict. `hypotheses`: None where their number is not pinned.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
+    - `repair`: what a red test may spend on looking for one; None: nothing.
     - `reuse`, `record`: see `SETTINGS`.
     """
 
@@ -115,6 +128,7 @@ class Options:
     report: Path | None
     jobs: int | None
     reuse: bool
+    repair: RepairBudget | None
     record: bool
 
 
@@ -129,7 +143,8 @@ def add_settings(parser: pytest.Parser) -> None:
         else:
             parser.addini(ini, setting.help, default=setting.default)
             read = partial(_option, setting.parse)
-            group.addoption(option, metavar=setting.metavar, type=read, help=setting.help)
+            alone = {} if setting.bare is None else {"nargs": "?", "const": read(setting.bare)}
+            group.addoption(option, metavar=setting.metavar, type=read, help=setting.help, **alone)
 
 
 def _option(parse: Callable[[str], object], text: str) -> object:

@@ -44,9 +44,11 @@ def header(config: pytest.Config, options: Options, count: int | None = None) ->
         versions.append("one thread a process, oneDNN on")
     count = count or suite.known_hypotheses(config, options.hypotheses)
     shared = f" {repeating_options(config, count)}" if count else ""
-    return (
-        f"convergence: again with --convergence-seed {options.seed}{shared}; {', '.join(versions)}"
-    )
+    search = ""
+    if options.repair is not None:
+        search = f"; a red test looks for a repair, in at most {options.repair.text} each"
+    again = f"again with --convergence-seed {options.seed}{shared}"
+    return f"convergence: {again}; {', '.join(versions)}{search}"
 
 
 class SessionSummary:

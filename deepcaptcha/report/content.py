@@ -156,9 +156,9 @@ class ReportRow:
         return symptom_lines(self.trials) if self.evidence is None else [*self.evidence.symptoms]
 
     @property
-    def repair(self) -> str:
-        """The command that looks for a change that repairs it, if any."""
-        return "" if self.evidence is None else self.evidence.repair
+    def repairs(self) -> tuple[str, ...]:
+        """What a search for a repair found, or how to look for one; none of a mere study."""
+        return () if self.evidence is None else self.evidence.repairs
 
 
 def _successes(trials: Iterable[Trial], outcome: str) -> tuple[int, ...]:

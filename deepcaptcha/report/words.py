@@ -62,8 +62,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
     lines += [wrapped(f"{line}.") for line in evidence.symptoms]
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
-    if evidence.repair:
-        lines.append(f"Which change repairs it: {evidence.repair}")
+    lines += evidence.repairs
     if evidence.failed_seeds:
         lines.append(f"One of them again: {again} --convergence-seed {evidence.failed_seeds[0]}")
     return "\n".join(lines)
@@ -231,7 +230,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "outcomes_missed": failures_text(evidence.summary.outcomes),
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
-        "repair": evidence.repair,
+        "repairs": "\n".join(evidence.repairs),
         "hypotheses": evidence.budget.hypotheses,
         "seconds": round(evidence.summary.seconds, 1),
     }

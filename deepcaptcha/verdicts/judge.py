@@ -32,10 +32,11 @@ class Evidence:
     - `verdicts`: the claim's, then those against the baseline.
     - `trials`: keys of those that were read, in order of seed (`trials.ledger.trial_key`).
     - `symptoms`: what explains that trials missed their target, a line each, gravest first;
-      `symptom_counts`: of how many trials. `repair`: the command that looks for a change that repairs
-      it. `failed_seeds`: where the claim did not hold.
+      `symptom_counts`: of how many trials. `failed_seeds`: where the claim did not hold.
     - `frozen`: trials proved stuck before their last epoch, which saved `epochs_saved_by_proof`.
     - `environment`: how it differs from the baseline's; `test`: which asked, both for people.
+    - `repairs`: what a search for a change that repairs it found, a line each, or the command that
+      looks for one.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Evidence:
     epochs_saved_by_proof: int
     environment: str = ""
     test: str = ""
-    repair: str = ""
+    repairs: tuple[str, ...] = ()
 
     @property
     def colour(self) -> Colour:
@@ -96,7 +97,10 @@ class Evidence:
             "budget": Budget(**fields["budget"]),
             "verdicts": tuple(map(Verdict.from_dict, fields["verdicts"])),
             "summary": Summary(**fields["summary"]),
-            **{name: tuple(fields[name]) for name in ("trials", "symptoms", "failed_seeds")},
+            **{
+                name: tuple(fields[name])
+                for name in ("trials", "symptoms", "failed_seeds", "repairs")
+            },
         }
         return cls(**{**fields, **made})
 

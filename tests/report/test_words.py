@@ -205,7 +205,7 @@ def test_the_message_of_a_red_test_reads_on_its_own():
         verdicts=verdicts,
         symptoms=("3 are stuck",),
         environment="numpy 1 -> 2",
-        repair="pytest x --convergence-repair",
+        repairs=("Which change repairs it: pytest x --convergence-repair",),
     )
     assert failure_message(told, "pytest x").splitlines() == [
         "build_model under 192 examples is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
@@ -263,12 +263,13 @@ def test_an_explanation_tells_three_errors_and_why_there_was_no_check():
 
 def test_what_explains_a_red_test_fits_80_columns_and_commands_stay_whole():
     again = "pytest " + "x" * 100
-    told = replace(JUDGED, symptoms=("a word " * 40,), repair=f"{again} --convergence-repair")
+    repair = f"Which change repairs it: {again} --convergence-repair"
+    told = replace(JUDGED, symptoms=("a word " * 40,), repairs=(repair,))
     lines = failure_message(told, again).splitlines()
     words = [line for line in lines if "word" in line]
     assert len(words) == 4  # 280 characters
     assert all(len(line) < 80 for line in words)
     assert [line.startswith("  ") for line in words] == [False, True, True, True]
-    assert f"Which change repairs it: {again} --convergence-repair" in lines
+    assert repair in lines
     pairs = dict(verdict_properties(told))
-    assert pairs["convergence.repair"] == f"{again} --convergence-repair"
+    assert pairs["convergence.repairs"] == repair

@@ -1,0 +1,93 @@
+"""What a failing test looks for, if asked: a change that repairs its model, within a stated budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, error_words
+
+if TYPE_CHECKING:
+    from ..trials.runner import Runner
+    from ..trials.source import Source
+    from ..trials.trial import Trial
+    from ..verdicts.claim import Claim
+
+USUAL = "60"
+"""The budget of `--convergence-repair` alone."""
+
+
+@dataclass(frozen=True)
+class RepairBudget:
+    """The most trainings of one search, and the minutes after which none is begun, if any."""
+
+    trials: int
+    minutes: float | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        if self.minutes is not None:
+            return f"{self.minutes:g} minutes"
+        return f"{self.trials} trainings"
+
+
+def read_budget(text: str) -> RepairBudget:
+    """`60` trainings or `10m`, minutes; InputError for anything else."""
+    number = text.removesuffix("m")
+    try:
+        value = float(number) if number != text else int(number)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise InputError(
+            f"{text!r} is given; trainings such as 60, or minutes such as 10m, are needed"
+        )
+    return RepairBudget(1000, value) if number != text else RepairBudget(int(value))
+
+
+def look_for_repair(
+    source: Source,
+    claim: Claim | None,
+    budget: RepairBudget,
+    runner: Runner,
+    known: Sequence[Trial],
+    first_seed: int,
+) -> tuple[str, ...]:
+    """What a search for a repair says, a line each.
+
+    - `claim`: of the test, whose rates count where it is of kind `trains`.
+    - `known`: trials of the source; `first_seed`: of the stream that judged it, on which a repair is
+      confirmed beside them.
+    """
+    if not hasattr(source, "start"):
+        return (f"No repair was looked for: {source.name} is no Keras network.",)
+    from ..diagnosis.check import check
+    from ..finding import Finding
+    from ..keras.backend import KERAS_ERRORS
+    from ..repairs.result import repair_lines
+    from ..repairs.search import APART, CLAIM, repair
+
+    findings: tuple[Finding, ...] = ()
+    try:
+        findings = check(*source.start(first_seed))
+    except (InputError, *KERAS_ERRORS):
+        pass  # they only order the search
+    try:
+        found = repair(
+            source,
+            claim=claim if claim is not None and claim.kind == "trains" else CLAIM,
+            findings=findings,
+            known=known,
+            max_trials=budget.trials,
+            minutes=budget.minutes,
+            first_seed=first_seed + APART,
+            confirm_seed=first_seed,
+            runner=runner,
+        )
+    except (InputError, *KERAS_ERRORS) as error:  # the verdict stands all the same
+        return (f"No repair could be looked for: {error_words(error)}.",)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return tuple(repair_lines(found))
