@@ -122,8 +122,8 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     ),
     "targets out of reach": (
         "output",
-        "give the last layer an activation and as many units as the targets need (numbers: none; classes: one "
-        "unit each and softmax), or scale the targets into its range",
+        "give the last layer an activation and as many units as the targets need (numbers: none; "
+        "classes: one unit each and softmax), or scale the targets into its range",
     ),
     # of its first steps
     "dead from the start": (
@@ -138,8 +138,8 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     ),
     "not finite in the loss' slope": (
         "loss",
-        "keep what the loss reads off the edge where its slope is not finite (sqrt at 0, acos at 1): add a "
-        "small number, or clip",
+        "keep what the loss reads off the edge where its slope is not finite (sqrt at 0, acos at 1): "
+        "add a small number, or clip",
     ),
     "rate too high": ("optimizer", "multiply the learning rate by {rate:g}, or clip the gradients"),
     "rate too low": ("optimizer", "multiply the learning rate by {rate:g}"),

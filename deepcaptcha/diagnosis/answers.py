@@ -1,5 +1,5 @@
-"""What a loss and a model's outputs can do, whatever they are called: what the perfect answer costs, what
-the best constant one, and what the outputs can reach.
+"""What a loss and a model's outputs can do, whatever they are called: what the perfect answer costs,
+what the best constant one, and what the outputs can reach.
 
 All of it is measured: nothing here asks for the name of a loss, an activation or a layer.
 """
@@ -154,8 +154,8 @@ def loss_findings(
         and outputs.max() <= 1
     ):
         sentence = (
-            f"the outputs lie in 0..1 and the loss takes them for logits: being right costs {as_is:.3g} at "
-            f"the least, a constant answer {constant:.3g}"
+            f"the outputs lie in 0..1 and the loss takes them for logits: being right costs {as_is:.3g} "
+            f"at the least, a constant answer {constant:.3g}"
         )
         yield advise("out of reach", "error", as_is, sentence, "logits expected")
 
@@ -174,8 +174,9 @@ def reach_findings(
     share = float(out.any(axis=tuple(range(1, out.ndim))).mean())
     if share > OUTSIDE:
         sentence = (
-            f"{percent(share)} of the examples have targets outside {low:.3g}..{high:.3g}, which is all that "
-            f"the outputs reach whatever the last layer's weights are (targets: {perfect.min():.3g} to "
+            f"{percent(share)} of the examples have targets outside {low:.3g}..{high:.3g}, which is all "
+            f"that the outputs reach whatever the last layer's weights are (targets: {perfect.min():.3g} "
+            "to "
             f"{perfect.max():.3g})"
         )
         yield advise("out of reach", "error", share, sentence, "targets out of reach")
@@ -186,8 +187,8 @@ def reach_findings(
         if off > OUTSIDE:
             over = "" if axis == -1 else ", over another axis than the last,"
             sentence = (
-                f"the outputs always sum to 1{over} and {percent(off)} of the targets' sums do not: they "
-                f"go from {totals.min():.3g} to {totals.max():.3g}"
+                f"the outputs always sum to 1{over} and {percent(off)} of the targets' sums do not: "
+                f"they go from {totals.min():.3g} to {totals.max():.3g}"
             )
             case = "several right" if axis == -1 else "softmax axis"
             yield advise("out of reach", "error", off, sentence, case)

@@ -67,8 +67,8 @@ def check(
     - `model`: a few dozen optimizer steps are taken with a copy of its optimizer and taken back. Model
       and optimizer are left exactly as they were found, but for the weights of a model that had none
       yet.
-    - `x`, `y`: arrays, or nests of arrays as `fit` takes them, whose first axis counts examples; or as `x`
-      alone a tf.data.Dataset of batches, of which the first are read.
+    - `x`, `y`: arrays, or nests of arrays as `fit` takes them, whose first axis counts examples; or as
+      `x` alone a tf.data.Dataset of batches, of which the first are read.
     - `validation`: such a pair.
     - `sample_weight`, `class_weight`: as `fit` takes them.
     - `batch`, `epochs`: of the training to come, None where its length is not known. They say how many
@@ -148,7 +148,8 @@ def _findings(
         Trainer(model, rows, work, observer, looked_up), signals, off_scale, explained
     )
     if not work.is_whole:
-        sentence = f"the model is large: {work.steps} steps of {work.batch} examples were tried, not 50 of 32"
+        told = f"{work.steps} steps of {work.batch} examples were tried, not 50 of 32"
+        sentence = f"the model is large: {told}"
         yield advise("effort", "information", work.steps, sentence)
 
 
@@ -171,16 +172,17 @@ def _on_answers(
     at_the_last = 0 < len(ended) < len(signals) and not any(each.trained for each in ended[1:])
     if at_the_last and spread(outputs) <= SAME and answers_one_thing(model, few):
         sentence = (
-            f"the model answers {float(outputs.ravel()[0]):.3g} to every example, whatever its last layer "
-            "reads"
+            f"the model answers {float(outputs.ravel()[0]):.3g} to every example, whatever its last "
+            "layer reads"
         )
         yield advise("constant answer", "error", 0.0, sentence, "one answer")
     outside = float(((outputs < 0) | (outputs > 1)).mean())
     if (before.lost_share or 0) >= 0.05 and outside > 0.01:
         last_ = "sigmoid" if outputs.shape[-1] == 1 else "softmax"
         sentence = (
-            f"{percent(before.lost_share or 0)} of the examples have exactly zero gradient although they cost "
-            f"something, and {percent(outside)} of the outputs lie outside 0..1: the loss expects probabilities"
+            f"{percent(before.lost_share or 0)} of the examples have exactly zero gradient although they "
+            f"cost something, and {percent(outside)} of the outputs lie outside 0..1: the loss "
+            "expects probabilities"
         )
         yield advise(
             "loss mismatch", "error", outside, sentence, "outputs are no probabilities", last=last_

@@ -87,8 +87,8 @@ def data_findings(
 
 
 def is_off_scale(array: Array) -> bool:
-    """Whether inputs lie so far from zero, or spread so far, that standardizing them is worth a try; of a
-    table, whether any column does. Words and their numbers do not."""
+    """Whether inputs lie so far from zero, or spread so far, that standardizing them is worth a try; of
+    a table, whether any column does. Words and their numbers do not."""
     values = np.asarray(array)
     if values.dtype.kind not in "iuf" or (values.ndim < 2 and values.dtype.kind != "f"):
         return False
@@ -126,8 +126,8 @@ def _shifted(x: list[Array], held: list[Array], looked_up: Sequence[bool]) -> It
         factor = max(deviation / its_deviation, its_deviation / deviation)
         if max(shift, factor) >= SHIFT:
             sentence = (
-                f"the validation inputs have mean {its_mean:.3g} and standard deviation {its_deviation:.3g}, the "
-                f"training inputs {mean:.3g} and {deviation:.3g}"
+                f"the validation inputs have mean {its_mean:.3g} and standard deviation "
+                f"{its_deviation:.3g}, the training inputs {mean:.3g} and {deviation:.3g}"
             )
             yield advise("validation differs", "error", max(shift, factor), sentence, "shifted")
 
@@ -144,7 +144,8 @@ def _classes_apart(y: list[Array], held: list[Array], classes: int | None) -> It
     absent = float(its_shares[shares == 0].sum())
     apart = float(np.abs(shares - its_shares).sum() / 2)
     if absent >= ABSENT:
-        sentence = f"{percent(absent)} of the validation examples are of classes that no training example has"
+        told = "of the validation examples are of classes that no training example has"
+        sentence = f"{percent(absent)} {told}"
         yield advise("validation differs", "error", absent, sentence, "classes apart")
     elif apart >= 0.25 and len(its) >= 30:
         sentence = (

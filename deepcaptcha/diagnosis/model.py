@@ -71,9 +71,9 @@ def inference_findings(
     left = rate**available
     if left > SOME_LAG:
         sentence = (
-            f"a training step takes the model's moving averages {percent(1 - rate)} of the way to the data: after "
-            f"the {available} steps of this training {percent(left)} of their start is left, and inference "
-            "answers with it"
+            f"a training step takes the model's moving averages {percent(1 - rate)} of the way to the "
+            f"data: after the {available} steps of this training {percent(left)} of their start is "
+            "left, and inference answers with it"
         )
         severity: Severity = "error" if left > LAG and is_certain else "warning"
         # 0.05 is left after so many steps.
@@ -129,8 +129,8 @@ def padding_findings(model: keras.Model, x: Nest) -> Iterator[Finding]:
     ratio = spreads[1] / spreads[0] if spreads[0] else math.inf
     if spreads[1] > 0 and ratio >= DROWNED:
         sentence = (
-            f"{percent(max(padded))} of the inputs are one value at the end of the rows; with it moved to the "
-            f"front the answers differ {ratio:.3g} times as much from example to example"
+            f"{percent(max(padded))} of the inputs are one value at the end of the rows; with it moved "
+            f"to the front the answers differ {ratio:.3g} times as much from example to example"
         )
         yield advise("padding", "error", ratio, sentence)
 

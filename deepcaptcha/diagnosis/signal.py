@@ -30,10 +30,10 @@ class Signal:
     """What a layer answers to some examples.
 
     - `layer`: its name.
-    - `spread`: the largest difference between two examples in any unit, as a share of the largest value
-      of the layer; 0 where it answers the same to everything.
-    - `dead_share`: of its units (the last axis), those that are 0 for every example; None where the layer
-      does not cut off negative values.
+    - `spread`: the largest difference between two examples in any unit, as a share of the largest
+      value of the layer; 0 where it answers the same to everything.
+    - `dead_share`: of its units (the last axis), those that are 0 for every example; None where the
+      layer does not cut off negative values.
     - `finite`: whether each of its outputs is.
     - `trained`: whether it has weights to train.
     """
@@ -81,8 +81,8 @@ def spread(values: Array) -> float:
 
 
 def end_of_signal(signals: Sequence[Signal]) -> Sequence[Signal]:
-    """The layers from the first on after which all answer the same to every example; none if the last one
-    does not. Layers before them may do so in a branch of their own, as an embedding of positions."""
+    """The layers from the first on after which all answer the same to every example; none if the last
+    one does not. Layers before them may do so in a branch of their own, as an embedding of positions."""
     alive = [index for index, signal in enumerate(signals) if not signal.spread <= SAME]
     return signals[alive[-1] + 1 :] if alive else signals
 

@@ -17,7 +17,8 @@ from .observe import Nest, Tensor, metrics_as_found, take
 Array = NDArray[Any]
 
 STEPS = 50
-"""Throw-away steps of 32 examples: after so many, stuck and sound runs of the question's network part."""
+"""Throw-away steps of 32 examples: after so many, stuck and sound runs of the question's network
+part."""
 
 BATCH = 32
 EXAMPLES = 512

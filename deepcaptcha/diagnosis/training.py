@@ -1,5 +1,5 @@
-"""What a few throw-away steps show, and where they fail, which change of the data or of the learning rate
-makes the same steps succeed."""
+"""What a few throw-away steps show, and where they fail, which change of the data or of the learning
+rate makes the same steps succeed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ FAR = 30
 """How many times the outputs the targets are, before which the loss is asked what it can tell."""
 
 SLOW = 30
-"""How many times the steps of a training a pace must need to be called slow: losses fall faster later."""
+"""How many times the steps of a training a pace must need to be called slow: losses fall faster
+later."""
 
 VANISHED = 1e-4
 """Gradient of the first kernel, as a share of the last one's, that is called vanished."""
@@ -110,8 +111,8 @@ class Tried:
 
     @property
     def needed(self) -> float:
-        """Steps until REPAIRED of the constant's cost is saved, at the pace of these; inf where they lead
-        away from it."""
+        """Steps until REPAIRED of the constant's cost is saved, at the pace of these; inf where they
+        lead away from it."""
         pace = (self.start - self.end) / max(self.steps, 1)
         goal = (1 - REPAIRED) * self.constant
         return max(0.0, (self.start - goal) / pace) if pace > 0 else math.inf
@@ -332,8 +333,8 @@ def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
     )
     if all(abs(first - other) <= 1e-5 * abs(first) for other in others):
         sentence = (
-            f"the loss of a batch is {first:.4g} whichever target belongs to which example, so it cannot "
-            "teach the one from the other"
+            f"the loss of a batch is {first:.4g} whichever target belongs to which example, so it "
+            "cannot teach the one from the other"
         )
         yield advise("blind loss", "error", first, sentence, "blind batch")
 
@@ -361,9 +362,9 @@ def _unstable(tried: Tried, effort: Effort) -> Iterator[Finding]:
 def _slow(tried: Tried, rows: Rows) -> Iterator[Finding]:
     if math.isfinite(tried.needed):
         sentence = (
-            f"{tried.steps} steps take the loss from {tried.start:.4g} to {tried.end:.4g}, and a constant "
-            f"answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps to be "
-            f"better, and the training has {rows.available}"
+            f"{tried.steps} steps take the loss from {tried.start:.4g} to {tried.end:.4g}, and a "
+            f"constant answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps "
+            f"to be better, and the training has {rows.available}"
         )
         severity: Severity = "error" if rows.is_certain else "warning"
         yield advise("slow", severity, tried.needed, sentence)
@@ -441,7 +442,8 @@ def _vanishing(model: keras.Model, tried: Tried) -> Iterator[Finding]:
     if len(sizes) > 2 and 0 < sizes[0] < VANISHED * sizes[-1]:
         share = sizes[0] / sizes[-1]
         sentence = (
-            f"the gradient of the first layer's weights is {share:.1g} of the last layer's, and {tried.steps} "
-            f"steps leave the loss at {tried.end:.3g} (a constant answer costs {tried.constant:.3g})"
+            f"the gradient of the first layer's weights is {share:.1g} of the last layer's, and "
+            f"{tried.steps} steps leave the loss at {tried.end:.3g} (a constant answer costs "
+            f"{tried.constant:.3g})"
         )
         yield advise("vanishing gradient", "error", share, sentence)
