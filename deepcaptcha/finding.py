@@ -66,6 +66,7 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     "shifted": ("data", "prepare the validation inputs exactly as the training inputs"),
     "target scale": ("data", "standardize the targets, and undo it after predicting"),
     "unrelated labels": ("labels", "check that inputs and targets are in the same order"),
+    "weights": ("data", "give every class that is to be learned a weight above 0"),
     # of a model before training
     "averages": (
         "architecture",
@@ -80,10 +81,6 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "give targets and outputs the same shape: (n,) and (n, 1) make a table of n x n",
     ),
     "frozen on purpose": ("architecture", "nothing to fix if this is meant"),
-    "initial weights": (
-        "architecture",
-        "scale the initial weights, those of the last layer above all, down",
-    ),
     "learning rate": ("optimizer", "give the optimizer a learning rate above 0 (Adam: 0.001)"),
     "logits expected": (
         "output",
@@ -131,6 +128,14 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "start biases at 0 and kernels with he_normal, or use leaky_relu there",
     ),
     "flat loss": ("loss", "use a loss that grows with the error, and scale the inputs"),
+    "label too long": (
+        "architecture",
+        "give the output more time steps (pool less along them), or leave these labels out",
+    ),
+    "not finite in the loss": (
+        "loss",
+        "see what the loss makes of these targets: a logarithm, root or division of 0",
+    ),
     "not finite at the start": ("data", "look at the scale of inputs and initial weights"),
     "not finite in a slope": (
         "architecture",

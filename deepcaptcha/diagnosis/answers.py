@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
-from .observe import Nest
-from .signal import SAME, spread
+from .observe import Nest, Observed
+from .signal import SAME, Signal, end_of_signal, spread
 
 Array = NDArray[Any]
 
@@ -29,6 +29,9 @@ OUTSIDE = 0.01
 
 FLAT = 0.05
 """Share of the best constant's cost by which the perfect answer must be cheaper."""
+
+SOME_LOST = 0.05
+"""Share of the examples that cost something and have no gradient, from which it is told."""
 
 _SCALES = (1.0, -1.0, 100.0, -100.0, 1000.0, -1000.0)
 
@@ -63,19 +66,11 @@ def read_targets(y: Array, outputs: Array) -> Answers:
     return Answers(None, None)
 
 
-def class_labels(y: Array, answers: Answers, outputs: Array) -> NDArray[np.int64] | None:
-    """The class of each row of outputs (rows,), of class numbers or one-hot rows; of a single output
-    the targets themselves where they are 0 and 1; else None."""
-    flat = np.asarray(y).reshape(-1)
-    if answers.kind == "classes":
-        return flat.astype(np.int64)
-    if answers.kind != "numbers" or answers.perfect is None:
-        return None
-    if outputs.shape[-1] == 1:
-        return flat.astype(np.int64) if set(np.unique(flat)) <= {0, 1} else None
-    rows = answers.perfect.reshape(-1, outputs.shape[-1])
-    one_hot = (rows.sum(axis=1) == 1).all() and set(np.unique(rows)) <= {0, 1}
-    return rows.argmax(axis=1) if one_hot else None
+def tell_classes(perfect: Array) -> bool:
+    """Whether targets in the form of the outputs are one-hot rows, or 0 and 1 of a single output."""
+    rows = perfect.reshape(-1, perfect.shape[-1])
+    of_bits = bool(((rows == 0) | (rows == 1)).all())
+    return of_bits and (rows.shape[1] == 1 or bool((rows.sum(axis=1) == 1).all()))
 
 
 def cost(model: keras.Model, y: Nest, y_pred: Nest) -> float:
@@ -113,6 +108,21 @@ def perfect_costs(
     return as_is, _cost_or_nan(model, y, SURE * (2 * perfect - 1), outputs)
 
 
+def _runaway_cost(model: keras.Model, y: Array, perfect: Array, outputs: Array) -> float:
+    """What answers far beyond the targets cost where that is below 0 and would not be with targets in
+    0..1; else 0."""
+    if perfect.min() >= 0 and perfect.max() <= 1:
+        return 0.0
+    costs = [_cost_or_nan(model, each, 1e6 * perfect, outputs) for each in (y, np.clip(y, 0, 1))]
+    return costs[0] if costs[0] < -1e3 and costs[1] >= 0 else 0.0
+
+
+def costs_one_by_one(model: keras.Model, y: Array, outputs: Array) -> list[float]:
+    """What the answer to each example costs; NaN where that cannot be told."""
+    each = range(len(outputs))
+    return [_cost_or_nan(model, y[i : i + 1], outputs[i : i + 1], outputs) for i in each]
+
+
 def _cost_or_nan(model: keras.Model, y: Array, y_pred: Array, outputs: Array) -> float:
     try:
         return cost(model, y, np.asarray(y_pred, dtype=outputs.dtype))
@@ -129,6 +139,13 @@ def loss_findings(
     - `seen`: what the outputs cost where the model is trained, without regularizers.
     """
     if answers.perfect is None:
+        return
+    if (far := _runaway_cost(model, y, answers.perfect, outputs)) < 0:
+        sentence = (
+            f"answers a million times the targets (up to {answers.perfect.max():.3g}) cost {far:.3g}: "
+            "the loss falls without end below 0, as a cross-entropy of targets outside 0..1 does"
+        )
+        yield advise("negative loss", "error", far, sentence)
         return
     constant = constant_cost(model, y, answers, outputs)
     as_is, as_logits = perfect_costs(model, y, answers.perfect, outputs)
@@ -175,9 +192,8 @@ def reach_findings(
     if share > OUTSIDE:
         sentence = (
             f"{percent(share)} of the examples have targets outside {low:.3g}..{high:.3g}, which is all "
-            f"that the outputs reach whatever the last layer's weights are (targets: {perfect.min():.3g} "
-            "to "
-            f"{perfect.max():.3g})"
+            "that the outputs reach whatever the last layer's weights are (targets: "
+            f"{perfect.min():.3g} to {perfect.max():.3g})"
         )
         yield advise("out of reach", "error", share, sentence, "targets out of reach")
         return
@@ -221,10 +237,40 @@ def output_ranges(model: keras.Model, x: Nest) -> tuple[float, float, Sequence[i
     return low, high, sums
 
 
-def answers_one_thing(model: keras.Model, x: Nest) -> bool:
-    """Whether the model answers the same to all of `x`, whatever the size of its last weights: so small
-    ones saturate nothing."""
-    return all(spread(_answers_with(model, x, scale)) <= SAME for scale in (1.0, 0.01))
+def one_answer_findings(
+    model: keras.Model, x: Nest, signals: Sequence[Signal], outputs: Array
+) -> Iterator[Finding]:
+    """Whether what stands behind the last trained layer makes one answer of everything: softmax over one
+    unit does. `signals` of the layers before training, `outputs` of some examples, `x` of a few.
+
+    Small weights saturate nothing: a model that answers differently with them is not meant.
+    """
+    ended = end_of_signal(signals)
+    if not 0 < len(ended) < len(signals) or any(each.trained for each in ended[1:]):
+        return
+    if spread(outputs) > SAME or any(
+        spread(_answers_with(model, x, s)) > SAME for s in (1.0, 0.01)
+    ):
+        return
+    sentence = (
+        f"the model answers {float(outputs.ravel()[0]):.3g} to every example, whatever its last layer "
+        "reads"
+    )
+    yield advise("constant answer", "error", 0.0, sentence, "one answer")
+
+
+def probability_findings(seen: Observed) -> Iterator[Finding]:
+    """Whether examples lie where the loss is flat because their outputs are no probabilities."""
+    lost, outputs = seen.lost_share or 0.0, seen.outputs[0]
+    outside = float(((outputs < 0) | (outputs > 1)).mean())
+    if lost >= SOME_LOST and outside > OUTSIDE:
+        sentence = (
+            f"{percent(lost)} of the examples have exactly zero gradient although they cost something, "
+            f"and {percent(outside)} of the outputs lie outside 0..1: the loss expects probabilities"
+        )
+        last = "sigmoid" if outputs.shape[-1] == 1 else "softmax"
+        case = "outputs are no probabilities"
+        yield advise("loss mismatch", "error", outside, sentence, case, last=last)
 
 
 def _answers_with(model: keras.Model, x: Nest, scale: float) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
@@ -19,20 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, error_words
-from ..finding import Finding, Severity, advise, percent
+from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from .answers import (
     Answers,
-    answers_one_thing,
-    class_labels,
+    costs_one_by_one,
     loss_findings,
+    one_answer_findings,
+    probability_findings,
     reach_findings,
     read_targets,
+    tell_classes,
 )
 from .data import data_findings
 from .model import inference_findings, looked_up_inputs, padding_findings, weight_findings
 from .observe import Nest, Observed, Observer, single_loss, take
-from .signal import SAME, Signal, end_of_signal, layer_signals, spread
+from .signal import Signal, is_called, layer_signals
 from .steps import effort, has_own_step, left_as_found
 from .training import Rows, Trainer, training_findings
 
@@ -50,12 +52,15 @@ _USELESS = ("not finite", "labels", "same inputs")
 _READ = 2000
 """Examples read from a pipeline."""
 
+_MANY = 4096
+"""Examples of which more are not tried, and the steps of an epoch that does not say how many it has."""
+
 
 def check(
     model: keras.Model,
     x: Nest,
     y: Nest = None,
-    validation: tuple[Nest, Nest] | None = None,
+    validation: tuple[Nest, Nest] | tf.data.Dataset | None = None,
     *,
     sample_weight: Nest = None,
     class_weight: Mapping[int, float] | None = None,
@@ -68,8 +73,9 @@ def check(
       and optimizer are left exactly as they were found, but for the weights of a model that had none
       yet.
     - `x`, `y`: arrays, or nests of arrays as `fit` takes them, whose first axis counts examples; or as
-      `x` alone a tf.data.Dataset of batches, of which the first are read.
-    - `validation`: such a pair.
+      `x` alone a tf.data.Dataset of batches, of which the first are read. `y` is None where layers add
+      the loss, or where a step of the model's own needs no targets.
+    - `validation`: such a pair, or such a dataset.
     - `sample_weight`, `class_weight`: as `fit` takes them.
     - `batch`, `epochs`: of the training to come, None where its length is not known. They say how many
       steps it has.
@@ -81,155 +87,155 @@ def check(
     """
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise InputError("the model is not compiled; compile it with its loss and optimizer first")
+    batches = None
     if isinstance(x, tf.data.Dataset):
+        if y is not None or sample_weight is not None:
+            raise InputError(
+                "y or sample_weight stands beside a dataset; it has to hold them itself"
+            )
+        batches = max(0, int(x.cardinality()))  # negative where it is not known or endless
         x, y, sample_weight = _read(x)
-    x, y = _arrays("x", x), _arrays("y", y)
-    parts = tf.nest.flatten((x, y))
+    x = _arrays("x", x)
+    # A loss that layers add needs no targets, and a step of one's own may not.
+    y = () if y is None and (model.loss is None or has_own_step(model)) else _arrays("y", y)
+    weight = _weights(sample_weight, class_weight, y)
+    parts = [*tf.nest.flatten((x, y)), *([] if weight is None else tf.nest.flatten(weight))]
     if len({len(part) for part in parts}) != 1 or not len(parts[0]):
         raise InputError(
             f"the data have {_lengths(parts)} examples; equally many are needed, and at least one"
         )
+    held = None if validation is None else _held(validation, len(tf.nest.flatten(x)))
     with _in_one_line():
-        if not model.built:
+        if not model.built and is_called(model):
             model(take(slice(1), x))
-    weight = _weights(sample_weight, class_weight, y)
-    steps = (epochs or EPOCHS) * math.ceil(len(parts[0]) / batch)
-    rows = Rows(x, y, weight, steps, epochs is not None)
+    if batches is None:
+        batches = math.ceil(len(parts[0]) / batch)
+    certain = epochs is not None and batches > 0
+    rows = Rows(x, y, weight, (epochs or EPOCHS) * (batches or _MANY), certain)
     found = [*weight_findings(model)]
     with warnings.catch_warnings(record=True) as told, _in_one_line(), left_as_found(model):
         warnings.simplefilter("always", UserWarning)
-        found += _findings(model, rows, validation)
+        found += _findings(model, rows, held)
     found += _remarks(told)
     return _ranked(found)
 
 
 def _findings(
-    model: keras.Model, rows: Rows, validation: tuple[Nest, Nest] | None
+    model: keras.Model, rows: Rows, held: tuple[list[Array], list[Array]] | None
 ) -> Iterator[Finding]:
     work = effort(model, rows.count)
-    shown = np.sort(np.random.default_rng(0).permutation(rows.count)[: work.examples])
-    x, y = take(shown, (rows.x, rows.y))
-    few = take(slice(max(work.batch, min(64, work.examples))), x)
+    x, y = _drawn(work.examples, rows.count, (rows.x, rows.y))
+    few, batch = take(slice(work.few), x), take(slice(work.batch), x)
     with left_as_found(model):
-        outputs, signals = layer_signals(model, take(slice(work.batch), x), training=True)
-    single = len(outputs) == len(tf.nest.flatten(y)) == 1
-    answers = (
-        read_targets(tf.nest.flatten(y)[0], _like(outputs[0], shown))
-        if single
-        else Answers(None, None)
+        outputs, signals = layer_signals(model, batch, training=True)
+    answers = Answers(None, None)
+    if is_single := len(outputs) == len(tf.nest.flatten(y)) == 1:
+        target = tf.nest.flatten(y)[0]
+        shape = (len(target), *outputs[0].shape[1:])
+        answers = read_targets(target, np.broadcast_to(outputs[0][:1], shape))
+    looked_up = looked_up_inputs(model, batch)
+    targets = tf.nest.flatten(rows.y)
+    classes, labels = _classes(model, targets, answers, outputs)
+    on_data = data_findings(
+        tf.nest.flatten(rows.x),
+        targets,
+        classes=classes,
+        labels=labels,
+        looked_up=looked_up,
+        validation=held,
+        weights=[] if rows.weight is None else tf.nest.flatten(rows.weight),
     )
-    looked_up = looked_up_inputs(model, take(slice(work.batch), x))
-    on_data = [*_on_data(model, rows, validation, answers, outputs, looked_up)]
     off_scale = [finding for finding in on_data if finding.code in ("scale", "offset")]
     yield from (finding for finding in on_data if finding not in off_scale)
     if any(f.severity == "error" and f.code in _USELESS for f in on_data):
         return
-    own = has_own_step(model)
     observer = Observer(model, training=True)
-    grave = []
-    if not own:
+    if not has_own_step(model):
         with left_as_found(model):
             before = observer.observe(x, y, size=work.batch)
         if not before.finite or not math.isfinite(before.example_loss):
-            yield from (_not_finite(signals), *off_scale)
+            yield _not_finite(model, signals, y, before)
+            yield from off_scale
             return
-        grave = [*_on_answers(model, few, x, y, answers, before, signals, single)]
-        yield from grave
-    if any(f.severity == "error" for f in grave) or not model.trainable_variables:
+        if is_single:
+            grave = [
+                *loss_findings(model, target, answers, before.outputs[0], before.example_loss),
+                *reach_findings(model, few, answers, before.outputs[0]),
+                *one_answer_findings(model, few, signals, before.outputs[0]),
+                *probability_findings(before),
+            ]
+            yield from grave
+            if grave:
+                yield from off_scale
+                return
+    if not model.trainable_variables:
         yield from off_scale
         return
     other = [
-        *inference_findings(model, take(slice(work.batch), x), rows.available, rows.is_certain),
+        *inference_findings(model, batch, rows.available, rows.is_certain),
         *padding_findings(model, few),
     ]
     yield from other
     explained = any(finding.severity == "error" for finding in [*on_data, *other])
-    yield from training_findings(
-        Trainer(model, rows, work, observer, looked_up), signals, off_scale, explained
-    )
+    if rows.count > _MANY:  # what is standardized need not be copied whole
+        whole = (rows.x, rows.y, () if rows.weight is None else rows.weight)
+        some_x, some_y, weight = _drawn(_MANY, rows.count, whole)
+        rows = replace(rows, x=some_x, y=some_y, weight=None if rows.weight is None else weight)
+    trainer = Trainer(model, rows, work, observer, looked_up)
+    yield from training_findings(trainer, signals, off_scale, explained)
     if not work.is_whole:
         told = f"{work.steps} steps of {work.batch} examples were tried, not 50 of 32"
         sentence = f"the model is large: {told}"
         yield advise("effort", "information", work.steps, sentence)
 
 
-def _on_answers(
-    model: keras.Model,
-    few: Nest,
-    x: Nest,
-    y: Nest,
-    answers: Answers,
-    before: Observed,
-    signals: list[Signal],
-    single: bool,
-) -> Iterator[Finding]:
-    if not single:
-        return
-    target, outputs = np.asarray(tf.nest.flatten(y)[0]), before.outputs[0]
-    yield from loss_findings(model, target, answers, outputs, before.example_loss)
-    yield from reach_findings(model, few, answers, outputs)
-    ended = end_of_signal(signals)
-    at_the_last = 0 < len(ended) < len(signals) and not any(each.trained for each in ended[1:])
-    if at_the_last and spread(outputs) <= SAME and answers_one_thing(model, few):
-        sentence = (
-            f"the model answers {float(outputs.ravel()[0]):.3g} to every example, whatever its last "
-            "layer reads"
-        )
-        yield advise("constant answer", "error", 0.0, sentence, "one answer")
-    outside = float(((outputs < 0) | (outputs > 1)).mean())
-    if (before.lost_share or 0) >= 0.05 and outside > 0.01:
-        last_ = "sigmoid" if outputs.shape[-1] == 1 else "softmax"
-        sentence = (
-            f"{percent(before.lost_share or 0)} of the examples have exactly zero gradient although they "
-            f"cost something, and {percent(outside)} of the outputs lie outside 0..1: the loss "
-            "expects probabilities"
-        )
-        yield advise(
-            "loss mismatch", "error", outside, sentence, "outputs are no probabilities", last=last_
-        )
-
-
-def _not_finite(signals: list[Signal]) -> Finding:
+def _not_finite(model: keras.Model, signals: list[Signal], y: Nest, before: Observed) -> Finding:
+    """What is not finite before the first step, of data that are."""
     where = next((s.layer for s in signals if not s.finite), None)
-    at = "its loss" if where is None else f"the outputs of {where}, the first layer that has them,"
-    sentence = f"before the first step {at} are NaN or infinite"
-    return advise("not finite", "error", math.nan, sentence, "not finite at the start")
+    if where is not None or not before.finite:
+        of = "" if where is None else f" of {where}, the first layer that has them,"
+        sentence = f"before the first step the outputs{of} are NaN or infinite"
+        return advise("not finite", "error", math.nan, sentence, "not finite at the start")
+    sentence = "before the first step the loss is NaN or infinite, although all outputs are finite"
+    case = "not finite in the loss"
+    if len(before.outputs) == len(tf.nest.flatten(y)) == 1:
+        targets, outputs = tf.nest.flatten(y)[0][:64], before.outputs[0][:64]
+        bad = [not math.isfinite(each) for each in costs_one_by_one(model, targets, outputs)]
+        sentence = (
+            f"before the first step the loss of {sum(bad)} of {len(bad)} examples is NaN or infinite, "
+            "although all outputs are finite"
+        )
+        # CTC reads whole numbers, 0 as none, and needs a time step each and one between equal ones.
+        if targets.ndim == 2 and outputs.ndim == 3:
+            again = (targets[:, 1:] == targets[:, :-1]) & (targets[:, 1:] != 0)
+            needed = (targets != 0).sum(axis=1) + again.sum(axis=1)
+            if ((needed > outputs.shape[1]) == bad).all():
+                sentence += (
+                    f": just those whose labels need more than the {outputs.shape[1]} time steps of the "
+                    f"output, up to {needed.max()}"
+                )
+                case = "label too long"
+    return advise("not finite", "error", math.nan, sentence, case)
 
 
-def _like(output: Array, shown: Array) -> Array:
-    return np.broadcast_to(output[:1], (len(shown), *output.shape[1:]))
+def _drawn(most: int, count: int, data: Nest) -> Nest:
+    """At most so many of the examples, drawn as ever, in their order."""
+    return take(np.sort(np.random.default_rng(0).permutation(count)[:most]), data)
 
 
-def _on_data(
-    model: keras.Model,
-    rows: Rows,
-    validation: tuple[Nest, Nest] | None,
-    answers: Answers,
-    outputs: list[Array],
-    looked_up: list[bool],
-) -> Iterator[Finding]:
-    inputs, targets = tf.nest.flatten(rows.x), tf.nest.flatten(rows.y)
-    held = None
-    if validation is not None:
-        held_x = tf.nest.flatten(_arrays("validation x", validation[0]))
-        held_y = tf.nest.flatten(_arrays("validation y", validation[1]))
-        if len(held_x) != len(inputs) or len({len(part) for part in held_x}) != 1:
-            raise InputError(
-                f"the validation data have inputs of {_lengths(held_x)} examples; as many inputs as in "
-                f"training, {len(inputs)}, of equally many are needed"
-            )
-        if not len(held_x[0]):
-            raise InputError("the validation data hold no example; at least one is needed")
-        held = held_x, held_y
-    classes, labels = _classes(model, targets, answers, outputs)
-    yield from data_findings(
-        inputs,
-        targets,
-        classes=classes,
-        labels=labels,
-        looked_up=looked_up,
-        validation=held,
-    )
+def _held(validation: Nest, inputs: int) -> tuple[list[Array], list[Array]]:
+    if isinstance(validation, tf.data.Dataset):
+        validation = _read(validation)
+    held_x = tf.nest.flatten(_arrays("validation x", validation[0]))
+    held_y = [] if validation[1] is None else _arrays("validation y", validation[1])
+    if len(held_x) != inputs or len({len(part) for part in held_x}) != 1:
+        raise InputError(
+            f"the validation data have inputs of {_lengths(held_x)} examples; as many inputs as in "
+            f"training, {inputs}, of equally many are needed"
+        )
+    if not len(held_x[0]):
+        raise InputError("the validation data hold no example; at least one is needed")
+    return held_x, tf.nest.flatten(held_y)
 
 
 def _classes(
@@ -244,14 +250,12 @@ def _classes(
         labels = targets[0].ravel().astype(np.int64)
         ignored = getattr(single_loss(model), "ignore_class", None)
         return size, labels if ignored is None else labels[labels != ignored]
-    if answers.kind == "numbers" and answers.perfect is not None:
-        some = class_labels(answers.perfect, answers, outputs[0])
-        if some is not None:
-            return max(2, size), None
+    if answers.kind == "numbers" and answers.perfect is not None and tell_classes(answers.perfect):
+        return max(2, size), None
     return None, None
 
 
-def _ranked(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def _ranked(found: Sequence[Finding]) -> tuple[Finding, ...]:
     """The gravest first, else as they were found; one finding a code and sentence; no more errors than
     MOST_ERRORS."""
     kept: list[Finding] = []
@@ -275,27 +279,41 @@ def _remarks(told: list[warnings.WarningMessage]) -> Iterator[Finding]:
 
 
 def _read(dataset: tf.data.Dataset) -> tuple[Nest, Nest, Nest]:
-    batches, count = [], 0
+    """Inputs, targets and weights of a dataset's first batches, those of the first one's shapes."""
+    batches: list[Nest] = []
+    shapes, count = None, 0
     for batch in dataset.as_numpy_iterator():
-        batches.append(keras.utils.unpack_x_y_sample_weight(batch))
+        if any(np.ndim(part) == 0 for part in tf.nest.flatten(batch)):
+            raise InputError("the data hold single examples; batch(...) makes batches of them")
+        if shapes in (None, new := [part.shape[1:] for part in tf.nest.flatten(batch)]):
+            batches.append(keras.utils.unpack_x_y_sample_weight(batch))
+        shapes = shapes or new
         count += len(tf.nest.flatten(batch)[0])
         if count >= _READ:
             break
     if not batches:
         raise InputError("the data hold no batch; at least one is needed")
-    joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *batches)
-    x, y, weight = joined
+    x, y, weight = (
+        None if parts[0] is None else tf.nest.map_structure(lambda *p: np.concatenate(p), *parts)
+        for parts in zip(*batches, strict=True)
+    )
     return x, y, weight
 
 
 def _weights(sample_weight: Nest, class_weight: Mapping[int, float] | None, y: Nest) -> Nest:
-    if sample_weight is not None or class_weight is None:
-        return None if sample_weight is None else tf.nest.map_structure(np.asarray, sample_weight)
-    labels = np.asarray(tf.nest.flatten(y)[0])
-    if labels.ndim > 1 and labels.shape[-1] > 1:
-        labels = labels.argmax(axis=-1)
-    numbers = labels.reshape(len(labels), -1)[:, 0].astype(int)
-    return np.array([class_weight.get(int(number), 1.0) for number in numbers], dtype=np.float32)
+    if sample_weight is not None and class_weight is not None:
+        raise InputError("sample_weight and class_weight are both given; fit takes one of them")
+    if sample_weight is not None:
+        return _arrays("sample_weight", sample_weight)
+    if class_weight is None:
+        return None
+    if len(targets := tf.nest.flatten(y)) != 1:
+        raise InputError(f"class_weight is given for {len(targets)} targets; it is for one")
+    labels = targets[0]
+    if labels.ndim > 1:
+        labels = labels.argmax(axis=-1) if labels.shape[-1] > 1 else labels[..., 0]
+    weights = [class_weight.get(int(number), 1.0) for number in labels.ravel()]
+    return np.array(weights, dtype=np.float32).reshape(labels.shape)
 
 
 def _arrays(name: str, part: Nest) -> Nest:

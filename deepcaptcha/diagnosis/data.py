@@ -33,9 +33,11 @@ LEAK_LEVEL = 1e-4
 DOMINANT = 0.9
 """Share of the most frequent class worth a warning: guessing it looks like learning."""
 
+_SOME = 10_000
+"""Examples of which more are not needed for a mean and a deviation."""
+
 _NEIGHBOURS = 500
 _COLUMNS = 4096
-
 
 SHIFT = 3.0
 """Standard deviations between the means of training and validation inputs, or the factor between their
@@ -53,6 +55,7 @@ def data_findings(
     labels: NDArray[np.int64] | None = None,
     looked_up: Sequence[bool],
     validation: tuple[list[Array], list[Array]] | None,
+    weights: Sequence[Array] = (),
 ) -> list[Finding]:
     """Findings on arrays whose first axis counts examples.
 
@@ -62,8 +65,9 @@ def data_findings(
       that `class_numbers` finds.
     - `looked_up`: of each input, whether it holds numbers of words or categories.
     - `validation`: arrays for each input and each target, or None.
+    - `weights`: of the examples; none where they all count the same.
     """
-    if found := [*_not_finite(x, y)]:
+    if found := [*_not_finite(x, y, weights)]:
         return found  # no statistic of such data means anything
     if len(x[0]) > 1 and all((array == array[:1]).all() for array in x):
         sentence = f"all {len(x[0])} examples have the same inputs"
@@ -71,7 +75,9 @@ def data_findings(
     seen = [array for array, words in zip(x, looked_up, strict=True) if not words]
     found += _offset_and_scale(seen)
     if classes is not None and len(y) == 1:
-        found += _labels(class_numbers(y[0], classes) if labels is None else labels, classes)
+        labels = class_numbers(y[0], classes) if labels is None else labels
+        found += _labels(labels, classes)
+    found += _weightless(weights, labels)
     if len(seen) == len(y) == 1:
         found += _unrelated(x[0], y[0], classes)
     if validation is not None:
@@ -106,6 +112,20 @@ def standardized(array: Array) -> Array:
     return np.asarray((values - mean) / np.where(deviation > 0, deviation, 1), dtype=np.float32)
 
 
+def _drawn(most: int, *arrays: Array) -> list[Array]:
+    """At most so many of the examples of equally many in each array, drawn as ever, in their order."""
+    if len(arrays[0]) <= most:
+        return [*arrays]
+    rows = np.sort(np.random.default_rng(0).permutation(len(arrays[0]))[:most])
+    return [array[rows] for array in arrays]
+
+
+def _moments(array: Array) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    (some,) = _drawn(_SOME, array)
+    return float(some.mean(dtype=np.float64)), float(some.std(dtype=np.float64))
+
+
 def _columns(values: Array) -> tuple[Array, Array]:
     axis = 0 if values.ndim < 3 else None
     return values.mean(axis=axis, dtype=np.float64), values.std(axis=axis, dtype=np.float64)
@@ -115,11 +135,7 @@ def _shifted(x: list[Array], held: list[Array], looked_up: Sequence[bool]) -> It
     for mine, other, words in zip(x, held, looked_up, strict=True):
         if words or not np.issubdtype(mine.dtype, np.number) or not _numeric(other):
             continue
-        mean, deviation = float(mine.mean(dtype=np.float64)), float(mine.std(dtype=np.float64))
-        its_mean, its_deviation = (
-            float(other.mean(dtype=np.float64)),
-            float(other.std(dtype=np.float64)),
-        )
+        (mean, deviation), (its_mean, its_deviation) = _moments(mine), _moments(other)
         if not deviation or not its_deviation:
             continue
         shift = abs(its_mean - mean) / deviation
@@ -175,8 +191,31 @@ def class_numbers(y: Array, classes: int) -> NDArray[np.int64] | None:
     return None
 
 
-def _not_finite(x: list[Array], y: list[Array]) -> Iterator[Finding]:
-    for what, arrays in (("inputs", x), ("targets", y)):
+def _weightless(weights: Sequence[Array], labels: NDArray[np.int64] | None) -> Iterator[Finding]:
+    """Whether all examples, or all of a class, have the weight 0."""
+    if not weights:
+        return
+    if not any(weight.any() for weight in weights):
+        sentence = f"all {len(weights[0])} examples have the weight 0, so that nothing is learned"
+        yield advise("weights", "error", 1.0, sentence)
+        return
+    weight = weights[0].ravel()
+    if len(weights) > 1 or labels is None or len(labels) != len(weight) or labels.min() < 0:
+        return
+    there, kind = np.unique(labels, return_inverse=True)
+    silent = np.bincount(kind, weights=np.abs(weight)) == 0
+    if silent.any():
+        share = float(silent[kind].mean())
+        sentence = (
+            f"all examples of the classes {', '.join(map(str, there[silent][:5]))} have the weight 0 "
+            f"({percent(share)} of the examples), so that they are not learned"
+        )
+        severity: Severity = "error" if (~silent).sum() == 1 else "warning"
+        yield advise("weights", severity, share, sentence)
+
+
+def _not_finite(x: list[Array], y: list[Array], weights: Sequence[Array]) -> Iterator[Finding]:
+    for what, arrays in (("inputs", x), ("targets", y), ("weights", weights)):
         bad = sum(
             int((~np.isfinite(a)).reshape(len(a), -1).any(axis=1).sum())
             for a in arrays
@@ -194,7 +233,7 @@ def _offset_and_scale(x: list[Array]) -> Iterator[Finding]:
     for array in x:
         if not np.issubdtype(array.dtype, np.number):
             continue
-        mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
+        mean, deviation = _moments(array)
         size = float(np.hypot(mean, deviation))
         if abs(mean) > OFFSET * deviation:
             ratio = abs(mean) / deviation if deviation else math.inf
@@ -233,7 +272,7 @@ def _unrelated(x: Array, y: Array, classes: int | None) -> Iterator[Finding]:
     of the two targets."""
     from scipy.stats import binomtest, spearmanr
 
-    x, y = x[:_NEIGHBOURS], y[:_NEIGHBOURS]
+    x, y = _drawn(_NEIGHBOURS, x, y)
     count = len(x)
     targets = y.reshape(count, -1) if classes is None else class_numbers(y, classes)
     if not _numeric(x) or targets is None or targets.size != count:
@@ -304,11 +343,14 @@ def _leak(x: list[Array], validation: list[Array]) -> Iterator[Finding]:
         yield advise("leak", severity, share, sentence)
 
 
-def _rows(arrays: list[Array]) -> list[bytes]:
+def _rows(arrays: list[Array]) -> list[int]:
+    """A number for each example, the same for copies."""
     return [
-        b"".join(
-            part.tobytes() if _numeric(part) else repr(part.tolist()).encode()
-            for part in map(np.asarray, parts)
+        hash(
+            b"".join(
+                part.tobytes() if _numeric(part) else repr(part.tolist()).encode()
+                for part in map(np.asarray, parts)
+            )
         )
         for parts in zip(*arrays, strict=True)
     ]

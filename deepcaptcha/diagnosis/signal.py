@@ -49,11 +49,19 @@ def layer_signals(
     model: keras.Model, x: Nest, *, training: bool
 ) -> tuple[list[Array], list[Signal]]:
     """The outputs on the examples `x`, all in one batch, and the signals of the layers in the order of
-    their calls. `training` moves batch statistics and random states; the caller puts them back."""
+    their calls; none of a model that trains without being called. `training` moves batch statistics and
+    random states; the caller puts them back."""
+    if not is_called(model):
+        return [], []
     with _calls_watched(model) as calls:
         outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x), training=training)
     signals = [signal for call in calls for signal in _signal(*call)]
     return [np.asarray(output) for output in tf.nest.flatten(outputs)], signals
+
+
+def is_called(model: keras.Model) -> bool:
+    """Whether the model says what it answers: one with a `train_step` of its own need not."""
+    return type(model).call is not keras.Model.call
 
 
 def first_steep_slope(model: keras.Model, x: Nest, y: Nest) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +30,14 @@ _SECONDS_A_MACC, _SECONDS_A_WEIGHT = 1e-10, 6e-8
 
 @dataclass(frozen=True)
 class Effort:
-    """How much of a model's training is tried: `steps` of `batch` examples, and `examples` looked at. It
-    follows from the model alone, so that findings do not hang on the machine."""
+    """How much of a model's training is tried: `steps` of `batch` examples, and `examples` looked at,
+    `few` of them where they go through the model all at once. It follows from the model alone, so that
+    findings do not hang on the machine."""
 
     steps: int
     batch: int
     examples: int
+    few: int
 
     @property
     def is_whole(self) -> bool:
@@ -58,7 +60,8 @@ def effort(model: keras.Model, examples: int) -> Effort:
     fixed = _fixed_batch(model)
     if fixed is not None:
         batch, shown = fixed, max(fixed, shown // fixed * fixed)
-    return Effort(max(8, min(STEPS, steps)), batch, shown)
+    few = fixed or max(batch, min(64, shown))
+    return Effort(max(8, min(STEPS, steps)), batch, shown, few)
 
 
 def _fixed_batch(model: keras.Model) -> int | None:
@@ -90,7 +93,7 @@ class ThrowawaySteps:
     """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
 
     The model's own optimizer is never touched; its variables are for `left_as_found` to restore. A model
-    with a `train_step` of its own takes that step, with the copy in its optimizer's place.
+    with a `train_step` of its own takes that step, with copies in the place of its optimizers.
 
     `gradients`: of each trainable variable, the largest of its gradient in the first step since the
     restart; None before it, and where the model's own step does not show it.
@@ -100,17 +103,28 @@ class ThrowawaySteps:
         self.model = model
         self.data = (x, y) if weight is None else (x, y, weight)
         self._optimizer = _initial_copy(model.optimizer)
-        self._optimizer.build(model.trainable_variables)
-        self._start = [np.asarray(variable) for variable in self._optimizer.variables]
+        self._others = {
+            name: _initial_copy(each)
+            for name, each in vars(model).items()
+            if isinstance(each, keras.Optimizer) and each is not model.optimizer
+        }
+        for optimizer in self._optimizers:
+            optimizer.build(model.trainable_variables)
+        self._start = [[np.asarray(v) for v in each.variables] for each in self._optimizers]
         self._touched = np.zeros(len(model.trainable_variables), bool)
         self.gradients: Array | None = None
         self._step = tf.function(self._own if has_own_step(model) else self._traced)
 
+    @property
+    def _optimizers(self) -> list[keras.Optimizer]:
+        return [self._optimizer, *self._others.values()]
+
     def restart(self, rate: float = 1.0) -> None:
-        """Put the optimizer's copy back to its initial state, its learning rate times `rate`, and forget
-        which weights were touched."""
-        for variable, value in zip(self._optimizer.variables, self._start, strict=True):
-            variable.assign(value)
+        """Put the optimizers' copies back to their initial state, the learning rate of the model's own
+        one times `rate`, and forget which weights were touched."""
+        for optimizer, start in zip(self._optimizers, self._start, strict=True):
+            for variable, value in zip(optimizer.variables, start, strict=True):
+                variable.assign(value)
         if rate != 1:
             optimizer = getattr(self._optimizer, "inner_optimizer", self._optimizer)
             optimizer.learning_rate = float(optimizer.learning_rate) * rate
@@ -140,7 +154,7 @@ class ThrowawaySteps:
         pairs = zip(self.model.trainable_variables, self._touched, strict=True)
         return [variable for variable, touched in pairs if not touched]
 
-    def _traced(self, x: Nest, y: Nest, weight: Nest = None) -> tuple[Tensor, Tensor]:
+    def _traced(self, x: Nest, y: Nest = (), weight: Nest = None) -> tuple[Tensor, Tensor]:
         model, variables = self.model, self.model.trainable_variables
         with tf.GradientTape() as tape:
             loss = model.compute_loss(x, y, model(x, training=True), weight, training=True)
@@ -157,8 +171,8 @@ class ThrowawaySteps:
         return loss, tf.stack(sizes)
 
     def _own(self, *batch: Nest) -> tuple[Tensor]:
-        with _optimizer_of(self.model, self._optimizer):
-            logs = self.model.train_step(batch)
+        with _optimizers_of(self.model, {"optimizer": self._optimizer, **self._others}):
+            logs = self.model.train_step(keras.utils.pack_x_y_sample_weight(*batch))
         return (tf.reduce_mean(logs["loss"] if "loss" in logs else next(iter(logs.values()))),)
 
 
@@ -168,13 +182,15 @@ def has_own_step(model: keras.Model) -> bool:
 
 
 @contextmanager
-def _optimizer_of(model: keras.Model, optimizer: keras.Optimizer) -> Iterator[None]:
-    mine = model.optimizer
-    model.optimizer = optimizer
+def _optimizers_of(model: keras.Model, copies: Mapping[str, keras.Optimizer]) -> Iterator[None]:
+    mine = {name: getattr(model, name) for name in copies}
     try:
+        for name, optimizer in copies.items():
+            setattr(model, name, optimizer)
         yield
     finally:
-        model.optimizer = mine
+        for name, optimizer in mine.items():
+            setattr(model, name, optimizer)
 
 
 def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
-from .answers import constant_cost, read_targets
+from .answers import SOME_LOST, constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take
 from .signal import Signal, end_of_signal, first_steep_slope, layer_signals
@@ -60,8 +60,8 @@ FASTER = (10.0, 100.0, 1000.0)
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples as they are tried: inputs, targets and sample weights (None for none), nested as `fit`
-    takes them, whose first axis counts examples.
+    """Examples as they are tried: inputs, targets (an empty tuple for none) and sample weights (None for
+    none), nested as `fit` takes them, whose first axis counts examples.
 
     `available`: how many steps a training of theirs has; `is_certain`: whether its length is known.
     """
@@ -75,6 +75,12 @@ class Rows:
     @property
     def count(self) -> int:
         return len(tf.nest.flatten(self.x)[0])
+
+    def as_batch(self, x: Nest, y: Nest) -> tuple[Nest, ...]:
+        """What a step takes of these inputs and targets."""
+        if not tf.nest.flatten(y):
+            return (x,)
+        return (x, y) if self.weight is None else (x, y, self.weight)
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class Trainer:
     ) -> None:
         self.model, self.rows, self.effort, self.observer = model, rows, effort, observer
         self.looked_up = looked_up
-        self.steps = ThrowawaySteps(model, rows.x, rows.y, rows.weight)
+        self.steps = ThrowawaySteps(model, *rows.as_batch(rows.x, rows.y))
         draw = np.random.default_rng(0)
         size = (effort.steps, effort.batch)
         self.order = draw.integers(rows.count, size=size)
@@ -178,7 +184,7 @@ class Trainer:
             return self.steps.run(self.shown[np.newaxis, : self.effort.batch])[0]
 
     def _restart(self, x: Nest, y: Nest, rate: float = 1.0) -> None:
-        self.steps.data = (x, y) if self.rows.weight is None else (x, y, self.rows.weight)
+        self.steps.data = self.rows.as_batch(x, y)
         self.steps.restart(rate)
 
     @property
@@ -326,9 +332,9 @@ def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
     """Does the loss of a batch depend on which target belongs to which example?"""
     rows, batch = trainer.rows, trainer.shown[: trainer.effort.batch]
     own = [np.asarray(part)[batch] for part in tf.nest.flatten(rows.y)]
-    if not any(part.dtype.kind in "biuf" and np.ptp(part, axis=0).any() for part in own):
+    if not any(part.dtype.kind in "biuf" and (part != part[:1]).any() for part in own):
         return
-    if max(map(_size, own)) > FAR * max(map(_size, tried.outputs)):
+    if max(map(_size, own)) > FAR * max(map(_size, tried.outputs), default=0):
         return  # the outputs are lost in the rounding of such a loss
     first, *others = (
         trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in (0, 1, 3, 5)
@@ -365,8 +371,8 @@ def _slow(tried: Tried, rows: Rows) -> Iterator[Finding]:
     if math.isfinite(tried.needed):
         sentence = (
             f"{tried.steps} steps take the loss from {tried.start:.4g} to {tried.end:.4g}, and a "
-            f"constant answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps "
-            f"to be better, and the training has {rows.available}"
+            f"constant answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} "
+            f"steps to be better, and the training has {rows.available}"
         )
         severity: Severity = "error" if rows.is_certain else "warning"
         yield advise("slow", severity, tried.needed, sentence)
@@ -377,7 +383,7 @@ def _lost(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
     if before is None or after is None:
         return
     share = after.lost_share or 0.0
-    if share < 0.05:
+    if share < SOME_LOST:
         return
     outside = float(((after.outputs[0] < 0) | (after.outputs[0] > 1)).mean())
     code, case, why = "lost examples", "flat loss", "the loss is flat where these outputs are"
