@@ -1,11 +1,13 @@
 """What a finding says, and what it advises."""
 
 import json
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
+import deepcaptcha
 from deepcaptcha.finding import ADVICE, CLIP, Component, Finding, advise
 
 
@@ -21,13 +23,19 @@ def test_the_clip_in_nats():
 
 def test_advice_is_found_by_the_code_or_by_the_case():
     assert advise("scale", "warning", 85.6, "").fix.startswith("divide the inputs by it")
-    hidden = advise("hidden sigmoid", "warning", CLIP, "", "hidden", name="sigmoid")
-    assert (hidden.code, hidden.fix.split(" (")[0]) == (
-        "hidden sigmoid",
-        "make sigmoid the last operation",
-    )
+    hidden = advise("lost examples", "warning", 0.5, "", "clipped", name="sigmoid")
+    assert (hidden.code, hidden.component) == ("lost examples", "output")
+    assert "(sigmoid as the last operation" in hidden.fix
     with pytest.raises(KeyError):
-        advise("hidden sigmoid", "warning", CLIP, "")
+        advise("lost examples", "warning", 0.5, "")
+
+
+def test_every_advice_is_given_somewhere():
+    """By its code or its case, which stand as words in the sources."""
+    folder = Path(deepcaptcha.__file__).parent
+    sources = [path for path in folder.rglob("*.py") if path.name != "finding.py"]
+    text = "".join(path.read_text() for path in sources)
+    assert [case for case in ADVICE if f'"{case}"' not in text] == []
 
 
 def test_no_advice_stands_twice_or_ends_a_sentence():

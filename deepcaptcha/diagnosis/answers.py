@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finding import Finding, advise, percent
+from ..finding import CLIP, Finding, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from .observe import Nest, Observed
 from .signal import SAME, Signal, end_of_signal, spread
@@ -32,6 +32,9 @@ FLAT = 0.05
 
 SOME_LOST = 0.05
 """Share of the examples that cost something and have no gradient, from which it is told."""
+
+_FEW = 64
+"""Examples whose answers are priced one by one."""
 
 _SCALES = (1.0, -1.0, 100.0, -100.0, 1000.0, -1000.0)
 
@@ -71,6 +74,16 @@ def tell_classes(perfect: Array) -> bool:
     rows = perfect.reshape(-1, perfect.shape[-1])
     of_bits = bool(((rows == 0) | (rows == 1)).all())
     return of_bits and (rows.shape[1] == 1 or bool((rows.sum(axis=1) == 1).all()))
+
+
+def refuses_ones(model: keras.Model, y: Array, outputs: Array) -> bool:
+    """Whether the loss takes targets 0 and 1 of one output for class numbers, of which it has only 0."""
+    y, outputs = y[y.reshape(len(y), -1).max(axis=1) > 0][:_FEW], outputs[:1]
+    if not len(y):
+        return False
+    outputs = np.broadcast_to(outputs, (len(y), *outputs.shape[1:]))
+    refused, taken = (_cost_or_nan(model, each, outputs, outputs) for each in (y, 0 * y))
+    return math.isnan(refused) and math.isfinite(taken)
 
 
 def cost(model: keras.Model, y: Nest, y_pred: Nest) -> float:
@@ -115,12 +128,6 @@ def _runaway_cost(model: keras.Model, y: Array, perfect: Array, outputs: Array) 
         return 0.0
     costs = [_cost_or_nan(model, each, 1e6 * perfect, outputs) for each in (y, np.clip(y, 0, 1))]
     return costs[0] if costs[0] < -1e3 and costs[1] >= 0 else 0.0
-
-
-def costs_one_by_one(model: keras.Model, y: Array, outputs: Array) -> list[float]:
-    """What the answer to each example costs; NaN where that cannot be told."""
-    each = range(len(outputs))
-    return [_cost_or_nan(model, y[i : i + 1], outputs[i : i + 1], outputs) for i in each]
 
 
 def _cost_or_nan(model: keras.Model, y: Array, y_pred: Array, outputs: Array) -> float:
@@ -235,6 +242,31 @@ def output_ranges(model: keras.Model, x: Nest) -> tuple[float, float, Sequence[i
         and all(np.allclose(each.sum(axis=axis), 1, atol=1e-3) for each in made.values())
     ]
     return low, high, sums
+
+
+def long_label_findings(model: keras.Model, y: Array, outputs: Array) -> Iterator[Finding]:
+    """Whether label sequences are longer than the outputs' time steps, and cost what no path through
+    them would: CTC reads whole numbers, of which those up to 0 are none, and needs a time step for each
+    and one more between equal ones."""
+    y, outputs = y[:_FEW], outputs[:_FEW]
+    if y.ndim != 2 or outputs.ndim != 3 or y.dtype.kind not in "iuf" or not _whole(y):
+        return
+    again = (y[:, 1:] == y[:, :-1]) & (y[:, 1:] > 0)
+    needed, steps = (y > 0).sum(axis=1) + again.sum(axis=1), outputs.shape[1]
+    if not (long := needed > steps).any():
+        return
+    costs = np.array(
+        [_cost_or_nan(model, y[i : i + 1], outputs[i : i + 1], outputs) for i in range(len(y))]
+    )
+    possible = costs[~long].max() if not long.all() else CLIP * steps
+    # Keras gives them a finite cost of hundreds, others infinity.
+    if not (costs[long] <= 3 * possible).any():
+        sentence = (
+            f"{percent(float(long.mean()))} of the examples have labels that need more than the {steps} "
+            f"time steps of the output, up to {needed.max()}, and cost at least "
+            f"{costs[long].min():.3g} each (the others at most {possible:.3g})"
+        )
+        yield advise("labels", "error", float(long.mean()), sentence, "label too long")
 
 
 def one_answer_findings(

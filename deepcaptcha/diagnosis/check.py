@@ -23,15 +23,16 @@ from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from .answers import (
     Answers,
-    costs_one_by_one,
+    long_label_findings,
     loss_findings,
     one_answer_findings,
     probability_findings,
     reach_findings,
     read_targets,
+    refuses_ones,
     tell_classes,
 )
-from .data import data_findings
+from .data import data_findings, label_findings
 from .model import inference_findings, looked_up_inputs, padding_findings, weight_findings
 from .observe import Nest, Observed, Observer, single_loss, take
 from .signal import Signal, is_called, layer_signals
@@ -46,7 +47,7 @@ MOST_ERRORS = 3
 EPOCHS = 10
 """Epochs of a training that does not say how many it has. What its length tells is no error then."""
 
-_USELESS = ("not finite", "labels", "same inputs")
+_USELESS = ("not finite", "labels", "same inputs", "weights")
 """Errors of the data with which nothing else can be said."""
 
 _READ = 2000
@@ -96,8 +97,9 @@ def check(
         batches = max(0, int(x.cardinality()))  # negative where it is not known or endless
         x, y, sample_weight = _read(x)
     x = _arrays("x", x)
-    # A loss that layers add needs no targets, and a step of one's own may not.
-    y = () if y is None and (model.loss is None or has_own_step(model)) else _arrays("y", y)
+    # A loss that layers add reads no targets, and a step of the model's own need not.
+    unread = y is None if has_own_step(model) else model.loss is None
+    y = () if unread else _arrays("y", y)
     weight = _weights(sample_weight, class_weight, y)
     parts = [*tf.nest.flatten((x, y)), *([] if weight is None else tf.nest.flatten(weight))]
     if len({len(part) for part in parts}) != 1 or not len(parts[0]):
@@ -145,6 +147,8 @@ def _findings(
         validation=held,
         weights=[] if rows.weight is None else tf.nest.flatten(rows.weight),
     )
+    if not is_single:
+        on_data += _labels_of_several(targets, outputs)
     off_scale = [finding for finding in on_data if finding.code in ("scale", "offset")]
     yield from (finding for finding in on_data if finding not in off_scale)
     if any(f.severity == "error" and f.code in _USELESS for f in on_data):
@@ -153,8 +157,11 @@ def _findings(
     if not has_own_step(model):
         with left_as_found(model):
             before = observer.observe(x, y, size=work.batch)
+        if is_single and (long := [*long_label_findings(model, target, before.outputs[0])]):
+            yield from long
+            return
         if not before.finite or not math.isfinite(before.example_loss):
-            yield _not_finite(model, signals, y, before)
+            yield _not_finite(signals, before)
             yield from off_scale
             return
         if is_single:
@@ -189,7 +196,7 @@ def _findings(
         yield advise("effort", "information", work.steps, sentence)
 
 
-def _not_finite(model: keras.Model, signals: list[Signal], y: Nest, before: Observed) -> Finding:
+def _not_finite(signals: list[Signal], before: Observed) -> Finding:
     """What is not finite before the first step, of data that are."""
     where = next((s.layer for s in signals if not s.finite), None)
     if where is not None or not before.finite:
@@ -197,25 +204,7 @@ def _not_finite(model: keras.Model, signals: list[Signal], y: Nest, before: Obse
         sentence = f"before the first step the outputs{of} are NaN or infinite"
         return advise("not finite", "error", math.nan, sentence, "not finite at the start")
     sentence = "before the first step the loss is NaN or infinite, although all outputs are finite"
-    case = "not finite in the loss"
-    if len(before.outputs) == len(tf.nest.flatten(y)) == 1:
-        targets, outputs = tf.nest.flatten(y)[0][:64], before.outputs[0][:64]
-        bad = [not math.isfinite(each) for each in costs_one_by_one(model, targets, outputs)]
-        sentence = (
-            f"before the first step the loss of {sum(bad)} of {len(bad)} examples is NaN or infinite, "
-            "although all outputs are finite"
-        )
-        # CTC reads whole numbers, 0 as none, and needs a time step each and one between equal ones.
-        if targets.ndim == 2 and outputs.ndim == 3:
-            again = (targets[:, 1:] == targets[:, :-1]) & (targets[:, 1:] != 0)
-            needed = (targets != 0).sum(axis=1) + again.sum(axis=1)
-            if ((needed > outputs.shape[1]) == bad).all():
-                sentence += (
-                    f": just those whose labels need more than the {outputs.shape[1]} time steps of the "
-                    f"output, up to {needed.max()}"
-                )
-                case = "label too long"
-    return advise("not finite", "error", math.nan, sentence, case)
+    return advise("not finite", "error", math.nan, sentence, "not finite in the loss")
 
 
 def _drawn(most: int, count: int, data: Nest) -> Nest:
@@ -251,8 +240,22 @@ def _classes(
         ignored = getattr(single_loss(model), "ignore_class", None)
         return size, labels if ignored is None else labels[labels != ignored]
     if answers.kind == "numbers" and answers.perfect is not None and tell_classes(answers.perfect):
+        if size == 1 and refuses_ones(model, targets[0], outputs[0]):
+            return 1, targets[0].ravel().astype(np.int64)
         return max(2, size), None
     return None, None
+
+
+def _labels_of_several(targets: list[Array], outputs: list[Array]) -> Iterator[Finding]:
+    """Of several outputs, class numbers beyond their own; below 0 a loss may ignore them."""
+    if len(targets) != len(outputs):
+        return
+    for target, output in zip(targets, outputs, strict=True):
+        shape = (len(target), *output.shape[1:])
+        answers = read_targets(target, np.broadcast_to(output[:1], shape))
+        if answers.kind == "classes":
+            labels = target.ravel().astype(np.int64)
+            yield from label_findings(labels[labels >= 0], output.shape[-1])
 
 
 def _ranked(found: Sequence[Finding]) -> tuple[Finding, ...]:

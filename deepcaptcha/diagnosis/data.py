@@ -76,7 +76,7 @@ def data_findings(
     found += _offset_and_scale(seen)
     if classes is not None and len(y) == 1:
         labels = class_numbers(y[0], classes) if labels is None else labels
-        found += _labels(labels, classes)
+        found += label_findings(labels, classes)
     found += _weightless(weights, labels)
     if len(seen) == len(y) == 1:
         found += _unrelated(x[0], y[0], classes)
@@ -250,7 +250,8 @@ def _offset_and_scale(x: list[Array]) -> Iterator[Finding]:
             yield advise("scale", "warning", size, sentence)
 
 
-def _labels(labels: NDArray[np.int64] | None, classes: int) -> Iterator[Finding]:
+def label_findings(labels: NDArray[np.int64] | None, classes: int) -> Iterator[Finding]:
+    """Whether class numbers are those of so many outputs, and whether one is nearly all of them."""
     if labels is None or not len(labels):
         return
     least, most, last = int(labels.min()), int(labels.max()), classes - 1

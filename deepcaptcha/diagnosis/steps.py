@@ -90,7 +90,8 @@ def _places(layer: keras.layers.Layer, what: str) -> int:
 
 
 class ThrowawaySteps:
-    """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
+    """Optimizer steps on `data` (x, y and weights, or less) by a copy of the model's optimizer in its
+    initial state.
 
     The model's own optimizer is never touched; its variables are for `left_as_found` to restore. A model
     with a `train_step` of its own takes that step, with copies in the place of its optimizers.
@@ -99,9 +100,9 @@ class ThrowawaySteps:
     restart; None before it, and where the model's own step does not show it.
     """
 
-    def __init__(self, model: keras.Model, x: Nest, y: Nest, weight: Nest = None) -> None:
+    def __init__(self, model: keras.Model, *data: Nest) -> None:
         self.model = model
-        self.data = (x, y) if weight is None else (x, y, weight)
+        self.data = data
         self._optimizer = _initial_copy(model.optimizer)
         self._others = {
             name: _initial_copy(each)

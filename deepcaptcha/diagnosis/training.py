@@ -16,7 +16,7 @@ from ..keras.backend import keras, tf
 from .answers import SOME_LOST, constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take
-from .signal import Signal, end_of_signal, first_steep_slope, layer_signals
+from .signal import Signal, end_of_signal, first_steep_slope, layer_signals, spread
 from .steps import Effort, ThrowawaySteps, has_own_step, left_as_found
 
 Array = NDArray[Any]
@@ -42,6 +42,9 @@ their scale is worth a warning."""
 
 FAR = 30
 """How many times the outputs the targets are, before which the loss is asked what it can tell."""
+
+ALIKE = 0.01
+"""Largest difference between outputs, as a share of the largest, below which it is not asked either."""
 
 SLOW = 30
 """How many times the steps of a training a pace must need to be called slow: losses fall faster
@@ -334,8 +337,11 @@ def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
     own = [np.asarray(part)[batch] for part in tf.nest.flatten(rows.y)]
     if not any(part.dtype.kind in "biuf" and (part != part[:1]).any() for part in own):
         return
-    if max(map(_size, own)) > FAR * max(map(_size, tried.outputs), default=0):
+    outputs = tried.outputs if tried.before is None else tried.before.outputs
+    if max(map(_size, own)) > FAR * max(map(_size, outputs), default=0):
         return  # the outputs are lost in the rounding of such a loss
+    if max(map(spread, outputs)) < ALIKE:
+        return  # and so are these differences between them
     first, *others = (
         trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in (0, 1, 3, 5)
     )

@@ -10,12 +10,18 @@ X = DRAW.standard_normal((200, 3)).astype("float32")
 LABELS = (X[:, 0] > 0).astype("int64")
 
 
-def found(x=X, y=LABELS, classes=2, prepared_inside=False, x_validation=None, **more):
-    validation = None if x_validation is None else [x_validation]
+def found(x=X, y=LABELS, classes=2, looked_up=False, held=None, **more):
+    """Of one input and one target; `held` are their validation arrays."""
+    validation = None if held is None else ([held[0]], [held[1]])
     findings = data_findings(
-        [x], [y], classes=classes, prepared_inside=prepared_inside, x_validation=validation, **more
+        [x], [y], classes=classes, looked_up=[looked_up], validation=validation, **more
     )
     return {finding.code: finding for finding in findings}
+
+
+def copied(held, x=X):
+    """The finding on a validation set of these inputs, with targets that tell nothing."""
+    return found(x, np.zeros((len(x), 2)), None, held=(held, np.zeros((len(held), 2)))).get("leak")
 
 
 def test_ordinary_data_have_no_finding():
@@ -43,14 +49,21 @@ def test_offset_and_scale_are_in_the_inputs_own_units():
     assert both["offset"].value == pytest.approx(100)
     assert both["scale"].value == pytest.approx(100.005)
     assert all(finding.severity == "warning" for finding in both.values())
-    assert found(x, np.arange(200) % 2, prepared_inside=True) == {}
     pixels = found(x.astype("uint8"), np.arange(200) % 2)
     assert pixels["scale"].value == pytest.approx(100.005)
     assert found(x.astype("int32"), np.arange(200) % 2, looked_up=True) == {}  # word numbers
 
 
-def test_constant_inputs_are_an_endless_offset():
-    assert found(np.ones((20, 2), "float32"), np.arange(20) % 2)["offset"].value == np.inf
+def test_an_input_that_is_constant_is_an_endless_offset_and_alone_no_data_at_all():
+    y, draw = np.arange(20) % 2, np.random.default_rng(0).standard_normal((20, 2))
+    constant = np.ones((20, 2), "float32")
+    both = data_findings(
+        [constant, draw], [y], classes=2, looked_up=[False, False], validation=None
+    )
+    assert [(f.code, f.value) for f in both] == [("offset", np.inf)]
+    only = found(constant, y)
+    assert [(f.code, f.severity) for f in only.values()] == [("same inputs", "error")]
+    assert only["same inputs"].sentence == "all 20 examples have the same inputs"
 
 
 def test_labels_out_of_range_and_one_sided_ones():
@@ -82,7 +95,7 @@ def test_shuffled_labels_look_unrelated_and_numbers_too():
 def test_copies_of_training_examples_are_a_leak(copies, severity):
     held = np.random.default_rng(2).standard_normal((200, 3)).astype("float32")
     held[:copies] = X[10 : 10 + copies]
-    leak = found(x_validation=held).get("leak")
+    leak = copied(held)
     assert (leak and leak.severity) == severity
     if leak:
         assert leak.value == copies / 200
@@ -90,7 +103,7 @@ def test_copies_of_training_examples_are_a_leak(copies, severity):
 
 def test_data_that_repeat_themselves_anyway_are_no_leak():
     x = np.tile(X[:50], (4, 1))
-    assert "leak" not in found(x, np.tile(LABELS[:50], 4), x_validation=X[:50])
+    assert copied(X[:50], x) is None
 
 
 def test_tables_of_few_values_are_no_leak():
@@ -99,7 +112,7 @@ def test_tables_of_few_values_are_no_leak():
     for columns in (9, 17):
         for seed in range(60):
             rows = np.random.default_rng(seed).integers(2, size=(500, columns)).astype("float32")
-            leak = found(rows[:400], rows[:400, :2], None, x_validation=rows[400:]).get("leak")
+            leak = copied(rows[400:], rows[:400])
             errors += leak is not None and leak.severity == "error"
     assert errors == 0
 
@@ -108,15 +121,86 @@ def test_copies_among_rows_that_repeat_themselves_are_found():
     """Of 400 training rows of 17 coins few repeat another (400 / 2**17 = 0.3 %); 50 copies of 100 do."""
     rows = np.random.default_rng(0).integers(2, size=(450, 17)).astype("float32")
     held = np.concatenate([rows[400:], rows[:50]])
-    assert found(rows[:400], rows[:400, :2], None, x_validation=held)["leak"].severity == "error"
+    assert copied(held, rows[:400]).severity == "error"
 
 
 def test_copies_of_another_dtype_and_of_words_are_copies():
-    assert found(x_validation=X.astype("float64"))["leak"].value == 1
+    assert copied(X.astype("float64")).value == 1
     words = np.array([f"word {i}" for i in range(200)])[:, None]
-    assert (
-        found(words, np.zeros((200, 2)), None, x_validation=words.astype(object))["leak"].value == 1
+    assert copied(words.astype(object), words).value == 1
+
+
+def test_a_copy_is_one_of_inputs_and_targets():
+    """Two of a kind may look alike: only with the same target is it the same example."""
+    numbers = X @ [1.0, 2.0, -1.0]
+    assert found(y=numbers, classes=None, held=(X, numbers))["leak"].value == 1
+    assert "leak" not in found(y=numbers, classes=None, held=(X, numbers + 1))
+
+
+def held_back(x, y):
+    return found(held=(x, y)).get("validation differs")
+
+
+def test_validation_inputs_prepared_otherwise_are_told_by_their_mean_or_deviation():
+    """Mean 0 and deviation 1 in training: 3.5 is so many deviations away; times 255 is 255 as wide."""
+    fresh = np.random.default_rng(5).standard_normal((200, 3)).astype("float32")
+    y = (fresh[:, 0] > 0).astype("int64")
+    assert held_back(fresh, y) is None
+    assert held_back(fresh + 2, y) is None
+    moved, wide = held_back(fresh + 3.5, y), held_back(255 * fresh, y)
+    assert (moved.severity, moved.component) == ("error", "data")
+    assert moved.value == pytest.approx(3.5, abs=0.2)
+    assert wide.value == pytest.approx(255, rel=0.1)
+    words = found(looked_up=True, held=(fresh + 3.5, y))
+    assert "validation differs" not in words
+
+
+def test_classes_that_only_validation_has_and_shares_that_differ():
+    """Training has half of each of 0 and 1."""
+    fresh = np.random.default_rng(5).standard_normal((200, 3)).astype("float32")
+    absent, few = (
+        found(classes=3, held=(fresh, np.repeat([0, 1, 2], [200 - n - 100, 100, n])))
+        for n in (10, 9)
     )
+    # 10 of 200 are the 5 % from which it is an error, 9 are 4.5 %.
+    assert (absent["validation differs"].severity, absent["validation differs"].value) == (
+        "error",
+        0.05,
+    )
+    assert "validation differs" not in few
+    # 84 % against about half: about a third of the examples are of another class than in training.
+    unlike = found(held=(fresh, np.repeat([0, 1], [168, 32])))["validation differs"]
+    assert unlike.severity == "warning"
+    assert unlike.value == pytest.approx(abs(0.84 - (LABELS == 0).mean()))
+
+
+def test_rows_class_after_class_are_told_where_fit_will_split_them():
+    order = np.argsort(LABELS, kind="stable")
+    told = found(X[order], LABELS[order])["validation differs"]
+    assert (told.severity, told.value) == ("warning", 1)  # two classes, one change
+    assert "class after class" in told.sentence
+    assert found(X[order], LABELS[order], held=(X[order] + 0.1, LABELS[order])) == {}
+
+
+def test_weights_of_zero_are_told():
+    """Half of the examples are of class 1."""
+    assert found(weights=[np.ones(200)]) == {}
+    none = found(weights=[np.zeros(200)])["weights"]
+    assert (none.severity, none.value) == ("error", 1)
+    one = found(weights=[(LABELS == 0) * 1.0])["weights"]
+    assert (one.severity, one.value) == ("error", (LABELS == 1).mean())
+    y = np.where(X[:, 1] > 1, 2, LABELS)
+    two = found(y=y, classes=3, weights=[(y != 2) * 1.0])["weights"]
+    assert (two.severity, two.value) == ("warning", (y == 2).mean())
+    assert found(weights=[np.full(200, np.nan)])["not finite"].value == 200
+
+
+def test_neighbours_are_drawn_and_not_the_first_rows():
+    """The first 500 rows are of one class, of which nothing can be told."""
+    draw = np.random.default_rng(6)
+    x = draw.standard_normal((1500, 3)).astype("float32")
+    y = np.concatenate([np.zeros(500, int), draw.integers(2, size=1000)])
+    assert "unrelated labels" in found(x, y)
 
 
 def test_words_have_no_scale_and_no_neighbours():
