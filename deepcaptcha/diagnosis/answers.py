@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..finding import CLIP, Finding, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
-from .observe import Nest, Observed
+from .observe import Nest, Observed, single_loss
 from .signal import SAME, Signal, end_of_signal, spread
 
 Array = NDArray[Any]
@@ -90,7 +90,9 @@ def cost(model: keras.Model, y: Nest, y_pred: Nest) -> float:
     """What these answers cost on average, in the loss' own unit, without what regularizers add."""
     tensors = tf.nest.map_structure(tf.convert_to_tensor, (y, y_pred))
     loss = model.compute_loss(None, *tensors, None, training=False)
-    return float(loss) - sum(float(each) for each in model.losses)
+    total = float(loss) - sum(float(each) for each in model.losses)
+    # A sum over the examples is told as their mean, as `Observed.example_loss` is.
+    return total / len(y) if getattr(single_loss(model), "reduction", None) == "sum" else total
 
 
 def constant_cost(model: keras.Model, y: Array, answers: Answers, outputs: Array) -> float:
@@ -255,16 +257,17 @@ def long_label_findings(model: keras.Model, y: Array, outputs: Array) -> Iterato
     needed, steps = (y > 0).sum(axis=1) + again.sum(axis=1), outputs.shape[1]
     if not (long := needed > steps).any():
         return
-    costs = np.array(
-        [_cost_or_nan(model, y[i : i + 1], outputs[i : i + 1], outputs) for i in range(len(y))]
+    too_long, others = (
+        [_cost_or_nan(model, y[i : i + 1], outputs[i : i + 1], outputs) for i in rows[:4]]
+        for rows in (np.flatnonzero(long), np.flatnonzero(~long))
     )
-    possible = costs[~long].max() if not long.all() else CLIP * steps
-    # Keras gives them a finite cost of hundreds, others infinity.
-    if not (costs[long] <= 3 * possible).any():
+    possible = max(others, default=CLIP * steps)
+    # Keras gives what no path leads to a finite cost of hundreds, others infinity.
+    if not any(each <= 3 * possible for each in too_long):
         sentence = (
             f"{percent(float(long.mean()))} of the examples have labels that need more than the {steps} "
-            f"time steps of the output, up to {needed.max()}, and cost at least "
-            f"{costs[long].min():.3g} each (the others at most {possible:.3g})"
+            f"time steps of the output, up to {needed.max()}: such a one costs {too_long[0]:.3g} (others "
+            f"up to {possible:.3g})"
         )
         yield advise("labels", "error", float(long.mean()), sentence, "label too long")
 
@@ -306,13 +309,16 @@ def probability_findings(seen: Observed) -> Iterator[Finding]:
 
 
 def _answers_with(model: keras.Model, x: Nest, scale: float) -> Array:
-    """The first output, float64, with the weights of the last layer that has any times `scale`."""
+    """The first output, float64, with the weights of the last layer that has any times `scale`. A kernel
+    of one value, which steps may well make different, is drawn at random in place of it."""
     layers = [layer for layer in _leaves(model) if layer.trainable_weights]
     weights = layers[-1].trainable_weights if layers else []
     start = [np.asarray(weight) for weight in weights]
+    draw = np.random.default_rng(0)
     try:
         for weight, value in zip(weights, start, strict=True):
-            weight.assign(scale * value)
+            alike = value.ndim > 1 and value.size > 1 and (value == value.flat[0]).all()
+            weight.assign(scale * (draw.normal(size=value.shape) if alike else value))
         outputs = model(tf.nest.map_structure(tf.convert_to_tensor, x))
         return np.asarray(tf.nest.flatten(outputs)[0], dtype=np.float64)
     finally:

@@ -116,7 +116,8 @@ def check(
     rows = Rows(x, y, weight, (epochs or EPOCHS) * (batches or _MANY), certain)
     found = [*weight_findings(model)]
     with warnings.catch_warnings(record=True) as told, _in_one_line(), left_as_found(model):
-        warnings.simplefilter("always", UserWarning)
+        for category in (UserWarning, SyntaxWarning):
+            warnings.simplefilter("always", category)
         found += _findings(model, rows, held)
     found += _remarks(told)
     return _ranked(found)
