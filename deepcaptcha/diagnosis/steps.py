@@ -209,8 +209,16 @@ def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:
 
 def left_as_found(model: keras.Model) -> AbstractContextManager[None]:
     """Restore every variable of the model when the block is left, however it is left: weights, batch
-    statistics, random states (that of Keras' own generator too), metrics."""
+    statistics, random states (that of Keras' own generator too), what recurrent layers keep, metrics."""
     from keras.src.backend.common.global_state import get_global_attribute
 
     generator = get_global_attribute("global_seed_generator")
-    return metrics_as_found(model, [*model.variables, *([generator.state] if generator else [])])
+    kept = [
+        state
+        for layer in model._flatten_layers()
+        for state in tf.nest.flatten(getattr(layer, "states", None))
+        if isinstance(state, keras.Variable)
+    ]
+    return metrics_as_found(
+        model, [*model.variables, *kept, *([generator.state] if generator else [])]
+    )

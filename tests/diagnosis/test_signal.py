@@ -48,8 +48,9 @@ def by_hand():
         loss="mse",
     )
     bias = np.array([0.0, 0.0, -1.0, -1.0])
+    none = np.zeros(1)
     model.set_weights(
-        [np.array([[1.0, -1, 0, 0]]), bias, np.ones((4, 1)), [0], np.zeros((1, 1)), [0]]
+        [np.array([[1.0, -1, 0, 0]]), bias, np.ones((4, 1)), none, np.zeros((1, 1)), none]
     )
     return model
 
@@ -72,7 +73,7 @@ def test_every_layer_has_its_signal():
 
 
 def test_a_layer_inside_another_is_not_told_twice():
-    """The cell of a recurrent layer is called at each time step, a model within the model is no layer."""
+    """The cell of a recurrent layer is called at each time step; a model in the model is no layer."""
     inner = keras.Sequential([keras.Input((2,)), layers.Dense(2, name="inner")])
     model = stack(
         (5, 1), layers.SimpleRNN(2, name="recurrent"), inner, layers.Dense(1, name="last")
@@ -101,14 +102,14 @@ def root(y_true, y_pred):
 
 def test_where_the_slope_is_not_finite_although_the_value_is():
     zero, one = np.zeros((2, 3), "float32"), np.ones((2, 3), "float32")
-    y = np.zeros((2, 1), "float32")
+    y = np.ones((2, 1), "float32")
     first, last = layers.Dense(2, use_bias=False), layers.Dense(1)
     model = stack((3,), first, Length(name="length"), last, loss="mse")
     assert first_steep_slope(model, zero, y) == "length"
     assert first_steep_slope(model, one, y) is None
     model = stack((3,), layers.Dense(1, use_bias=False), loss=root)
-    assert first_steep_slope(model, zero, y) == ""  # the loss itself
-    assert first_steep_slope(model, one, y) is None
+    assert first_steep_slope(model, zero, 0 * y) == ""  # the loss itself
+    assert first_steep_slope(model, zero, y) is None
 
 
 def test_a_model_that_trains_without_being_called():
