@@ -86,7 +86,7 @@ class Tried:
     - `constant`: what the best constant answer costs them; NaN where it cannot be told.
     - `before`, `after`: what was seen of them, None for a model with a step of its own.
     - `outputs`, `signals`: of some examples and of the layers after them, in training mode.
-    - `steps`: how many were taken; `gradients`: root mean squares in the first, of each trainable
+    - `steps`: how many were taken; `gradients`: the largest in the first, of each trainable
       variable; `untouched`: those without any gradient in all of them.
     """
 
