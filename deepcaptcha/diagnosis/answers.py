@@ -168,7 +168,7 @@ def reach_findings(
         return
     low, high, sums = ranges
     perfect = answers.perfect[: len(tf.nest.flatten(x)[0])]
-    slack = OUTSIDE * (high - low) if math.isfinite(high - low) else 0.0
+    slack = OUTSIDE * (high - low if math.isfinite(high - low) else float(np.abs(outputs).max()))
     out = (perfect < low - slack) | (perfect > high + slack)
     # Of one-hot rows the single 1 may be all that is out of reach.
     share = float(out.any(axis=tuple(range(1, out.ndim))).mean())

@@ -61,6 +61,22 @@ def effort(model: keras.Model, examples: int) -> Effort:
     return Effort(max(8, min(STEPS, steps)), batch, shown)
 
 
+@contextmanager
+def compiled_plainly(work: Effort) -> Iterator[None]:
+    """For a large model TensorFlow's graph optimizer is left out: it takes longer than it saves in so
+    few steps. It is put back as it was."""
+    if work.is_whole:
+        yield
+        return
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({**before, "disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        was = before.get("disable_meta_optimizer", False)
+        tf.config.optimizer.set_experimental_options({**before, "disable_meta_optimizer": was})
+
+
 def _fixed_batch(model: keras.Model) -> int | None:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or not shape or not isinstance(shape[0], int):

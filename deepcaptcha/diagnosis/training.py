@@ -213,7 +213,9 @@ def training_findings(
         *_vanishing(trainer.model, tried),
     ]
     failed = any(finding.severity == "error" for finding in symptoms)
-    slow = tried.skill < LEARNED and tried.needed > SLOW * rows.available
+    slow = (
+        trainer.effort.is_whole and tried.skill < LEARNED and tried.needed > SLOW * rows.available
+    )
     if tried.gradients is not None and not np.isfinite(tried.gradients).all():
         repaired = _steep(trainer)
     else:
@@ -224,7 +226,9 @@ def training_findings(
     elif slow and not explained:
         symptoms += _slow(tried, rows)
     yield from symptoms
-    if off_scale:
+    if not trainer.effort.is_whole:
+        yield from (one for one in off_scale if one.code == "scale")  # a second try takes too long
+    elif off_scale:
         scaled = trainer.run(_on_scale(trainer), rows.y)
         left = 1 - tried.skill
         if not (left < LEFT or 1 - scaled.skill > HELPS * left):
@@ -328,8 +332,9 @@ def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
         return
     if max(map(_size, own)) > FAR * max(map(_size, tried.outputs)):
         return  # the outputs are lost in the rounding of such a loss
+    places = (0, 1, 3, 5) if trainer.effort.is_whole else (0, 3)
     first, *others = (
-        trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in (0, 1, 3, 5)
+        trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in places
     )
     if all(abs(first - other) <= 1e-5 * abs(first) for other in others):
         sentence = (
