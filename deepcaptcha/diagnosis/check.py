@@ -150,7 +150,10 @@ def _with_effort(
         *padding_findings(model, few),
     ]
     yield from other
-    explained = any(finding.severity == "error" for finding in [*on_data, *other])
+    explained = any(
+        finding.severity == "error" or finding.code == "unrelated labels"
+        for finding in [*on_data, *other]
+    )
     yield from training_findings(
         Trainer(model, rows, work, observer, looked_up), signals, off_scale, explained
     )

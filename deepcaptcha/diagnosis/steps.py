@@ -103,7 +103,7 @@ def _places(layer: keras.layers.Layer, what: str) -> int:
 
 
 class ThrowawaySteps:
-    """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
+    """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state, or by another.
 
     The model's own optimizer is never touched; its variables are for `left_as_found` to restore. A model
     with a `train_step` of its own takes that step, with the copy in its optimizer's place.
@@ -112,10 +112,17 @@ class ThrowawaySteps:
     restart; None before it, and where the model's own step does not show it.
     """
 
-    def __init__(self, model: keras.Model, x: Nest, y: Nest, weight: Nest = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Nest,
+        y: Nest,
+        weight: Nest = None,
+        optimizer: keras.Optimizer | None = None,
+    ) -> None:
         self.model = model
         self.data = (x, y) if weight is None else (x, y, weight)
-        self._optimizer = _initial_copy(model.optimizer)
+        self._optimizer = _initial_copy(model.optimizer) if optimizer is None else optimizer
         self._optimizer.build(model.trainable_variables)
         self._start = [np.asarray(variable) for variable in self._optimizer.variables]
         self._touched = np.zeros(len(model.trainable_variables), bool)
