@@ -53,6 +53,9 @@ VANISHED = 1e-4
 ADAM, KNOWN = 0.01, 0.7
 """A rate at which Adam learns a batch by heart, and what is left of the constant's cost where it does."""
 
+FURTHER = 1.5
+"""How many times the best constant's cost the loss may be after the steps."""
+
 LEFT = 0.25
 """Share of the best constant's cost that the steps leave as the inputs are, from which their scale is
 worth a warning."""
@@ -232,7 +235,8 @@ def training_findings(
     if tried.gradients is not None and not np.isfinite(tried.gradients).all():
         repaired = _steep(trainer)
     else:
-        repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
+        wrong = failed or slow or tried.end > FURTHER * tried.constant
+        repaired = _repaired(trainer, tried) if wrong and not explained else None
     if repaired is not None and not (repaired.component == "optimizer" and _is_shape(symptoms)):
         yield repaired
         symptoms = [replace(one, severity="warning") for one in symptoms]
