@@ -330,7 +330,7 @@ def _bound(ends: Sequence[float]) -> float:
     """The end of what the outputs reach, from their ends at weights times 1, 100 and 1,000: none where
     ten times the weights still take it on."""
     first, middle, last = ends
-    if abs(last - middle) <= 0.05 * max(abs(middle - first), abs(middle), 1e-6):
+    if abs(last - middle) <= max(abs(middle - first) / 2, 1e-6 * abs(last)):
         return last
     return math.copysign(math.inf, last - middle)
 

@@ -36,7 +36,7 @@ from .data import data_findings, label_findings
 from .model import inference_findings, looked_up_inputs, padding_findings, weight_findings
 from .observe import Nest, Observed, Observer, single_loss, take
 from .signal import Signal, is_called, layer_signals
-from .steps import effort, has_own_step, left_as_found
+from .steps import Effort, compiled_plainly, effort, has_own_step, left_as_found
 from .training import Rows, Trainer, training_findings
 
 Array = NDArray[Any]
@@ -127,6 +127,13 @@ def _findings(
     model: keras.Model, rows: Rows, held: tuple[list[Array], list[Array]] | None
 ) -> Iterator[Finding]:
     work = effort(model, rows.count)
+    with compiled_plainly(work):
+        yield from _with_effort(model, rows, held, work)
+
+
+def _with_effort(
+    model: keras.Model, rows: Rows, held: tuple[list[Array], list[Array]] | None, work: Effort
+) -> Iterator[Finding]:
     x, y = _drawn(work.examples, rows.count, (rows.x, rows.y))
     few, batch = take(slice(work.few), x), take(slice(work.batch), x)
     with left_as_found(model):
@@ -184,7 +191,10 @@ def _findings(
         *padding_findings(model, few),
     ]
     yield from other
-    explained = any(finding.severity == "error" for finding in [*on_data, *other])
+    explained = any(
+        finding.severity == "error" or finding.code == "unrelated labels"
+        for finding in [*on_data, *other]
+    )
     if rows.count > _MANY:  # what is standardized need not be copied whole
         whole = (rows.x, rows.y, () if rows.weight is None else rows.weight)
         some_x, some_y, weight = _drawn(_MANY, rows.count, whole)
