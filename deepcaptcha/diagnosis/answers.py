@@ -266,8 +266,8 @@ def long_label_findings(model: keras.Model, y: Array, outputs: Array) -> Iterato
     if not any(each <= 3 * possible for each in too_long):
         sentence = (
             f"{percent(float(long.mean()))} of the examples have labels that need more than the {steps} "
-            f"time steps of the output, up to {needed.max()}: such a one costs {too_long[0]:.3g}, others "
-            f"at most {possible:.3g}"
+            f"time steps of the output, up to {needed.max()}: such a one costs {too_long[0]:.3g}, "
+            f"others at most {possible:.3g}"
         )
         yield advise("labels", "error", float(long.mean()), sentence, "label too long")
 

@@ -41,7 +41,8 @@ HELPS = 0.8
 their scale is worth a warning."""
 
 FAR = 30
-"""How many times the outputs the targets may be, or they these, for the loss to be asked what it tells."""
+"""How many times the outputs the targets may be, or the other way about, for the loss to be asked what it
+tells."""
 
 ALIKE = 0.01
 """Largest difference between outputs, as a share of the largest, below which it is not asked either."""
@@ -54,7 +55,7 @@ VANISHED = 1e-4
 """Gradient of the first kernel, as a share of the last one's, that is called vanished."""
 
 ADAM, KNOWN = 0.01, 0.7
-"""A rate at which Adam learns a batch by heart, and what is left of the constant's cost where it does."""
+"""A rate at which Adam learns a batch by heart, and what it leaves of the constant's cost there."""
 
 FURTHER = 1.5
 """How many times the best constant's cost the loss may be after the steps."""
