@@ -211,8 +211,9 @@ def test_a_label_longer_than_its_time_steps(label, needed):
     x, y = sequences(label)
     made = stack((8, 4), layers.Dense(5), loss=losses.CTC())
     found = errors(made, x, y)
-    assert list(found) == (["labels"] if needed > 8 else [])
+    assert ("labels" in found) == (needed > 8)
     if needed > 8:
+        assert list(found) == ["labels"]
         assert found["labels"].value == 0.5
         assert (
             f"more than the 8 time steps of the output, up to {needed}:" in found["labels"].sentence

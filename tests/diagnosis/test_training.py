@@ -92,11 +92,16 @@ def test_a_slope_that_is_not_finite_is_named_where_it_is(part):
 @pytest.mark.integration
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 def test_gradients_that_vanish_through_sigmoids(activation):
-    """Each sigmoid has a slope of 1/4 at most: ten of them leave less than 1e-6."""
+    """Each sigmoid has a slope of 1/4 at most: ten of them leave less than 1e-6 of a gradient, and of a
+    difference between two inputs."""
     hidden = [layers.Dense(16, activation=activation) for _ in range(10)]
     model = stack((12,), *hidden, layers.Dense(4, activation="softmax"))
-    codes = ["vanishing gradient"] if activation == "sigmoid" else []
-    assert [*errors(model, **blobs())] == codes
+    named = errors(model, **blobs())
+    if activation == "relu":
+        assert named == {}
+    else:
+        assert {*named} & {"vanishing gradient", "constant answer"}
+        assert {f.component for f in named.values()} == {"architecture"}
 
 
 @pytest.mark.integration
@@ -216,4 +221,4 @@ def test_data_of_any_number_type_and_one_axis(kind):
         assert errors(binary, data["x"], y > 0) == {}
     else:
         whole = tabular("softmax", 4, 12)
-        assert errors(whole, (20 * blobs()["x"]).clip(0, 255).astype("uint8"), blobs()["y"]) == {}
+        assert errors(whole, (2 * blobs()["x"]).clip(0, 255).astype("uint8"), blobs()["y"]) == {}
