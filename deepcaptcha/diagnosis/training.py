@@ -41,7 +41,7 @@ HELPS = 0.8
 their scale is worth a warning."""
 
 FAR = 30
-"""How many times the outputs the targets may be, or the other way about, for the loss to be asked what it
+"""How many times the outputs the targets may be, or the other way about, for a loss to be asked what it
 tells."""
 
 ALIKE = 0.01
