@@ -200,7 +200,10 @@ def _with_effort(
         some_x, some_y, weight = _drawn(_MANY, rows.count, whole)
         rows = replace(rows, x=some_x, y=some_y, weight=None if rows.weight is None else weight)
     trainer = Trainer(model, rows, work, observer, looked_up)
-    yield from training_findings(trainer, signals, off_scale, explained)
+    unknown = has_own_step(model) or answers.perfect is None
+    yield from training_findings(
+        trainer, signals, off_scale, explained=explained, pairing_unknown=unknown
+    )
     if not work.is_whole:
         told = f"{work.steps} steps of {work.batch} examples were tried, not 50 of 32"
         sentence = f"the model is large: {told}"

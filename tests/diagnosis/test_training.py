@@ -27,7 +27,7 @@ def errors(*arguments, **more):
 
 
 def tried(start, end, constant=10.0, steps=50):
-    return Tried(start, end, constant, None, None, [], [], steps, None, [])
+    return Tried(start, end, constant, None, None, [], [], steps, None, [], 0.0)
 
 
 def test_skill_and_pace():
