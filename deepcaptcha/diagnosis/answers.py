@@ -283,6 +283,8 @@ def one_answer_findings(
     ended = end_of_signal(signals)
     if not 0 < len(ended) < len(signals) or any(each.trained for each in ended[1:]):
         return
+    if not signals[-len(ended) - 1].spread > 1000 * SAME:
+        return  # it reads next to the same, so the signal has ended before
     if spread(outputs) > SAME or any(
         spread(_answers_with(model, x, s)) > SAME for s in (1.0, 0.01)
     ):

@@ -202,16 +202,19 @@ class Trainer:
         """The least loss of one batch that is trained on alone, by Adam whatever the model's optimizer
         is, for twice STEPS steps at each of RATES_BY_HEART until `goal` is met: whether it can learn."""
         rows = np.tile(self.shown[: self.effort.batch], (2 * STEPS, 1))
+        x, y, scaled = self.rows.x, self.rows.y, _on_scale(self)
         adam = keras.optimizers.Adam(RATES_BY_HEART[0])
-        data = self.rows.as_batch(self.rows.x, self.rows.y)[:2]
-        steps = ThrowawaySteps(self.model, *data, optimizer=adam)
+        steps = ThrowawaySteps(self.model, optimizer=adam)
         least = math.inf
-        for rate in RATES_BY_HEART:
-            steps.restart(rate / RATES_BY_HEART[0])
-            with left_as_found(self.model):
-                least = min([least, *steps.run(rows)])
-            if least <= goal:
-                break
+        # Inputs off scale are told as such: no fault of a model that learns them standardized.
+        for inputs in (x, scaled) if _changed(scaled, x) else (x,):
+            for rate in RATES_BY_HEART:
+                steps.data = self.rows.as_batch(inputs, y)[:2]
+                steps.restart(rate / RATES_BY_HEART[0])
+                with left_as_found(self.model):
+                    least = min([least, *steps.run(rows)])
+                if least <= goal:
+                    return least
         return least
 
     def first_loss(self, y: Nest) -> float:
