@@ -37,7 +37,8 @@ from .model import inference_findings, looked_up_inputs, padding_findings, weigh
 from .observe import Nest, Observed, Observer, single_loss, take
 from .signal import Signal, is_called, layer_signals
 from .steps import Effort, compiled_plainly, effort, has_own_step, left_as_found
-from .training import Rows, Trainer, training_findings
+from .trainer import Rows, Trainer
+from .training import training_findings
 
 Array = NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
-from .answers import SOME_LOST, constant_cost, read_targets
-from .data import is_off_scale, standardized
-from .observe import Nest, Observed, Observer, take
-from .signal import Signal, end_of_signal, first_steep_slope, layer_signals
-from .steps import STEPS, Effort, ThrowawaySteps, has_own_step, left_as_found
+from .answers import SOME_LOST
+from .data import standardized
+from .observe import Nest, take
+from .signal import Signal, end_of_signal, first_steep_slope
+from .steps import Effort, left_as_found
+from .trainer import KNOWN, REPAIRED, Rows, Trainer, Tried, changed
 
 Array = NDArray[Any]
 
@@ -32,9 +33,6 @@ UNSTABLE = 2.0
 
 LEARNED = 0.05
 """Share of the best constant's cost that a training must save within the steps to be called learning."""
-
-REPAIRED = 0.15
-"""The same of a changed training that is called a success."""
 
 HELPS = 0.8
 """What is left of the loss with standardized inputs, as a share of what is left without, from which
@@ -51,9 +49,6 @@ later."""
 VANISHED = 1e-4
 """Gradient of the first kernel, as a share of the last one's, that is called vanished."""
 
-RATES_BY_HEART, KNOWN = (0.001, 0.01), 0.7
-"""Rates of Adam at which a batch is learnt by heart, and what is left of the constant's cost then."""
-
 STILL = 0.1
 """Share of its size by which some weight must move in a training, at the pace of the steps."""
 
@@ -69,169 +64,6 @@ worth a warning."""
 
 RATES = (0.1, 0.01, 0.001)
 FASTER = (10.0, 100.0, 1000.0)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Examples as they are tried: inputs, targets (an empty tuple for none) and sample weights (None for
-    none), nested as `fit` takes them, whose first axis counts examples.
-
-    `available`: how many steps a training of theirs has; `is_certain`: whether its length is known.
-    """
-
-    x: Nest
-    y: Nest
-    weight: Nest
-    available: int
-    is_certain: bool
-
-    @property
-    def count(self) -> int:
-        return len(tf.nest.flatten(self.x)[0])
-
-    def as_batch(self, x: Nest, y: Nest) -> tuple[Nest, ...]:
-        """What a step takes of these inputs and targets."""
-        if not tf.nest.flatten(y):
-            return (x,)
-        return (x, y) if self.weight is None else (x, y, self.weight)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A training of some steps.
-
-    - `start`, `end`: mean loss of the examples looked at, before and after them, without regularizers;
-      of a model with a step of its own, of its first and its last batches.
-    - `constant`: what the best constant answer costs them; NaN where it cannot be told.
-    - `before`, `after`: what was seen of them, None for a model with a step of its own.
-    - `outputs`, `signals`: of some examples and of the layers after them, in training mode.
-    - `steps`: how many were taken; `gradients`: the largest in the first, of each trainable
-      variable; `untouched`: those without any gradient in all of them; `movement`: the largest change of
-      one over all steps, as a share of its Euclidean norm.
-    """
-
-    start: float
-    end: float
-    constant: float
-    before: Observed | None
-    after: Observed | None
-    outputs: Sequence[Array]
-    signals: Sequence[Signal]
-    steps: int
-    gradients: Array | None
-    untouched: Sequence[keras.Variable]
-    movement: float
-
-    @property
-    def skill(self) -> float:
-        """What of the best constant's cost is saved: 1 for the perfect answer, 0 for the constant one,
-        -inf where the loss is not finite; NaN where the constant's cost is not above 0."""
-        if not math.isfinite(self.end):
-            return -math.inf
-        return 1 - self.end / self.constant if self.constant > 0 else math.nan
-
-    @property
-    def needed(self) -> float:
-        """Steps until REPAIRED of the constant's cost is saved, at the pace of these; inf where they
-        lead away from it."""
-        pace = (self.start - self.end) / max(self.steps, 1)
-        goal = (1 - REPAIRED) * self.constant
-        return max(0.0, (self.start - goal) / pace) if pace > 0 else math.inf
-
-
-class Trainer:
-    """Tries trainings of one model, each from the same start and in the same order of examples."""
-
-    def __init__(
-        self,
-        model: keras.Model,
-        rows: Rows,
-        effort: Effort,
-        observer: Observer,
-        looked_up: Sequence[bool],
-    ) -> None:
-        self.model, self.rows, self.effort, self.observer = model, rows, effort, observer
-        self.looked_up = looked_up
-        self.steps = ThrowawaySteps(model, *rows.as_batch(rows.x, rows.y))
-        draw = np.random.default_rng(0)
-        size = (effort.steps, effort.batch)
-        self.order = draw.integers(rows.count, size=size)
-        self.shown = np.sort(draw.permutation(rows.count)[: effort.examples])
-
-    def look(self, x: Nest, y: Nest) -> Observed:
-        """What is seen of the examples looked at, of these inputs and targets."""
-        return self.observer.observe(*take(self.shown, (x, y)), size=self.effort.batch)
-
-    def run(self, x: Nest, y: Nest, rate: float = 1.0) -> Tried:
-        """A training on these inputs and targets, at the learning rate times `rate`."""
-        model, own = self.model, has_own_step(self.model)
-        self._restart(x, y, rate)
-        with left_as_found(model):
-            before = None if own else self.look(x, y)
-            weights = [np.asarray(weight) for weight in model.trainable_variables]
-            losses = self.steps.run(self.order)
-            moves = [
-                _share_moved(a, np.asarray(b))
-                for a, b in zip(weights, model.trainable_variables, strict=True)
-            ]
-            after = None if own else self.look(x, y)
-            outputs, signals = layer_signals(
-                model, take(self.shown[: self.effort.batch], x), training=True
-            )
-        start, end, constant = losses[0], float(np.mean(losses[-5:])), math.nan
-        if before is not None and after is not None:
-            start, end = before.example_loss, after.example_loss if after.finite else math.nan
-            if len(before.outputs) == len(tf.nest.flatten(y)) == 1:
-                target, first = np.asarray(tf.nest.flatten(y)[0])[self.shown], before.outputs[0]
-                constant = constant_cost(model, target, read_targets(target, first), first)
-        return Tried(
-            start,
-            end,
-            constant,
-            before,
-            after,
-            outputs,
-            signals,
-            len(losses),
-            self.steps.gradients,
-            self.steps.untouched,
-            max(moves, default=0.0),
-        )
-
-    def by_heart(self, goal: float) -> float:
-        """The least loss of one batch that is trained on alone, by Adam whatever the model's optimizer
-        is, for twice STEPS steps at each of RATES_BY_HEART until `goal` is met: whether it can learn."""
-        rows = np.tile(self.shown[: self.effort.batch], (2 * STEPS, 1))
-        x, y, scaled = self.rows.x, self.rows.y, _on_scale(self)
-        adam = keras.optimizers.Adam(RATES_BY_HEART[0])
-        steps = ThrowawaySteps(self.model, optimizer=adam)
-        least = math.inf
-        # Inputs off scale are told as such: no fault of a model that learns them standardized.
-        for inputs in (x, scaled) if _changed(scaled, x) else (x,):
-            for rate in RATES_BY_HEART:
-                steps.data = self.rows.as_batch(inputs, y)[:2]
-                steps.restart(rate / RATES_BY_HEART[0])
-                with left_as_found(self.model):
-                    least = min([least, *steps.run(rows)])
-                if least <= goal:
-                    return least
-        return least
-
-    def first_loss(self, y: Nest) -> float:
-        """The loss of the first batch with these targets, as training begins."""
-        self._restart(self.rows.x, y)
-        with left_as_found(self.model):
-            return self.steps.run(self.shown[np.newaxis, : self.effort.batch])[0]
-
-    def _restart(self, x: Nest, y: Nest, rate: float = 1.0) -> None:
-        self.steps.data = self.rows.as_batch(x, y)
-        self.steps.restart(rate)
-
-    @property
-    def rates_can_change(self) -> bool:
-        """Whether the optimizer's learning rate is a number."""
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        return not callable(vars(optimizer).get("_learning_rate"))
 
 
 def training_findings(
@@ -279,7 +111,7 @@ def training_findings(
     if not trainer.effort.is_whole:
         yield from (one for one in off_scale if one.code == "scale")  # a second try takes too long
     elif off_scale:
-        scaled = trainer.run(_on_scale(trainer), rows.y)
+        scaled = trainer.run(trainer.on_scale(), rows.y)
         left = 1 - tried.skill
         if not (left < LEFT or 1 - scaled.skill > HELPS * left):
             yield from off_scale
@@ -305,20 +137,13 @@ def _is_shape(symptoms: Sequence[Finding]) -> bool:
     return any(one.code == "vanishing gradient" for one in symptoms)
 
 
-def _on_scale(trainer: Trainer) -> Nest:
-    """The inputs, standardized where that is worth a try."""
-    parts = zip(tf.nest.flatten(trainer.rows.x), trainer.looked_up, strict=True)
-    scaled = [a if words or not is_off_scale(a) else standardized(a) for a, words in parts]
-    return tf.nest.pack_sequence_as(trainer.rows.x, scaled)
-
-
 def _repaired(trainer: Trainer, tried: Tried) -> Finding | None:
     """The first change with which the same steps succeed, as a finding about what it changes."""
     rows = trainer.rows
     changes: list[tuple[str, str, str, Nest, Nest]] = []
-    x = _on_scale(trainer)
+    x = trainer.on_scale()
     y = tf.nest.map_structure(lambda a: standardized(a) if _is_far(a) else a, rows.y)
-    new_x, new_y = _changed(x, rows.x), _changed(y, rows.y)
+    new_x, new_y = changed(x, rows.x), changed(y, rows.y)
     if new_x:
         changes.append(("scale", "scale", "inputs standardized", x, rows.y))
     if new_y:
@@ -367,17 +192,6 @@ def _is_far(array: Array) -> bool:
 
 def _size(array: Array) -> float:
     return float(np.sqrt(np.mean(np.square(np.asarray(array, dtype=np.float64)))))
-
-
-def _share_moved(before: Array, after: Array) -> float:
-    """Of kernels; a bias begins at 0."""
-    size = float(np.linalg.norm(before)) if before.ndim > 1 else 0.0
-    return float(np.linalg.norm(after - before)) / size if size else 0.0
-
-
-def _changed(new: Nest, old: Nest) -> bool:
-    pairs = zip(tf.nest.flatten(new), tf.nest.flatten(old), strict=True)
-    return any(a is not b for a, b in pairs)
 
 
 def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import pytest
 from deepcaptcha.diagnosis import check as checked
 from deepcaptcha.diagnosis.check import EPOCHS, MOST_ERRORS, check
 from deepcaptcha.diagnosis.steps import BATCH, EXAMPLES, STEPS, effort
-from deepcaptcha.diagnosis.training import Tried
+from deepcaptcha.diagnosis.trainer import Tried
 from deepcaptcha.finding import advise
 from deepcaptcha.keras.backend import keras, tf
 from tests.diagnosis.planted import blobs, compiled, sequences, sgd, stack, table, tabular
