@@ -5,7 +5,7 @@ import pytest
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.keras.backend import keras
-from deepcaptcha.repairs.changes import LearningRate, ScaledTargets
+from deepcaptcha.repairs import changes
 from deepcaptcha.repairs.measure import Measure, Metric, held_out_target
 from deepcaptcha.trials.trial import Target
 from tests.repairs.models import case, dense, examples, numbers, one_hot, turns
@@ -66,11 +66,12 @@ def test_errors_and_their_best_constants():
 
 def test_scaled_targets_are_judged_in_their_own_unit():
     y = rows([10.0], [30.0])
-    change = ScaledTargets((20.0,), (10.0,))
+    by = {"offset": (20.0,), "scale": (10.0,)}
     data = examples(numbers((4, 2)), np.vstack([y, y]), held=2)
-    np.testing.assert_allclose(change.data(data).y_validation, [[-1], [1]])
-    np.testing.assert_allclose(change.undone(change.data(data).y_validation), y)
-    assert LearningRate(10).undone(y) is y
+    scaled = changes.scaled_targets(data, **by).y_validation
+    np.testing.assert_allclose(scaled, [[-1], [1]])
+    np.testing.assert_allclose(changes.unscaled(scaled, **by), y)
+    assert changes.Change().undone(y) is y
 
 
 def test_a_metric_of_keras_is_computed_as_keras_does():

@@ -111,11 +111,11 @@ def test_a_crash_is_a_row_and_never_the_end():
     def trains(names, seed):
         if CLIP in names:
             raise RuntimeError("out of luck\nand more")
-        return "elu" in names
+        return "leaky_relu" in names
 
     found, _ = search(trains)
     assert found.shown
-    assert found.found.names == ("elu",)
+    assert found.found.names == ("leaky_relu",)
     (failed,) = [attempt for attempt in found.attempts if attempt.failed]
     assert (failed.names, failed.failed, failed.trials) == ((CLIP,), "out of luck and more", 0)
     assert "Failed: gradients clipped: out of luck and more." in repair_lines(found)
@@ -206,14 +206,14 @@ def test_findings_say_where_to_begin():
 def test_targets_scaled_away_do_not_pass():
     """Targets of 1e-4 meet any MSE: the constant answer has to be beaten as well."""
     from deepcaptcha.repairs.case import Case
-    from deepcaptcha.repairs.search import _target
+    from deepcaptcha.repairs.measure import held_out_target
 
     y = (1e-4 * np.random.default_rng(0).standard_normal((60, 1))).astype("float32")
     build = dense(L.Dense(1), loss="mse", metrics=["mse"])
     case = Case.of(source(build, examples(pixels(), y), Target(0.01, 2, "val_mse", "min")))
     measure = case.measure()
     variance = float(np.var(y[-12:].astype("float64")))
-    target = _target(case, measure, measure.constant())
+    target = held_out_target(case.source.target, measure.constant(), "min")
     assert target.monitor == MONITOR
     assert target.value <= variance * (1 + 1e-6) < 0.01
 
