@@ -50,18 +50,16 @@ def candidates(
     case: Case,
     findings: Sequence[Finding] = (),
     only: Sequence[str] = (),
-    *,
-    units: bool = True,
-    classes: bool = True,
 ) -> tuple[Candidate, ...]:
     """Those that apply, the ones that the findings suggest first.
 
-    - `findings`: gravest first. `only`: names; all by default. `units`: whether there is a measure that
-      a change of the loss or of the outputs' meaning cannot touch; `classes`: one that knows classes
-      however they are numbered.
+    - `findings`: gravest first. `only`: names; all by default.
 
-    Raises InputError for a name that no candidate has.
+    What changes the meaning of outputs needs a measure that does not change with it, and what numbers
+    classes anew one that knows them by any number. Raises InputError for a name that no candidate has.
     """
+    units = case.measure is not None
+    classes = case.measure is None or case.measure.unit != "own"
     known = [rule.name for rule in RULES]
     if unknown := [name for name in only if name not in known]:
         raise InputError(f"no repair is named {unknown[0]!r}; known: {', '.join(known)}")
@@ -95,7 +93,7 @@ def _rank(rule: Rule, findings: Sequence[Finding]) -> int:
     return 2 * len(findings)
 
 
-def not_offered(case: Case, units: bool) -> tuple[str, ...]:
+def not_offered(case: Case) -> tuple[str, ...]:
     """What could not be tried, a line each."""
     lines = []
     if case.refusal:
@@ -105,7 +103,7 @@ def not_offered(case: Case, units: bool) -> tuple[str, ...]:
         )
     if case.examples is None:
         lines.append("changes of the data: they come as a tf.data pipeline; give arrays for them")
-    if not units:
+    if case.measure is None:
         lines.append(
             "changes of the loss or of what the outputs mean: the target is on "
             f"{case.source.target.monitor}, which only Keras' own log has, and would change with them"

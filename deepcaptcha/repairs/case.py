@@ -14,8 +14,9 @@ from ..errors import InputError
 from ..keras.backend import KERAS_ERRORS, keras
 from ..keras.data import Array, Data, Examples
 from ..keras.source import KerasSource
+from ..trials.trial import Target
 from .changes import CROSS_ENTROPIES, reads_logits, resplit
-from .measure import Measure, Metric, Unit
+from .measure import Measure, Metric, Unit, held_out_target
 from .model import Compiled, Head, activation_of, built, edited, flat_layers, read_head
 
 Targets = Literal["one-hot", "classes", "two classes", "labels", "numbers", "other"]
@@ -95,13 +96,15 @@ class Case:
         """The end of the model, where it can be changed."""
         return None if self.refusal else read_head(self.model)
 
-    @property
+    @cached_property
     def output_shape(self) -> tuple[int | None, ...]:
-        """Of an example's output; empty where there are several or it is not known."""
+        """Of an example's output; empty where there are several."""
         shape = getattr(self.model, "output_shape", None)
-        if not isinstance(shape, tuple) or not all(isinstance(s, int | None) for s in shape):
+        if shape is None:  # of a class of its own
+            shape = getattr(self.model(self.given.first[0]), "shape", None)
+        if shape is None or not all(isinstance(size, int | None) for size in shape):
             return ()
-        return shape[1:]
+        return tuple(shape[1:])
 
     @property
     def units(self) -> int | None:
@@ -151,6 +154,16 @@ class Case:
             return "two classes" if y.size == len(y) else "labels"
         return "classes"
 
+    @cached_property
+    def target(self) -> Target:
+        """The user's, on the measure, and better than the best constant answer.
+
+        Raises InputError where nothing can be better than that.
+        """
+        target, measure = self.source.target, self.measure
+        return target if measure is None else held_out_target(target, measure.constant, target.mode)
+
+    @cached_property
     def measure(self) -> Measure | None:
         """The user's own, computed from outputs; None where only Keras' log has it."""
         target, truth, shape = self.source.target, self.y_held, self.output_shape

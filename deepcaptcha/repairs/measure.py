@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,6 +86,7 @@ class Measure:
             return self._cross_entropy(outputs, values)
         return self._score(self._as_truth(outputs))
 
+    @cached_property
     def constant(self) -> float:
         """What the best constant answer reaches on the same rows."""
         truth = self.truth

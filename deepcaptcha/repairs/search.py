@@ -34,7 +34,7 @@ from ..verdicts.plan import Plan, binomial_interval, confidence_interval
 from .candidates import Candidate, candidates, not_offered, pairs
 from .case import Case
 from .changes import ChangedData, Repaired, same
-from .measure import HeldOut, Measure, held_out_target
+from .measure import HeldOut
 from .result import INTERRUPTED, SCREEN, Attempt, Confirmation, Repair
 
 BEST = 5
@@ -137,19 +137,11 @@ def repair(
         environment.require_single_thread()
     forget_models()  # those of a factory that had the same name
     case = Case.of(subject)
-    measure = case.measure()
-    constant = None if measure is None else measure.constant()
-    target = case.source.target
-    if constant is not None:
-        target = held_out_target(target, constant, target.mode)
     opened = Runner(folder, reuse=reuse, jobs=jobs, on_trial=on_trial) if runner is None else None
     with opened or nullcontext(runner) as running:
         assert running is not None
         search = _Search(
             case,
-            measure,
-            constant,
-            target,
             running,
             claim,
             alpha,
@@ -167,9 +159,6 @@ class _Search:
     """The state of a search."""
 
     case: Case
-    measure: Measure | None
-    constant: float | None
-    target: Target
     runner: Runner
     claim: Claim
     alpha: float
@@ -186,11 +175,11 @@ class _Search:
 
     def know(self, trials: Sequence[Trial]) -> None:
         """Take trials of the unrepaired model, where they were judged as these are."""
-        target = self.case.source.target
-        if self.measure is not None and (
+        target, measure = self.case.source.target, self.case.measure
+        if measure is not None and (
             self.case.pooled
-            or self.measure.unit not in ("accuracy", "string accuracy")
-            or (target.value, target.mode) != (self.target.value, self.target.mode)
+            or measure.unit not in ("accuracy", "string accuracy")
+            or target.value != self.case.target.value
         ):
             return
         for trial in trials:
@@ -199,7 +188,7 @@ class _Search:
 
     def go(self, findings: Sequence[Finding], only: Sequence[str]) -> Repair:
         """Search and confirm; what is known so far where budget or patience end."""
-        ended = ""
+        ended, measure = "", self.case.measure
         try:
             self.search(findings, only)
         except _EndedError as error:
@@ -218,14 +207,14 @@ class _Search:
             name=source.name,
             recipe=source.recipe,
             target=source.target.text,
-            measure=source.target.monitor if self.measure is None else self.measure.words,
-            constant=self.constant,
-            bar=self.target.value,
+            measure=source.target.monitor if measure is None else measure.words,
+            constant=None if measure is None else measure.constant,
+            bar=self.case.target.value,
             rows=rows,
-            unrepaired=self.unrepaired.attempt(self.unrepaired.trials, self.target),
-            attempts=tuple(tried.attempt(self.seeds, self.target) for tried in self.tried),
+            unrepaired=self.unrepaired.attempt(self.unrepaired.trials, self.case.target),
+            attempts=tuple(tried.attempt(self.seeds, self.case.target) for tried in self.tried),
             found=self.found,
-            not_tried=not_offered(self.case, self.measure is not None),
+            not_tried=not_offered(self.case),
             trials=self.spent,
             most=self.most,
             seconds=round(time.monotonic() - self.began, 1),
@@ -240,13 +229,7 @@ class _Search:
             if self.unrepaired.trials:  # what its curves show comes after what the check found
                 shown = diagnose(self.unrepaired.trials[max(self.unrepaired.trials)])
                 findings = [*findings, *([] if shown is None else [shown])]
-        offered = candidates(
-            self.case,
-            findings,
-            only,
-            units=self.measure is not None,
-            classes=self.measure is None or self.measure.unit != "own",
-        )
+        offered = candidates(self.case, findings, only)
         # A number fixed beforehand, so that every confirmation has its share of alpha.
         declared = len(offered) + BEST * (BEST - 1) // 2
         self.tried = [self.changed((candidate,)) for candidate in offered]
@@ -273,12 +256,12 @@ class _Search:
     def progress(self, tried: _Tried) -> float:
         """How far it is from the target, on the way from the constant answer, in tenths, so that noise
         leaves the order as the findings have it."""
-        best = tried.attempt(self.seeds, self.target).best
+        best = tried.attempt(self.seeds, self.case.target).best
         if best is None:
             return inf
-        start = self.target.value if self.constant is None else self.constant
-        way = abs(self.target.value - start) or 1.0
-        behind = (self.target.value - best) * (1 if self.target.mode == "max" else -1)
+        measure, value = self.case.measure, self.case.target.value
+        way = abs(value - (value if measure is None else measure.constant)) or 1.0
+        behind = value - best if self.case.target.mode == "max" else best - value
         return round(min(behind / way, 2.0), 1)
 
     def passes(self, tried: _Tried) -> bool:
@@ -325,7 +308,7 @@ class _Search:
         else:
             interval = confidence_interval(plan, successes, read)
         seeds = range(self.confirm, self.confirm + read)
-        own, beside = (t.attempt(seeds, self.target) for t in (tried, self.unrepaired))
+        own, beside = (t.attempt(seeds, self.case.target) for t in (tried, self.unrepaired))
         return Confirmation(
             names=own.names,
             components=own.components,
@@ -381,16 +364,15 @@ class _Search:
     def changed(self, parts: tuple[Candidate, ...]) -> _Tried:
         """What a change is tried with, or why it cannot be."""
         try:
-            source = changed_source(self.case, parts, self.target, self.measure)
+            source = changed_source(self.case, parts)
         except Exception as error:  # whatever a user's data make of a change
             return _Tried(parts, None, failed=error_words(error) or type(error).__name__)
         return _Tried(parts, source)
 
 
-def changed_source(
-    case: Case, parts: Sequence[Candidate], target: Target, measure: Measure | None
-) -> KerasSource:
-    """A source of trials with changes, judged by `measure` against `target`."""
+def changed_source(case: Case, parts: Sequence[Candidate]) -> KerasSource:
+    """A source of trials with changes, judged by the case's measure and target."""
+    target, measure = case.target, case.measure
     source, changes = case.source, tuple(part.change for part in parts)
     data: Data | Callable[..., Data] = source.data
     build, arguments, training = source.build, source.arguments, source.training

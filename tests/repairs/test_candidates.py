@@ -267,7 +267,7 @@ def test_a_model_of_ones_own_class_is_offered_what_needs_no_configuration():
         "inputs standardized",
         "loss that fits",
     }
-    (line,) = not_offered(case(build, data), units=True)
+    (line,) = not_offered(case(build, data))
     assert "Own is a class of its own" in line
 
 
@@ -293,7 +293,7 @@ def test_of_pipelines_the_data_stay():
 
     found = case(softmax_model(), read_data(part(48), part(12)))
     assert {each.name for each in candidates(found)} == ALWAYS - {"batch size"}
-    (line,) = not_offered(found, units=True)
+    (line,) = not_offered(found)
     assert "tf.data" in line
 
 
@@ -334,7 +334,6 @@ def test_rows_to_judge_on_are_the_same_whether_they_are_shuffled():
 
 
 def test_the_identity_of_a_trial_knows_every_change():
-    from deepcaptcha.repairs.measure import held_out_target
     from deepcaptcha.repairs.search import changed_source
 
     data = examples(pixels(), one_hot(np.sort(turns())))
@@ -342,14 +341,12 @@ def test_the_identity_of_a_trial_knows_every_change():
         L.Dense(5, "relu", bias_initializer="ones"), L.BatchNormalization(), loss="mse"
     )
     found = case(build, data)
-    measure = found.measure()
-    target = held_out_target(found.source.target, measure.constant(), "max")
-    assert target.monitor == MONITOR
+    assert found.target.monitor == MONITOR
     parts = [(), *((each,) for each in candidates(found))]
     assert len(parts) >= 13
     identities = []
     for part in parts:
-        made = changed_source(found, part, target, measure)
+        made = changed_source(found, part)
         identity = dict(made.identity(3))
         # Not by its name alone.
         identity["recipe"] = {**identity["recipe"], "name": ""}
