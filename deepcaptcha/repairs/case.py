@@ -16,14 +16,14 @@ from ..keras.data import Array, Data, Examples
 from ..keras.source import KerasSource
 from ..trials.trial import Target
 from .changes import CROSS_ENTROPIES, reads_logits, resplit
-from .measure import Measure, Metric, Unit, held_out_target
+from .measure import Measure, Metric, held_out_target
 from .model import Compiled, Head, activation_of, built, edited, flat_layers, read_head
 
 Targets = Literal["one-hot", "classes", "two classes", "labels", "numbers", "other"]
 """Of a vector with a single 1; class numbers; one of two values an output; any number of 1s; numbers."""
 
 _SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
-_UNITS: dict[str, Unit] = {
+_UNITS: dict[str, str] = {
     **dict.fromkeys(("accuracy", "acc", "binary_accuracy"), "accuracy"),
     **dict.fromkeys(("categorical_accuracy", "sparse_categorical_accuracy"), "accuracy"),
     "string_accuracy": "string accuracy",

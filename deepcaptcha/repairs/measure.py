@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 MONITOR = "val_held_out"
 """What the measure is called among an epoch's metrics."""
 
-Unit = Literal[
-    "accuracy",
-    "string accuracy",
-    "accuracy of each output",
-    "cross-entropy",
-    "mean squared error",
-    "mean absolute error",
-    "root mean squared error",
-    "own",
-]
-Score = Callable[[Array, Array], float]
-"""Of targets and outputs of one shape."""
-
 _BATCH = 250
 
 
@@ -47,26 +34,26 @@ _BATCH = 250
 class Measure:
     """A measure on held-out rows.
 
-    - `unit`: what is computed. `truth`: the targets, of classes their values: (n,) or (n, positions).
+    - `unit`: what is computed: `accuracy`, `string accuracy`, `accuracy of each output`,
+      `cross-entropy`, `mean squared error`, `mean absolute error`, `root mean squared error`, `own`.
+    - `truth`: the targets, of classes their values: (n,) or (n, positions).
     - `mode`: which values are better. `values`: the classes there are; none where targets are numbers.
     - `threshold`: between two classes of one output, in the outputs' own unit.
     - `own`: the user's metric or loss, and its `name`.
     """
 
-    unit: Unit
+    unit: str
     truth: Array
     mode: Mode
     values: tuple[float, ...] = ()
     threshold: float = 0.5
-    own: Score | None = field(default=None, repr=False)
+    own: Metric | None = field(default=None, repr=False)
     name: str = ""
 
     @property
     def words(self) -> str:
         """For people."""
-        return (
-            f"{self.name} as the user's own code computes it" if self.unit == "own" else self.unit
-        )
+        return f"{self.name} as the user's own code has it" if self.unit == "own" else self.unit
 
     def __repr__(self) -> str:
         digest = hashlib.sha256(np.ascontiguousarray(self.truth).tobytes()).hexdigest()

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, islice, takewhile
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, error_words, require_whole
@@ -97,10 +96,6 @@ def repair(
     first_seed: int = 0,
     confirm_seed: int | None = None,
     runner: Runner | None = None,
-    folder: Path | None = None,
-    reuse: bool = True,
-    jobs: int | None = None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Repair:
     """Look for the smallest change that makes a Keras model train, and show that it does.
 
@@ -113,7 +108,7 @@ def repair(
     - `known`: trials of the subject that need not be run again.
     - `max_trials`, `minutes`: the budget; a trial that has begun is finished.
     - `first_seed`, `confirm_seed`: of the search and of the confirmation, APART by default.
-    - `runner`: runs the trials, and keeps them; else one of these `folder`, `reuse`, `jobs`, `on_trial`.
+    - `runner`: runs the trials, and keeps them; else they are run one by one, here.
 
     Nothing of the user's is changed. Raises InputError for what is no Keras network or cannot be
     judged, for an unknown name, and for numbers out of range. Ctrl-C ends the search with what is known.
@@ -133,13 +128,11 @@ def repair(
         subject = rehearsed_source(
             subject, train, validation, target, training=training, batch=batch, tried=False
         )
-    if runner is None and jobs is None:
+    if runner is None:
         environment.require_single_thread()
     forget_models()  # those of a factory that had the same name
     case = Case.of(subject)
-    opened = Runner(folder, reuse=reuse, jobs=jobs, on_trial=on_trial) if runner is None else None
-    with opened or nullcontext(runner) as running:
-        assert running is not None
+    with Runner() if runner is None else nullcontext(runner) as running:
         search = _Search(
             case,
             running,
@@ -223,13 +216,13 @@ class _Search:
 
     def search(self, findings: Sequence[Finding], only: Sequence[str]) -> None:
         """All single changes once, those that train confirmed; then pairs of the best."""
-        if not any(t.outcome != "converged" for t in self.unrepaired.trials.values()):
-            if self.passes(self.unrepaired):
-                return
-            if self.unrepaired.trials:  # what its curves show comes after what the check found
-                shown = diagnose(self.unrepaired.trials[max(self.unrepaired.trials)])
-                findings = [*findings, *([] if shown is None else [shown])]
-        offered = candidates(self.case, findings, only)
+        known = self.unrepaired.trials
+        if all(t.outcome == "converged" for t in known.values()) and self.passes(self.unrepaired):
+            return
+        # What its curves show comes after what the check found.
+        symptoms = [diagnose(trial) for trial in known.values() if trial.outcome != "converged"]
+        told = [*findings, *(symptom for symptom in symptoms[:1] if symptom is not None)]
+        offered = candidates(self.case, told, only)
         # A number fixed beforehand, so that every confirmation has its share of alpha.
         declared = len(offered) + BEST * (BEST - 1) // 2
         self.tried = [self.changed((candidate,)) for candidate in offered]
@@ -288,9 +281,9 @@ class _Search:
                 seeds = range(self.confirm, self.confirm + plan.max_trials)
                 waiting = [seed for seed in seeds if seed not in tried.trials]
                 self.run([(tried, seed) for seed in waiting[: max(1, self.runner.room)]])
-            decision, count, _ = self.read(tried, plan)
+            decision, trials, _ = self.read(tried, plan)
             if decision == "accept":
-                self.run([(self.unrepaired, self.confirm + index) for index in range(count)])
+                self.run([(self.unrepaired, self.confirm + index) for index in range(trials)])
         finally:
             self.found = self.confirmation(tried, plan, share)
         return self.found.shown

@@ -228,9 +228,10 @@ def test_what_cannot_be_searched_is_refused():
         repair(source(BUILD, same), runner=Runner(run=Pretended(lambda names, seed: True)))
 
 
-def state(model):
-    """All that a model and its optimizer know, as numbers."""
-    return [v.numpy().copy() for v in (*model.variables, *model.optimizer.variables)]
+def state(*models):
+    """All that models and their optimizers know, as numbers."""
+    parts = [part for model in models for part in (model, model.optimizer)]
+    return [np.array(variable) for part in parts for variable in part.variables]
 
 
 @pytest.mark.integration
@@ -252,15 +253,15 @@ def test_a_small_model_is_repaired_and_nothing_of_the_users_is_touched(tmp_path)
     # One that the user has trained, with an optimizer that remembers, and one that is new.
     mine = [build(), build()]
     mine[0].fit(*parts[0], verbose=0)
-    states = [state(model) for model in mine]
+    states = state(*mine)
     target = Target(0.95, 4)
-    settings = {"target": target, "claim": Claim("trains", 0.9, 0.1), "folder": tmp_path}
+    settings = {"target": target, "claim": Claim("trains", 0.9, 0.1), "runner": Runner(tmp_path)}
     found = repair(build, *parts, **settings)
     assert found.shown, repair_lines(found)
     assert found.found.components == ("data",)
     for before, after in zip(copies, [p for pair in parts for p in pair], strict=True):
         np.testing.assert_array_equal(before, after)
-    for before, after in zip(states, map(state, mine), strict=True):
+    for before, after in zip(states, state(*mine), strict=True):
         np.testing.assert_array_equal(before, after)
     again = repair(build, *parts, **settings)
     assert again.as_dict() | {"seconds": 0} == found.as_dict() | {"seconds": 0}

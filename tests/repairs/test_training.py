@@ -10,6 +10,7 @@ from deepcaptcha.networks.digits import load_mnist
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.repairs.result import repair_lines
 from deepcaptcha.repairs.search import repair
+from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Claim
 
@@ -26,7 +27,9 @@ def ledger(tmp_path_factory):
 @pytest.mark.parametrize("name", ["activation last", "logits", "inputs by range"])
 def test_the_questions_network_is_repaired_by_each_of_three_changes(name, ledger):
     recipe = replace(RECIPES["raw-subset"], n_train=3200, n_validation=1000, target=Target(0.8, 2))
-    found = repair(recipe.source("same"), claim=CLAIM, only=[name], folder=ledger, max_trials=30)
+    found = repair(
+        recipe.source("same"), claim=CLAIM, only=[name], runner=Runner(ledger), max_trials=30
+    )
     assert found.shown, repair_lines(found)
     assert found.found.names == (name,)
     assert found.found.unrepaired == 0
@@ -51,7 +54,7 @@ def test_unscaled_pixels_and_a_wrong_loss_are_found_together(tmp_path):
         target=Target(0.75, 8),
         claim=CLAIM,
         only=["inputs by range", "loss that fits", "gradients clipped", "learning rate / 10"],
-        folder=tmp_path,
+        runner=Runner(tmp_path),
     )
     assert found.shown, repair_lines(found)
     assert found.found.names == ("inputs by range", "loss that fits")
@@ -65,7 +68,7 @@ def test_white_paper_is_repaired_by_its_offset(tmp_path):
         RECIPES["captcha-white"].source("extra-conv"),
         claim=CLAIM,
         only=["inputs standardized"],
-        folder=tmp_path,
+        runner=Runner(tmp_path),
         max_trials=30,
     )
     assert found.shown, repair_lines(found)
