@@ -231,7 +231,7 @@ def test_what_cannot_be_searched_is_refused():
 def state(*models):
     """All that models and their optimizers know, as numbers."""
     parts = [part for model in models for part in (model, model.optimizer)]
-    return [np.array(variable) for part in parts for variable in part.variables]
+    return [variable.numpy().copy() for part in parts for variable in part.variables]
 
 
 @pytest.mark.integration
