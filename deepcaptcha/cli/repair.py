@@ -70,7 +70,8 @@ def _findings(subject: Subject) -> tuple[Finding, ...]:
     from ..diagnosis.check import check
 
     try:
-        return check(*subject.start(0))
+        batch, epochs = subject.length
+        return check(*subject.start(0), batch=batch, epochs=epochs)
     except InputError as error:
         warn(f"the check before training could not be run: {error}")
         return ()
