@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from scipy.stats import binomtest
@@ -27,6 +28,8 @@ CHOICES = {"planted": PLANTED, **{group: (group,) for group in GROUPS}}
 CHOICES["all"] = (*PLANTED, *GROUPS)
 MOST_ERRORS = 3
 """So many errors may be said of one model before they stop being an answer."""
+MOST_TRAININGS = 60
+"""The budget of a search for a repair."""
 
 Looked = tuple[Finding, ...] | str
 """Findings, or the line that says what was raised in their place."""
@@ -52,13 +55,29 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Search:
+    """For a repair: the one that was `shown`, empty where none was; what it took; what was `raised`."""
+
+    shown: str = ""
+    trainings: int = 0
+    minutes: float = 0.0
+    raised: str = ""
+
+    @property
+    def words(self) -> str:
+        if self.raised:
+            return self.raised
+        return f"{self.shown or 'none'} ({self.trainings} trainings, {self.minutes:.1f} min)"
+
+
+@dataclass(frozen=True)
 class Row:
     """What was said of a case.
 
     - `broken`, `fixed`, `twin`: of either version, and of the broken one's opaque twin; None where there
       is none.
     - `sentence`: of the failing test, None where nothing failed or no test was run.
-    - `shown`: the repair that was shown, empty where none was; None where none was looked for.
+    - `search`: for a repair; None where none was looked for.
     - `seconds`: what the check took, of the broken version where there is one.
     """
 
@@ -67,7 +86,7 @@ class Row:
     fixed: Looked | None = None
     twin: Looked | None = None
     sentence: Finding | str | None = None
-    shown: str | None = None
+    search: Search | None = None
     seconds: float = 0.0
 
     @property
@@ -132,7 +151,7 @@ def totals(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
     said = [(row, finding) for row in faulty for finding in _errors(row.broken)]
     true = sum(not row.is_wrong(finding) for row, finding in said)
     judged = [row for row in faulty if row.sentence is not None]
-    tried = [row for row in faulty if row.shown is not None]
+    tried = [row.search for row in faulty if row.search is not None]
     twins = [row for row in faulty if row.twin is not None]
     false = sum(len(_errors(row.fixed)) for row in sound)
     counted = {
@@ -143,7 +162,7 @@ def totals(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
             sum(isinstance(r.sentence, Finding) and r.is_true(r.sentence) for r in judged),
             len(judged),
         ),
-        "fix shown": (sum(bool(row.shown) for row in tried), len(tried)),
+        "fix shown": (sum(bool(search.shown) for search in tried), len(tried)),
         "fixed or sound versions with a false error": (
             sum(bool(_errors(row.fixed)) for row in sound),
             len(sound),
@@ -199,7 +218,7 @@ def line(row: Row) -> str:
         row.named + (f" ({count} errors)" if count > MOST_ERRORS else ""),
         _codes(row.broken),
         row.sentence.component if isinstance(row.sentence, Finding) else row.sentence or "",
-        "" if row.shown is None else row.shown or "none",
+        "" if row.search is None else row.search.words,
         _codes(row.fixed),
         "" if row.twin is None else "agrees" if _agree(row.broken, row.twin) else _codes(row.twin),
         f"{row.seconds:.1f}",
@@ -214,10 +233,22 @@ def _codes(looked: Looked | None) -> str:
     return ", ".join(f.code + "!" * (f.severity == "error") for f in told) or "nothing"
 
 
+def summary(rows: Sequence[Row]) -> list[str]:
+    """What is counted, and what the searches for a repair took."""
+    lines = [f"- {name}: {interval(k, n)}" for name, (k, n) in totals(rows).items()]
+    if searched := [row.search for row in rows if row.search is not None]:
+        trainings = [search.trainings for search in searched]
+        minutes = [search.minutes for search in searched]
+        usual = f"{median(trainings):g} trainings and {median(minutes):.1f} minutes (median)"
+        worst = f"{max(trainings)} and {max(minutes):.1f} (worst)"
+        lines.append(f"- a search for a repair: {usual}, {worst}")
+    return lines
+
+
 def block(rows: Sequence[Row]) -> str:
     """What is counted, and a table: of planted cases only those that are missed or wrongly accused."""
     shown = [row for row in rows if row.is_bad or not row.is_planted]
-    lines = [f"- {name}: {interval(k, n)}" for name, (k, n) in totals(rows).items()]
+    lines = summary(rows)
     if shown:
         lines += ["", HEADER, *map(line, shown)]
     return "\n".join(lines)
@@ -302,23 +333,25 @@ def _raised(error: Exception) -> str:
     return f"raised {type(error).__name__}: {first[:80]}"
 
 
+def _source(each: Report, tried: bool = True) -> Any:
+    """Trials of the broken version."""
+    from deepcaptcha.keras.source import rehearsed_source
+    from deepcaptcha.trials.trial import Target
+
+    target = Target(each.target, each.epochs, each.monitor, each.mode)
+    build, settings = partial(each.build, "broken"), {"batch": each.batch_size, "name": each.name}
+    return rehearsed_source(build, *each.data("broken"), target, tried=tried, **settings)
+
+
 def failing_test(each: Report, seed: int) -> Finding | str | None:
     """What a failing convergence test of the broken version says first: the check's first error; without
     one, what most of two trials that miss the target show; None where both reach it."""
     from deepcaptcha.diagnosis.check import check
-    from deepcaptcha.keras.source import forget_models, rehearsed_source
+    from deepcaptcha.keras.source import forget_models
     from deepcaptcha.trials.history import diagnose
-    from deepcaptcha.trials.trial import Target
 
-    target = Target(each.target, each.epochs, each.monitor, each.mode)
     try:
-        source = rehearsed_source(
-            partial(each.build, "broken"),
-            *each.data("broken"),
-            target,
-            batch=each.batch_size,
-            name=each.name,
-        )
+        source = _source(each)
         batch, epochs = source.length
         found = check(*source.start(seed), batch=batch, epochs=epochs)
         errors = [finding for finding in found if finding.severity == "error"]
@@ -334,9 +367,23 @@ def failing_test(each: Report, seed: int) -> Finding | str | None:
     return told[counts.most_common(1)[0][0]] if counts else None
 
 
-def shown(each: Report) -> str:
-    """The smallest repair of the broken version that was shown, in a few words; empty where none was."""
-    return ""
+def search(each: Report, seed: int) -> Search:
+    """For the smallest repair of the broken version."""
+    from deepcaptcha import repair
+    from deepcaptcha.diagnosis.check import check
+    from deepcaptcha.keras.source import forget_models
+
+    try:
+        source = _source(each, tried=False)
+        batch, epochs = source.length
+        findings = check(*source.start(seed), batch=batch, epochs=epochs)
+        found = repair(source, findings=findings, max_trials=MOST_TRAININGS, first_seed=seed)
+    except Exception as error:
+        return Search(raised=_raised(error))
+    finally:
+        forget_models()
+    shown = " + ".join(found.found.names) if found.found is not None and found.shown else ""
+    return Search(shown, found.trials, found.seconds / 60)
 
 
 def row_of(case: Case, seed: int, repair: bool) -> Row:
@@ -354,7 +401,7 @@ def row_of(case: Case, seed: int, repair: bool) -> Row:
         fixed,
         twin,
         None if case.report is None else failing_test(case.report, seed),
-        shown(case.report) if repair and case.report is not None else None,
+        search(case.report, seed) if repair and case.report is not None else None,
         seconds,
     )
 
@@ -372,7 +419,7 @@ def main(arguments: Sequence[str]) -> int:
             for seed in range(options.seeds):
                 rows.append(row_of(case, seed, options.repair))
                 print(line(rows[-1]), flush=True)
-        print("\n" + "\n".join(f"- {name}: {interval(*kn)}" for name, kn in totals(rows).items()))
+        print("", *summary(rows), sep="\n")
         bad |= any(row.is_bad for row in rows if row.is_planted)
         if options.write and rows:
             PAGE.write_text(put_between_markers(PAGE.read_text(), group, block(rows)))

@@ -7,7 +7,17 @@ import pytest
 
 from deepcaptcha.finding import Finding
 from tests import confusion
-from tests.confusion import Case, Row, block, interval, line, put_between_markers, totals
+from tests.confusion import (
+    Case,
+    Row,
+    Search,
+    block,
+    interval,
+    line,
+    put_between_markers,
+    summary,
+    totals,
+)
 
 
 def found(severity, component, code=None):
@@ -65,8 +75,8 @@ def test_a_crash_is_a_row_that_misses_its_cause():
 def test_the_totals_are_those_counted_by_hand():
     loss, data = found("error", "loss"), found("error", "data")
     rows = [
-        row(loss, data, twin=(data, loss), sentence=loss, shown="another loss"),
-        row(data, loss, twin=(data,), sentence=data, shown=""),
+        row(loss, data, twin=(data, loss), sentence=loss, search=Search("another loss", 17, 0.44)),
+        row(data, loss, twin=(data,), sentence=data, search=Search("", 60, 2)),
         row(data, fixed=(data, found("warning", "data")), sentence="raised ValueError"),
         row(fixed=(found("warning", "loss"), found("information", "data"))),
     ]
@@ -81,6 +91,18 @@ def test_the_totals_are_those_counted_by_hand():
         "opaque twins of which the same is said": (1, 2),
         "raised": (0, 10),
     }
+
+
+def test_what_searches_took_is_told():
+    rows = [
+        row(search=Search("scaled", trainings, minutes))
+        for trainings, minutes in ((17, 0.44), (60, 2.0), (20, 1.0))
+    ]
+    assert summary(rows)[-1] == (
+        "- a search for a repair: 20 trainings and 1.0 minutes (median), 60 and 2.0 (worst)"
+    )
+    assert "| scaled (17 trainings, 0.4 min) |" in line(rows[0])
+    assert "| raised ValueError: no |" in line(row(search=Search(raised="raised ValueError: no")))
 
 
 def test_what_nothing_was_counted_of_has_no_rate():
@@ -108,10 +130,12 @@ def test_a_rate_has_its_exact_interval(k, n, words):
 
 def test_a_line_says_where_there_are_more_than_three_errors():
     errors = [found("error", "data", f"code {index}") for index in range(4)]
-    told = line(row(found("error", "loss", "flat"), *errors, twin=(), sentence=errors[0], shown=""))
+    told = line(
+        row(found("error", "loss", "flat"), *errors, twin=(), sentence=errors[0], search=Search())
+    )
     assert told == (
         "| one | loss, labels | first (5 errors) | flat!, code 0!, code 1!, code 2!, code 3! | data "
-        "| none | nothing | nothing | 0.0 |"
+        "| none (0 trainings, 0.0 min) | nothing | nothing | 0.0 |"
     )
     assert "(3 errors)" not in line(row(*errors[:3]))
 
@@ -177,7 +201,7 @@ def test_a_report_is_checked_judged_and_twinned(monkeypatch):
     """The smallest of them, whose broken version misses its target and whose check may say anything."""
     (case,) = [c for c in confusion.cases("first") if c.name == "linear regression becomes NaN"]
     done = confusion.row_of(case, 0, repair=False)
-    assert done.shown is None
+    assert done.search is None
     assert isinstance(done.sentence, Finding)
     assert done.sentence.severity == "error"
     for looked in (done.broken, done.fixed, done.twin):

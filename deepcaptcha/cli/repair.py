@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..finding import Finding
+from ..trials.runner import Runner
 from ..trials.seeds import first_seed
 from ..trials.trial import Trial
 from ..trials.worker import cores
@@ -37,7 +38,11 @@ def repair(options: Namespace) -> int:
     from ..repairs.search import repair as search_repair
 
     done: list[Trial] = []
-    with trial_progress(None, options.json, done) as advance:
+    jobs, reuse = options.jobs or cores(), not options.fresh
+    with (
+        trial_progress(None, options.json, done) as advance,
+        Runner(options.ledger, on_trial=advance, jobs=jobs, reuse=reuse) as runner,
+    ):
         found = search_repair(
             source,
             claim=Claim("trains", options.p_good, options.p_bad),
@@ -47,10 +52,7 @@ def repair(options: Namespace) -> int:
             max_trials=options.trials,
             minutes=options.minutes,
             first_seed=first_seed(options.stream),
-            folder=options.ledger,
-            reuse=not options.fresh,
-            jobs=options.jobs or cores(),
-            on_trial=advance,
+            runner=runner,
         )
     if options.json:
         print(json.dumps({**found.as_dict(), "sentences": repair_lines(found)}, indent=2))
@@ -68,7 +70,8 @@ def _findings(subject: Subject) -> tuple[Finding, ...]:
     from ..diagnosis.check import check
 
     try:
-        return check(*subject.start(0))
+        batch, epochs = subject.length
+        return check(*subject.start(0), batch=batch, epochs=epochs)
     except InputError as error:
         warn(f"the check before training could not be run: {error}")
         return ()

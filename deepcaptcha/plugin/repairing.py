@@ -71,7 +71,8 @@ def look_for_repair(
 
     findings: tuple[Finding, ...] = ()
     try:
-        findings = check(*source.start(first_seed))
+        batch, epochs = source.length  # type: ignore[attr-defined]
+        findings = check(*source.start(first_seed), batch=batch, epochs=epochs)
     except (InputError, *KERAS_ERRORS):
         pass  # they only order the search
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import InputError
 from ..finding import Component, Finding
@@ -20,7 +21,6 @@ class Candidate:
     - `name`: for people and `--only`. `component`: what it changes. `slot`: two of one slot exclude each
       other.
     - `text`: the change in words, with its numbers. `code`: as a user can paste it.
-    - `cost`: epochs of a trial with it, as a multiple of one without.
     """
 
     name: str
@@ -29,16 +29,14 @@ class Candidate:
     change: Change
     text: str
     code: str
-    cost: int = 1
 
 
 @dataclass(frozen=True)
 class Rule:
     """One line of the list in `docs/diagnosis.md`.
 
-    - `codes`: findings that suggest it; so do others of its component, less.
-    - `offer`: makes it for a case. `unit`: it changes what the outputs or a loss mean, and needs a
-      measure that does not change with them. `classes`: it changes how classes are numbered.
+    - `codes`: findings, of a check or of a trial, that suggest it; so do others of its component, less.
+    - `offer`: makes it for a case.
     """
 
     name: str
@@ -46,39 +44,33 @@ class Rule:
     slot: str
     codes: tuple[str, ...]
     offer: Callable[[Case], Offer]
-    unit: bool = False
-    classes: bool = False
-    cost: int = 1
 
 
 def candidates(
     case: Case,
     findings: Sequence[Finding] = (),
     only: Sequence[str] = (),
-    *,
-    units: bool = True,
-    classes: bool = True,
 ) -> tuple[Candidate, ...]:
-    """Those that apply, the ones that the findings suggest first and cheap ones before others.
+    """Those that apply, the ones that the findings suggest first.
 
-    - `findings`: gravest first. `only`: names; all by default. `units`: whether there is a measure that
-      a change of the loss or of the outputs' meaning cannot touch; `classes`: one that knows classes
-      however they are numbered.
+    - `findings`: gravest first. `only`: names; all by default.
 
-    Raises InputError for a name that no candidate has.
+    What changes the meaning of outputs needs a measure that does not change with it, and what numbers
+    classes anew one that knows them by any number. Raises InputError for a name that no candidate has.
     """
+    units = case.measure is not None
+    classes = case.measure is None or case.measure.unit != "own"
     known = [rule.name for rule in RULES]
     if unknown := [name for name in only if name not in known]:
         raise InputError(f"no repair is named {unknown[0]!r}; known: {', '.join(known)}")
-    found = [
-        (rule, Candidate(rule.name, rule.component, rule.slot, *offered, rule.cost))
-        for rule in RULES
-        if (not only or rule.name in only) and (units or not rule.unit)
-        if classes or not rule.classes
-        if (offered := _offered(rule, case)) is not None
-    ]
-    found.sort(key=lambda pair: (_rank(pair[0], findings), pair[1].cost))
-    return tuple(candidate for _, candidate in found)
+    found = []
+    for rule in sorted(RULES, key=lambda rule: _rank(rule, findings)):
+        if (only and rule.name not in only) or (offered := _offered(rule, case)) is None:
+            continue
+        change = offered[0]
+        if (units or not change.meaning) and (classes or not change.values):
+            found.append(Candidate(rule.name, rule.component, rule.slot, *offered))
+    return tuple(found)
 
 
 def _offered(rule: Rule, case: Case) -> Offer:
@@ -101,7 +93,7 @@ def _rank(rule: Rule, findings: Sequence[Finding]) -> int:
     return 2 * len(findings)
 
 
-def not_offered(case: Case, units: bool) -> tuple[str, ...]:
+def not_offered(case: Case) -> tuple[str, ...]:
     """What could not be tried, a line each."""
     lines = []
     if case.refusal:
@@ -111,7 +103,7 @@ def not_offered(case: Case, units: bool) -> tuple[str, ...]:
         )
     if case.examples is None:
         lines.append("changes of the data: they come as a tf.data pipeline; give arrays for them")
-    if not units:
+    if case.measure is None:
         lines.append(
             "changes of the loss or of what the outputs mean: the target is on "
             f"{case.source.target.monitor}, which only Keras' own log has, and would change with them"
@@ -120,71 +112,64 @@ def not_offered(case: Case, units: bool) -> tuple[str, ...]:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("activation last", "output", "output", ("hidden", "hidden softmax", "lost examples"),
-         offers.activation_last, unit=True),
-    Rule("logits", "output", "output", ("hidden softmax", "hidden sigmoid", "lost examples"),
-         offers.logits, unit=True),
-    Rule("inputs by range", "data", "inputs", ("scale", "large step", "first loss"),
-         offers.scaled_inputs("range")),
-    Rule("inputs standardized", "data", "inputs", ("offset", "scale", "large step"),
-         offers.scaled_inputs("standard")),
-    Rule("rows shuffled", "data", "rows", ("classes apart",), offers.shuffled),
-    Rule("labels from 0", "labels", "labels", ("labels",),
-         offers.numbered, unit=True, classes=True),
-    Rule("targets in the outputs' shape", "labels", "labels", ("broadcast",), offers.reshaped),
-    Rule("output activation", "output", "output", ("loss mismatch", "constant answer"),
-         offers.activation_that_fits, unit=True),
-    Rule("an output for each class", "output", "output", ("labels", "loss mismatch"),
-         offers.output_for_each_class, unit=True, classes=True),
-    Rule("loss that fits", "loss", "loss", ("loss mismatch", "flat loss"),
-         offers.loss_that_fits, unit=True),
-    Rule("targets standardized", "data", "targets", ("targets",),
-         offers.scaled_targets("standard"), unit=True),
-    Rule("targets by range", "data", "targets", ("targets",),
-         offers.scaled_targets("range"), unit=True),
-    Rule("learning rate / 10", "optimizer", "rate", ("unstable", "large step"),
-         offers.learning_rate(0.1)),
-    Rule("learning rate x 10", "optimizer", "rate", ("one batch",), offers.learning_rate(10)),
-    Rule("gradients clipped", "optimizer", "clip", ("unstable",), offers.clipped),
-    Rule("leaky_relu", "architecture", "activations", ("dead units",),
-         offers.activations(("relu",), "leaky_relu")),
-    Rule("elu", "architecture", "activations", ("dead units",),
-         offers.activations(("relu",), "elu")),
-    Rule("relu", "architecture", "activations", ("no gradient",),
-         offers.activations(("sigmoid", "tanh"), "relu")),
-    Rule("initializers", "architecture", "initializers", ("no gradient", "first loss"),
-         offers.initializers),
-    Rule("biases at 0", "architecture", "biases", ("dead units",), offers.biases),
-    Rule("momentum 0.5", "architecture", "momentum", ("inference",), offers.momentum(0.5)),
-    Rule("momentum 0.9", "architecture", "momentum", ("inference",), offers.momentum(0.9)),
+    Rule("activation last", "output", "output", ("lost examples", "clipped", "no gradient"),
+         offers.activation_last),
+    Rule("logits", "output", "output", ("lost examples", "clipped", "no gradient"), offers.logits),
+    Rule("inputs by range", "data", "inputs", ("scale", "not finite", "plateau"),
+         partial(offers.scaled_inputs, how="range")),
+    Rule("inputs standardized", "data", "inputs", ("offset", "scale", "not finite", "plateau"),
+         partial(offers.scaled_inputs, how="standard")),
+    Rule("rows shuffled", "data", "rows", ("validation differs", "behind in validation"),
+         offers.shuffled),
+    Rule("labels from 0", "labels", "labels", ("labels", "negative loss"), offers.numbered),
+    Rule("targets in the outputs' shape", "labels", "labels", ("blind loss", "unmoved"),
+         offers.reshaped),
+    Rule("output activation", "output", "output",
+         ("out of reach", "constant answer", "loss mismatch", "loss against accuracy", "frozen",
+          "constant metric"), offers.activation_that_fits),
+    Rule("an output for each class", "output", "output",
+         ("out of reach", "labels", "negative loss"), offers.output_for_each_class),
+    Rule("loss that fits", "loss", "loss",
+         ("blind loss", "loss mismatch", "negative loss", "unmoved"), offers.loss_that_fits),
+    Rule("targets standardized", "data", "targets", ("target scale", "not finite", "too slow"),
+         offers.scaled_targets),
+    Rule("learning rate / 10", "optimizer", "rate",
+         ("unstable", "learning rate", "rising loss", "oscillating"),
+         partial(offers.learning_rate, factor=0.1)),
+    Rule("learning rate x 10", "optimizer", "rate", ("learning rate", "slow", "too slow"),
+         partial(offers.learning_rate, factor=10)),
+    Rule("gradients clipped", "optimizer", "clip", ("unstable", "not finite"), offers.clipped),
+    Rule("leaky_relu", "architecture", "activations", ("dead units", "constant answer"),
+         partial(offers.activations, olds=("relu",), new="leaky_relu")),
+    Rule("relu", "architecture", "activations", ("vanishing gradient",),
+         partial(offers.activations, olds=("sigmoid", "tanh"), new="relu")),
+    Rule("initializers", "architecture", "initializers",
+         ("vanishing gradient", "no gradient", "dead units"), offers.initializers),
+    Rule("biases at 0", "architecture", "biases", ("dead units", "constant answer"), offers.biases),
+    Rule("wider layers", "architecture", "units", ("dead units", "constant answer", "flat"),
+         offers.wider),
+    Rule("momentum 0.5", "architecture", "momentum", ("averages", "behind in validation"),
+         partial(offers.momentum, value=0.5)),
     Rule("padding masked", "architecture", "mask", ("padding",), offers.masked),
-    Rule("batch size", "optimizer", "batch", (), offers.batch),
-    Rule("more epochs", "budget", "epochs", ("too slow",), offers.epochs, cost=4),
+    Rule("batch size", "optimizer", "batch", ("oscillating",), offers.batch),
+    Rule("more epochs", "budget", "epochs", ("too few epochs", "slow"), offers.epochs),
 )  # fmt: skip
 """All candidates, in the order in which they are tried where nothing suggests another."""
 
 
-def together(a: Candidate, b: Candidate) -> bool:
-    """Whether both can be made at once: logits bring their loss with them."""
-    loss = {a.slot, b.slot} == {"output", "loss"} and "logits" in (a.name, b.name)
-    return a.slot != b.slot and not loss
-
-
 def pairs(singles: Sequence[Candidate]) -> Iterator[tuple[Candidate, Candidate]]:
-    """Two of them at a time, those of the first ones first."""
-    for last, b in enumerate(singles):
-        for a in singles[:last]:
-            if together(a, b):
-                yield in_order(a, b)
-
-
-def in_order(a: Candidate, b: Candidate) -> tuple[Candidate, Candidate]:
-    """Both in the order in which they are made: data before what reads them."""
+    """Two of them that can be made at once, those of the first ones first, each pair in the order in
+    which it is made: data before what reads them."""
     names = [rule.name for rule in RULES]
     data = ("rows", "inputs", "labels", "targets")
 
     def place(one: Candidate) -> tuple[int, int]:
         return data.index(one.slot) if one.slot in data else len(data), names.index(one.name)
 
-    first, second = sorted((a, b), key=place)
-    return first, second
+    for last, b in enumerate(singles):
+        for a in singles[:last]:
+            # Logits bring their loss with them.
+            own_loss = {a.slot, b.slot} == {"output", "loss"} and "logits" in (a.name, b.name)
+            if a.slot != b.slot and not own_loss:
+                first, second = sorted((a, b), key=place)
+                yield first, second

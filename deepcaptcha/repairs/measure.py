@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,26 +19,13 @@ from ..errors import InputError
 from ..keras.backend import keras, tf
 from ..keras.data import Array, Pipelines, map_arrays
 from ..trials.trial import Mode, Target
+from .changes import Change, probabilities, reads_logits
 
 if TYPE_CHECKING:
     from ..keras.fit import Run
-    from .changes import Change
 
 MONITOR = "val_held_out"
 """What the measure is called among an epoch's metrics."""
-
-Unit = Literal[
-    "accuracy",
-    "string accuracy",
-    "accuracy of each output",
-    "cross-entropy",
-    "mean squared error",
-    "mean absolute error",
-    "root mean squared error",
-    "own",
-]
-Score = Callable[[Array, Array], float]
-"""Of targets and outputs of one shape."""
 
 _BATCH = 250
 
@@ -46,26 +34,26 @@ _BATCH = 250
 class Measure:
     """A measure on held-out rows.
 
-    - `unit`: what is computed. `truth`: the targets, of classes their values: (n,) or (n, positions).
+    - `unit`: what is computed: `accuracy`, `string accuracy`, `accuracy of each output`,
+      `cross-entropy`, `mean squared error`, `mean absolute error`, `root mean squared error`, `own`.
+    - `truth`: the targets, of classes their values: (n,) or (n, positions).
     - `mode`: which values are better. `values`: the classes there are; none where targets are numbers.
     - `threshold`: between two classes of one output, in the outputs' own unit.
     - `own`: the user's metric or loss, and its `name`.
     """
 
-    unit: Unit
+    unit: str
     truth: Array
     mode: Mode
     values: tuple[float, ...] = ()
     threshold: float = 0.5
-    own: Score | None = field(default=None, repr=False)
+    own: Metric | None = field(default=None, repr=False)
     name: str = ""
 
     @property
     def words(self) -> str:
         """For people."""
-        return (
-            f"{self.name} as the user's own code computes it" if self.unit == "own" else self.unit
-        )
+        return f"{self.name} as the user's own code has it" if self.unit == "own" else self.unit
 
     def __repr__(self) -> str:
         digest = hashlib.sha256(np.ascontiguousarray(self.truth).tobytes()).hexdigest()
@@ -85,6 +73,7 @@ class Measure:
             return self._cross_entropy(outputs, values)
         return self._score(self._as_truth(outputs))
 
+    @cached_property
     def constant(self) -> float:
         """What the best constant answer reaches on the same rows."""
         truth = self.truth
@@ -146,42 +135,29 @@ class Measure:
             high = self._as_truth(outputs).astype(np.float64)
             right = np.where(self.truth == max(self.values), high, 1 - high)
         else:
-            known = np.arange(outputs.shape[-1]) if values is None else np.asarray(values)
-            place = np.searchsorted(known, self.truth)
-            outside = (place >= len(known)) | (
-                known[np.minimum(place, len(known) - 1)] != self.truth
-            )
-            rows = outputs.reshape(*self.truth.shape, outputs.shape[-1]).astype(np.float64)
+            rows = outputs.reshape(self.truth.size, -1).astype(np.float64)
             rows = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1e-7)
-            right = np.take_along_axis(rows, np.minimum(place, len(known) - 1)[..., None], -1)[
-                ..., 0
-            ]
-            right = np.where(outside, 0.0, right)
+            known = np.arange(rows.shape[-1]) if values is None else np.asarray(values)
+            right = np.where(self.truth.reshape(-1, 1) == known, rows, 0.0).sum(axis=-1)
         return float(-np.log(np.clip(right, 1e-7, 1.0)).mean())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class HeldOut:
     """A trial's measure: predicts the held-out inputs, undoes the changes, measures.
 
-    - `logits`: the cross-entropy that reads the original outputs as logits; empty where none does.
+    - `raw`: it reads the outputs as they are, also where the loss reads them as logits.
     """
 
     measure: Measure
     changes: tuple[Change, ...] = ()
-    logits: str = ""
-
-    def __repr__(self) -> str:
-        return f"HeldOut({self.measure!r}, {self.changes!r}, {self.logits!r})"
+    raw: bool = False
 
     def __call__(self, run: Run) -> dict[str, float]:
         """By its name among the metrics."""
-        outputs = predict(run)
-        told = any(change.makes_probabilities for change in self.changes)
-        if self.logits and self.measure.unit != "own" and not told:
-            from .changes import probabilities
-
-            outputs = probabilities(outputs, self.logits)
+        outputs, loss = predict(run), run.model.loss
+        if reads_logits(loss) and not self.raw:
+            outputs = probabilities(outputs, type(loss).__name__.lower())
         for change in reversed(self.changes):
             outputs = change.undone(outputs)
         values = next((change.values for change in self.changes if change.values), None)
@@ -230,24 +206,16 @@ class Metric:
 
     def __call__(self, truth: Array, outputs: Array) -> float:
         """As Keras computes it over batches."""
-        if self.kind is None:
-            assert self.function is not None
-            return float(np.mean(np.asarray(self.function(*_tensors(truth, outputs)))))
-        made = self.kind.from_config(dict(self.config))
-        if isinstance(made, keras.metrics.Metric):
-            for start in range(0, len(truth), _BATCH):
-                rows = slice(start, start + _BATCH)
-                made.update_state(*_tensors(truth[rows], outputs[rows]))
-            return float(np.mean(np.asarray(made.result())))
-        total = 0.0
+        made: Any = self.function if self.kind is None else self.kind.from_config(dict(self.config))
+        is_metric, total = isinstance(made, keras.metrics.Metric), 0.0
         for start in range(0, len(truth), _BATCH):
             rows = slice(start, start + _BATCH)
-            total += float(made(*_tensors(truth[rows], outputs[rows]))) * len(truth[rows])
-        return total / len(truth)
-
-
-def _tensors(truth: Array, outputs: Array) -> tuple[Any, Any]:
-    return tf.constant(truth), tf.constant(outputs, tf.float32)
+            pair = tf.constant(truth[rows]), tf.constant(outputs[rows], tf.float32)
+            if is_metric:
+                made.update_state(*pair)
+            else:
+                total += float(np.mean(made(*pair))) * len(truth[rows])
+        return float(np.mean(made.result())) if is_metric else total / len(truth)
 
 
 def held_out_target(target: Target, constant: float, mode: Mode) -> Target:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..keras.backend import keras
 from ..keras.data import Part
 
 Updates = Mapping[str, Mapping[str, Any]]
-"""Settings by layer's name."""
+"""Settings by layer's name; the setting `class` is a layer's class in place of its own."""
 
 _PASSING = ("Activation", "Softmax", "ReLU", "Reshape", "Flatten", "Permute", "Dropout", "Identity")
-_SHAPES = ("Reshape", "Flatten", "Permute", "Dropout", "Identity")
 _BY_CLASS = {"Softmax": "softmax", "ReLU": "relu"}
 
 
@@ -83,14 +83,13 @@ def read_head(model: keras.Model) -> Head | None:
     if not outputs or len(outputs) != 1:
         return None
     known = {id(layer) for layer in model.layers}
-    tensor = outputs[0]
-    path: list[keras.Layer] = []
+    tensor, path = outputs[0], list[keras.Layer]()
     while True:
         history = tensor._keras_history
         layer = history.operation
         if id(layer) not in known or not isinstance(layer, keras.Layer):
             return None
-        path.append(layer)
+        path.insert(0, layer)
         config = layer.get_config()
         name = next((name for name in ("units", "filters") if name in config), None)
         if layer.weights and name is not None:
@@ -99,57 +98,48 @@ def read_head(model: keras.Model) -> Head | None:
         if type(layer).__name__ not in _PASSING or len(inputs) != 1:
             return None
         tensor = inputs[0]
-    path.reverse()
-    activations = [(one.name, kind) for one in path if (kind := activation_of(one)) != "linear"]
-    last = activations[-1][0] if activations else path[0].name
     names = [one.name for one in path]
+    activations = [(one.name, kind) for one in path if (kind := activation_of(one)) != "linear"]
+    last = activations[-1][0] if activations else names[0]
     after = tuple(names[names.index(last) + 1 :])
-    return Head(path[0].name, int(config[name]), name, tuple(activations), after)
+    return Head(names[0], int(config[name]), name, tuple(activations), after)
 
 
 def activation_of(layer: keras.Layer) -> str:
     """The name of a layer's activation, `linear` where it has none, `other` for one of the user's."""
     if (kind := _BY_CLASS.get(type(layer).__name__)) is not None:
         return kind
-    activation = layer.get_config().get("activation")
-    if activation is None:
-        return "linear"
+    activation = layer.get_config().get("activation") or "linear"
     return activation if isinstance(activation, str) else "other"
 
 
-def activation_edits(
-    model: keras.Model, head: Head, last: str
-) -> tuple[dict[str, Mapping[str, Any]], bool]:
-    """Settings by layer that leave `last` as the only activation of the head; whether it is to be
-    appended as a layer of its own."""
-    edits: dict[str, Mapping[str, Any]] = {}
+def with_end(model: keras.Model, activation: str, units: int | None = None) -> keras.Model:
+    """A copy of which `activation` is the last operation and the only activation of the head, with so
+    many `units`."""
+    head = read_head(model)
+    if head is None:
+        raise InputError("no layer with weights is found behind the outputs")
+    updates: dict[str, dict[str, Any]] = {head.layer: {}}
     for name, _ in head.activations:
-        layer = model.get_layer(name)
-        whole = type(layer).__name__ in _BY_CLASS
-        edits[name] = {"activation": "linear", **({"class": "Activation"} if whole else {})}
-    layers_behind = [name for name, _ in head.activations[1:]] or head.after
-    if last == "linear":
-        return edits, False
-    if not layers_behind and (not head.activations or head.activations[0][0] == head.layer):
-        edits[head.layer] = {"activation": last}
-        return edits, False
-    return edits, True
+        whole = type(model.get_layer(name)).__name__ in _BY_CLASS
+        updates[name] = {"activation": "linear", **({"class": "Activation"} if whole else {})}
+    appended = bool(head.after) or any(name != head.layer for name, _ in head.activations)
+    if not appended:
+        updates[head.layer] = {"activation": activation}
+    if units is not None:
+        updates[head.layer][head.units_name] = units
+    return edited(model, updates, end=activation if appended and activation != "linear" else "")
 
 
-def edited(
-    model: keras.Model,
-    updates: Updates,
-    *,
-    ends: Sequence[Callable[[], keras.Layer]] = (),
-    before: str = "",
-) -> keras.Model:
+def edited(model: keras.Model, updates: Updates, *, end: str = "", mask: str = "") -> keras.Model:
     """A Sequential or functional model with other settings, not compiled, made of the layers of the one
     given, which is of no use any more; changed layers are new, and have the weights of the old ones.
 
-    - `updates`: settings by layer's name; `class`: a layer's class in place of the own.
-    - `ends`: make layers for the end. `before`: a layer that a Masking layer is put in front of.
+    - `end`: an activation put behind it. `mask`: a layer that a Masking layer is put in front of.
     """
-    whole = as_functional(model)
+    inner = getattr(model, "_functional", None) or model  # a Sequential one holds a functional one
+    # As the user nested them; `inputs` and `outputs` are flat.
+    whole = keras.Model(inner._inputs_struct, inner._outputs_struct, name=model.name)
 
     def clone(layer: keras.Layer) -> keras.Layer:
         if layer.name not in updates:
@@ -161,30 +151,33 @@ def edited(
         return type(layer).from_config({**layer.get_config(), **changed})
 
     def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        if layer.name == before:
+        if layer.name == mask:
             args = (keras.layers.Masking(0.0)(args[0]), *args[1:])
         return layer(*args, **kwargs)
 
     copy = keras.models.clone_model(
-        whole, clone_function=clone, call_function=call if before else None, recursive=not before
+        whole, clone_function=clone, call_function=call if mask else None, recursive=not mask
     )
-    if ends:
-        output = copy.outputs[0]
-        for make in ends:
-            output = make()(output)
-        copy = keras.Model(_structure(copy)[0], output, name=copy.name)
-    _take_weights(copy, whole, updates)
+    if end:
+        output = keras.layers.Activation(end, dtype="float32")(copy.outputs[0])
+        copy = keras.Model(copy._inputs_struct, output, name=copy.name)
+    # What a factory loads or draws stays, but where it is the initializer that was changed.
+    theirs = {layer.name: layer for layer in flat_layers(whole)}
+    for layer in flat_layers(copy):
+        if layer.name in updates and not any("initializer" in s for s in updates[layer.name]):
+            weights = theirs[layer.name].get_weights()
+            if [w.shape for w in weights] == [w.shape for w in layer.get_weights()]:
+                layer.set_weights(weights)
     return copy
 
 
 def built(model: keras.Model, inputs: Part) -> keras.Model:
     """The model with its weights, for batches of any size, where they were not drawn yet."""
-    if model.built:
-        return model
-    if type(model) is keras.Sequential and isinstance(inputs, np.ndarray):
-        model.build((None, *inputs.shape[1:]))
-    else:
-        model(inputs)
+    if not model.built:
+        if type(model) is keras.Sequential and isinstance(inputs, np.ndarray):
+            model.build((None, *inputs.shape[1:]))
+        else:
+            model(inputs)
     return model
 
 
@@ -194,24 +187,3 @@ def flat_layers(model: keras.Model) -> list[keras.Layer]:
     for layer in model.layers:
         found += flat_layers(layer) if isinstance(layer, keras.Model) else [layer]
     return found
-
-
-def as_functional(model: keras.Model) -> keras.Model:
-    """A functional model of the same layers, not compiled."""
-    return keras.Model(*_structure(model), name=model.name)
-
-
-def _structure(model: keras.Model) -> tuple[Any, Any]:
-    """Inputs and outputs as the user nested them; `inputs` and `outputs` are flat."""
-    inner = getattr(model, "_functional", None) or model  # a Sequential one holds a functional one
-    return inner._inputs_struct, inner._outputs_struct
-
-
-def _take_weights(copy: keras.Model, model: keras.Model, updates: Updates) -> None:
-    """What a factory loads or draws stays, but where it is the initializer that was changed."""
-    theirs = {layer.name: layer for layer in flat_layers(model)}
-    for layer in flat_layers(copy):
-        if not any("initializer" in name for name in updates.get(layer.name, {"initializer": 0})):
-            weights = theirs[layer.name].get_weights()
-            if [w.shape for w in weights] == [w.shape for w in layer.get_weights()]:
-                layer.set_weights(weights)

@@ -12,7 +12,6 @@ from ..report.words import interval_text, plural
 SCREEN = 3
 """Trainings that a change must all pass before it is confirmed; the first of them is every change's."""
 
-
 INTERRUPTED = "it was interrupted"
 
 
@@ -43,6 +42,11 @@ class Attempt:
     def trains(self) -> bool:
         """Whether all of its trainings did."""
         return 0 < self.trials == self.converged
+
+    @property
+    def count(self) -> str:
+        """For people."""
+        return f"{self.converged} of {plural(self.trials, 'training')}"
 
 
 @dataclass(frozen=True)
@@ -116,26 +120,21 @@ class Repair:
     @property
     def alternatives(self) -> tuple[Attempt, ...]:
         """Other changes, no larger than the one shown, that trained while it was searched."""
-        if not self.shown:
+        own = self.found
+        if own is None or not own.shown:
             return ()
-        assert self.found is not None
-        size = len(self.found.names)
-        return tuple(
-            attempt
-            for attempt in self.attempts
-            if attempt.trains and attempt.names != self.found.names and len(attempt.names) <= size
-        )
+        others = [a for a in self.attempts if a.trains and a.names != own.names]
+        return tuple(other for other in others if len(other.names) <= len(own.names))
 
     @property
     def cause(self) -> bool:
         """Whether the components of the repair are the cause: no change of another one, and no smaller
         one, trained, and every single change was tried."""
-        if not self.shown or self.ended:
+        if self.found is None or not self.shown or self.ended:
             return False
-        assert self.found is not None
-        own = set(self.found.components)
         if any(len(a.names) == 1 and not a.trials and not a.failed for a in self.attempts):
             return False
+        own = set(self.found.components)
         return all(set(other.components) == own for other in self.alternatives)
 
     def as_dict(self) -> dict[str, Any]:
@@ -151,39 +150,40 @@ class Repair:
 def repair_lines(found: Repair) -> list[str]:
     """Sentences: the smallest change that trains, or that none was found; what it rests on; the change
     as code, a line of code each."""
+    one = found.found
     lines = [_answer(found)]
-    if found.shown:
-        assert found.found is not None
-        lines.append(_standing(found, found.found))
-    elif found.found is not None:
-        lines.append(_not_shown(found.found))
+    if one is not None and found.shown:
+        lines.append(_standing(found, one))
+    elif one is not None:
+        lines.append(
+            f"{one.text} trained while it was searched, and then in {one.converged} of "
+            f"{plural(one.trials, 'fresh training')}: too few to be shown against a rate of "
+            f"{one.p_bad:g}."
+        )
     if found.attempts or found.trains:
         lines.append(_measure(found))
-    if vain := [a for a in found.attempts if not a.trains and not a.failed and a.trials]:
-        lines.append(f"Tried in vain: {', '.join(_value(attempt) for attempt in vain)}.")
+    if vain := [_value(a) for a in found.attempts if not a.trains and not a.failed and a.trials]:
+        lines.append(f"Tried in vain: {', '.join(vain)}.")
     lines += [f"Failed: {a.name}: {a.failed.rstrip('.')}." for a in found.attempts if a.failed]
     lines += [f"Not tried: {line}." for line in found.not_tried]
-    lines.append(_cost(found))
-    if found.shown:
-        assert found.found is not None
-        lines += ["The change as code:", *(f"  {line}" for line in found.found.code.splitlines())]
+    cost = f"of at most {found.most}, {found.seconds / 60:.1f} minutes."
+    ended = f" The search ended early: {found.ended}." if found.ended else ""
+    lines.append(f"{plural(found.trials, 'training')} {cost}{ended}")
+    if one is not None and found.shown:
+        lines += ["The change as code:", *(f"  {line}" for line in one.code.splitlines())]
     return lines
 
 
 def _answer(found: Repair) -> str:
-    whole = f"{found.name} under {found.recipe}"
+    whole, one, as_is = f"{found.name} under {found.recipe}", found.found, found.unrepaired
     if found.trains:
-        return (
-            f"{whole} reaches its target in {_count(found.unrepaired)} as it is: nothing to repair."
-        )
-    if not found.shown:
+        return f"{whole} reaches its target in {as_is.count} as it is: nothing to repair."
+    if one is None or not found.shown:
         tried = plural(len([a for a in found.attempts if a.trials or a.failed]), "change")
         return f"No repair of {whole} was shown: {tried} tried."
-    assert found.found is not None
-    one = found.found
     beside = f"as it is {one.unrepaired} of {one.unrepaired_trials} on the same seeds"
-    if found.unrepaired.failed:
-        beside = f"as it is it cannot be trained: {found.unrepaired.failed}"
+    if as_is.failed:
+        beside = f"as it is it cannot be trained: {as_is.failed}"
     return (
         f"The smallest change that trains {whole}: {one.text} ({one.converged} of "
         f"{plural(one.trials, 'fresh training')}, 95 % interval {interval_text(one.interval)}); "
@@ -193,24 +193,15 @@ def _answer(found: Repair) -> str:
 
 def _standing(found: Repair, one: Confirmation) -> str:
     components = " and ".join(dict.fromkeys(one.components))
-    shown = f"Shown: were its rate {one.p_bad:g}, this would be said with {one.chance:.2g} at most."
+    told = f"Shown: were its rate {one.p_bad:g}, this would be said with {one.chance:.2g} at most."
     if found.alternatives:
-        others = "; ".join(f"{a.text or a.name} ({_count(a)})" for a in found.alternatives)
-        told = f"Alternatives that trained while it was searched: {others}."
-        if found.cause:
-            told = f"The cause lies in the {components}. {told}"
-        return f"{shown} {told}"
-    if found.cause:
-        smaller = "no other single change" if len(one.names) == 1 else "no part of it alone"
-        return f"{shown} Cause: the {components}; {smaller} repairs."
-    return shown
-
-
-def _not_shown(one: Confirmation) -> str:
-    return (
-        f"{one.text} trained while it was searched, and then in {one.converged} of "
-        f"{plural(one.trials, 'fresh training')}: too few to be shown against a rate of {one.p_bad:g}."
-    )
+        others = "; ".join(f"{a.text or a.name} ({a.count})" for a in found.alternatives)
+        told += f" The cause lies in the {components}." if found.cause else ""
+        return f"{told} Alternatives that trained while it was searched: {others}."
+    if not found.cause:
+        return told
+    smaller = "no other single change" if len(one.names) == 1 else "no part of it alone"
+    return f"{told} Cause: the {components}; {smaller} repairs."
 
 
 def _measure(found: Repair) -> str:
@@ -227,21 +218,7 @@ def _measure(found: Repair) -> str:
 
 def _value(attempt: Attempt) -> str:
     best = "not finite" if attempt.best is None else f"{attempt.best:.3g}"
-    if attempt.converged:
-        return f"{attempt.name} ({_count(attempt)})"
-    return f"{attempt.name} ({best})"
-
-
-def _count(attempt: Attempt) -> str:
-    return f"{attempt.converged} of {plural(attempt.trials, 'training')}"
-
-
-def _cost(found: Repair) -> str:
-    ended = f" The search ended early: {found.ended}." if found.ended else ""
-    return (
-        f"{plural(found.trials, 'training')} of at most {found.most}, "
-        f"{found.seconds / 60:.1f} minutes.{ended}"
-    )
+    return f"{attempt.name} ({attempt.count if attempt.converged else best})"
 
 
 def attempt_table(found: Repair) -> Table:

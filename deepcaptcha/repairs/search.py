@@ -7,12 +7,14 @@ each is exact for its sequential plan). What the search before it saw is no part
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count, islice, takewhile
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, error_words, require_whole
@@ -20,7 +22,8 @@ from ..finding import Finding
 from ..keras import environment
 from ..keras.data import Data, Examples, Part
 from ..keras.settings import Training
-from ..keras.source import KerasSource, rehearsed_source
+from ..keras.source import KerasSource, forget_models, rehearsed_source
+from ..trials.history import diagnose
 from ..trials.runner import Runner
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
@@ -28,9 +31,9 @@ from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan
 from ..verdicts.plan import Plan, binomial_interval, confidence_interval
 from .candidates import Candidate, candidates, not_offered, pairs
-from .case import Case, direction, require_keras
-from .changes import Change, ChangedData, Repaired, adapted
-from .measure import HeldOut, Measure, held_out_target
+from .case import Case
+from .changes import ChangedData, Repaired, same
+from .measure import HeldOut
 from .result import INTERRUPTED, SCREEN, Attempt, Confirmation, Repair
 
 BEST = 5
@@ -48,39 +51,27 @@ CLAIM = Claim("trains", 0.9, 0.5)
 
 @dataclass
 class _Tried:
-    """A change, or two, while trainings with it come in."""
+    """A change, or two, or none, while trainings with it come in."""
 
     parts: tuple[Candidate, ...]
     source: KerasSource | None
     trials: dict[int, Trial] = field(default_factory=dict)
     failed: str = ""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(part.name for part in self.parts)
-
-    def attempt(self, seeds: Iterable[int], sign: int) -> Attempt:
+    def attempt(self, seeds: Iterable[int], target: Target) -> Attempt:
+        """What they say on these seeds."""
         read = [self.trials[seed] for seed in seeds if seed in self.trials]
-        values = [sign * v for trial in read for v in _values(trial)]
+        metrics = [epoch.metrics.get(target.monitor) for trial in read for epoch in trial.epochs]
+        best = max if target.mode == "max" else min
         return Attempt(
-            self.names,
+            tuple(part.name for part in self.parts),
             tuple(dict.fromkeys(part.component for part in self.parts)),
             "; ".join(part.text for part in self.parts),
             sum(trial.outcome == "converged" for trial in read),
             len(read),
-            sign * max(values) if values else None,
+            best((value for value in metrics if value is not None), default=None),
             self.failed,
         )
-
-    def best(self, sign: int) -> float:
-        """The best value of the measure, larger where it is better."""
-        values = [sign * v for trial in self.trials.values() for v in _values(trial)]
-        return max(values, default=-inf)
-
-
-def _values(trial: Trial) -> list[float]:
-    monitor = trial.target.monitor
-    return [v for epoch in trial.epochs if (v := epoch.metrics.get(monitor)) is not None]
 
 
 class _EndedError(Exception):
@@ -105,10 +96,6 @@ def repair(
     first_seed: int = 0,
     confirm_seed: int | None = None,
     runner: Runner | None = None,
-    folder: Path | None = None,
-    reuse: bool = True,
-    jobs: int | None = None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Repair:
     """Look for the smallest change that makes a Keras model train, and show that it does.
 
@@ -121,7 +108,7 @@ def repair(
     - `known`: trials of the subject that need not be run again.
     - `max_trials`, `minutes`: the budget; a trial that has begun is finished.
     - `first_seed`, `confirm_seed`: of the search and of the confirmation, APART by default.
-    - `runner`: runs the trials, and keeps them; else one of these `folder`, `reuse`, `jobs`, `on_trial`.
+    - `runner`: runs the trials, and keeps them; else they are run one by one, here.
 
     Nothing of the user's is changed. Raises InputError for what is no Keras network or cannot be
     judged, for an unknown name, and for numbers out of range. Ctrl-C ends the search with what is known.
@@ -133,288 +120,225 @@ def repair(
         )
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes is {minutes!r}; a number above 0 is needed")
-    source = _source(subject, train, validation, target, training, batch)
-    if runner is None and jobs is None:
+    if train is not None or validation is not None:
+        if not callable(subject) or target is None:
+            raise InputError(
+                "a factory of models, its data and a target are needed, or a source of trials"
+            )
+        subject = rehearsed_source(
+            subject, train, validation, target, training=training, batch=batch, tried=False
+        )
+    if runner is None:
         environment.require_single_thread()
-    opened = Runner(folder, reuse=reuse, jobs=jobs, on_trial=on_trial) if runner is None else None
-    with opened or nullcontext(runner) as running:
-        assert running is not None
-        confirm = first_seed + APART if confirm_seed is None else confirm_seed
-        seeds = range(first_seed, first_seed + SCREEN)
+    forget_models()  # those of a factory that had the same name
+    case = Case.of(subject)
+    with Runner() if runner is None else nullcontext(runner) as running:
         search = _Search(
-            Case.of(source), running, seeds, confirm, claim, alpha, max_trials, minutes
+            case,
+            running,
+            claim,
+            alpha,
+            range(first_seed, first_seed + SCREEN),
+            first_seed + APART if confirm_seed is None else confirm_seed,
+            max_trials,
+            minutes,
         )
         search.know(known)
         return search.go(findings, only)
 
 
-def _source(
-    subject: object,
-    train: Part | None,
-    validation: Part | None,
-    target: Target | None,
-    training: Training | None,
-    batch: int | None,
-) -> KerasSource:
-    if train is None and validation is None:
-        return require_keras(subject)
-    if not callable(subject) or target is None:
-        raise InputError(
-            "a factory of models, its data and a target are needed, or a source of trials"
-        )
-    settings: dict[str, Any] = {"training": training, "batch": batch}
-    return rehearsed_source(subject, train, validation, target, tried=False, **settings)
-
-
+@dataclass
 class _Search:
     """The state of a search."""
 
-    def __init__(
-        self,
-        case: Case,
-        runner: Runner,
-        seeds: range,
-        confirm_seed: int,
-        claim: Claim,
-        alpha: float,
-        max_trials: int,
-        minutes: float | None,
-    ) -> None:
-        self._case, self._runner, self._seeds, self._confirm = case, runner, seeds, confirm_seed
-        self._claim, self._alpha, self._most = claim, alpha, max_trials
-        self._began = time.monotonic()
-        self._deadline = inf if minutes is None else self._began + 60 * minutes
-        self._measure = case.measure()
-        self._constant = None if self._measure is None else self._measure.constant()
-        self._target = _target(case, self._measure, self._constant)
-        self._sign = direction(self._target.mode)
-        self._spent = 0
-        self._tried: list[_Tried] = []
-        self._found: Confirmation | None = None
-        self._unrepaired = _Tried((), self._changed(()))
+    case: Case
+    runner: Runner
+    claim: Claim
+    alpha: float
+    seeds: range
+    confirm: int
+    most: int
+    minutes: float | None
+
+    def __post_init__(self) -> None:
+        self.began, self.spent = time.monotonic(), 0
+        self.tried: list[_Tried] = []
+        self.found: Confirmation | None = None
+        self.unrepaired = self.changed(())
 
     def know(self, trials: Sequence[Trial]) -> None:
         """Take trials of the unrepaired model, where they were judged as these are."""
-        target = self._case.source.target
-        same = target.value == self._target.value and target.mode == self._target.mode
-        if self._measure is not None and (
-            self._case.pooled
-            or not same
-            or self._measure.unit not in ("accuracy", "string accuracy")
+        target, measure = self.case.source.target, self.case.measure
+        if measure is not None and (
+            self.case.pooled
+            or measure.unit not in ("accuracy", "string accuracy")
+            or target.value != self.case.target.value
         ):
             return
         for trial in trials:
             if trial.target == target and trial.stop_reason != "steps":
-                self._unrepaired.trials[trial.seed] = trial
+                self.unrepaired.trials[trial.seed] = trial
 
     def go(self, findings: Sequence[Finding], only: Sequence[str]) -> Repair:
         """Search and confirm; what is known so far where budget or patience end."""
-        units = self._measure is not None
-        classes = self._measure is None or self._measure.unit != "own"
-        offered = candidates(self._case, findings, only, units=units, classes=classes)
-        ended = ""
+        ended, measure = "", self.case.measure
         try:
-            self._search(offered)
+            self.search(findings, only)
         except _EndedError as error:
             ended = str(error)
         except KeyboardInterrupt:
-            self._runner.abandon()
+            self.runner.abandon()
             ended = INTERRUPTED
-        source = self._case.source
+        source, held = self.case.source, self.case.given.n_validation
+        rows = f"the {held:,} validation rows"
+        if self.case.pooled:
+            rows = (
+                f"{held:,} rows drawn from all rows, since the validation targets are unlike the "
+                "training targets"
+            )
         return Repair(
             name=source.name,
             recipe=source.recipe,
             target=source.target.text,
-            measure=source.target.monitor if self._measure is None else self._measure.words,
-            constant=self._constant,
-            bar=self._target.value,
-            rows=self._rows(),
-            unrepaired=self._unrepaired.attempt(self._unrepaired.trials, self._sign),
-            attempts=tuple(tried.attempt(self._seeds, self._sign) for tried in self._tried),
-            found=self._found,
-            not_tried=not_offered(self._case, units),
-            trials=self._spent,
-            most=self._most,
-            seconds=round(time.monotonic() - self._began, 1),
+            measure=source.target.monitor if measure is None else measure.words,
+            constant=None if measure is None else measure.constant,
+            bar=self.case.target.value,
+            rows=rows,
+            unrepaired=self.unrepaired.attempt(self.unrepaired.trials, self.case.target),
+            attempts=tuple(tried.attempt(self.seeds, self.case.target) for tried in self.tried),
+            found=self.found,
+            not_tried=not_offered(self.case),
+            trials=self.spent,
+            most=self.most,
+            seconds=round(time.monotonic() - self.began, 1),
             ended=ended,
         )
 
-    def _rows(self) -> str:
-        data = self._case.given
-        if self._case.pooled:
-            return (
-                f"{data.n_validation:,} rows drawn from all rows, since the validation targets are "
-                "unlike the training targets"
-            )
-        return f"the {data.n_validation:,} validation rows"
-
-    def _search(self, offered: Sequence[Candidate]) -> None:
+    def search(self, findings: Sequence[Finding], only: Sequence[str]) -> None:
+        """All single changes once, those that train confirmed; then pairs of the best."""
+        known = self.unrepaired.trials
+        if all(t.outcome == "converged" for t in known.values()) and self.passes(self.unrepaired):
+            return
+        # What its curves show comes after what the check found.
+        symptoms = [diagnose(trial) for trial in known.values() if trial.outcome != "converged"]
+        told = [*findings, *(symptom for symptom in symptoms[:1] if symptom is not None)]
+        offered = candidates(self.case, told, only)
         # A number fixed beforehand, so that every confirmation has its share of alpha.
         declared = len(offered) + BEST * (BEST - 1) // 2
-        if not any(t.outcome != "converged" for t in self._unrepaired.trials.values()):
-            for seed in self._seeds:
-                self._run([(self._unrepaired, seed)])
-                trial = self._unrepaired.trials.get(seed)
-                if trial is None or trial.outcome != "converged":
-                    break
-            else:
-                return
-        singles = [self._try((candidate,)) for candidate in offered]
-        waiting = list(singles)
-        while waiting:
-            now, waiting = self._split(waiting)
-            self._run([(tried, self._seeds[0]) for tried in now])
-            if self._most - self._spent < RESERVE and any(map(self._begins_well, singles)):
+        self.tried = [self.changed((candidate,)) for candidate in offered]
+        singles, room = list(self.tried), max(1, self.runner.room)
+        for start in range(0, len(singles), room):
+            self.run([(tried, self.seeds[0]) for tried in singles[start : start + room]])
+            if self.most - self.spent < RESERVE and any(map(self.begins_well, singles)):
                 break  # what is left is for the confirmation
-        for tried in singles:
-            if not self._begins_well(tried):
-                continue
-            if self._passes(tried) and self._confirmed(tried, declared):
+        if any(map(partial(self.confirmed, declared=declared), filter(self.begins_well, singles))):
+            return
+        ranked = sorted((tried for tried in singles if tried.trials), key=self.progress)
+        both = map(self.changed, pairs([tried.parts[0] for tried in ranked[:BEST]]))
+        while now := list(islice(both, room)):
+            self.tried += now
+            self.run([(tried, self.seeds[0]) for tried in now])
+            if any(self.confirmed(tried, declared) for tried in now if self.begins_well(tried)):
                 return
-        ranked = sorted(
-            (tried for tried in singles if not tried.failed or tried.trials),
-            key=lambda tried: -self._progress(tried),
-        )
-        best = [tried.parts[0] for tried in ranked[:BEST]]
-        waiting = [self._try(pair) for pair in pairs(best)]
-        while waiting:
-            now, waiting = self._split(waiting)
-            self._tried.extend(tried for tried in now if tried not in self._tried)
-            self._run([(tried, self._seeds[0]) for tried in now])
-            for tried in now:
-                if self._passes(tried) and self._confirmed(tried, declared):
-                    return
 
-    def _split(self, waiting: list[_Tried]) -> tuple[list[_Tried], list[_Tried]]:
-        """What can run at once, and the rest."""
-        room = max(1, self._runner.room)
-        return waiting[:room], waiting[room:]
-
-    def _begins_well(self, tried: _Tried) -> bool:
-        first = tried.trials.get(self._seeds[0])
+    def begins_well(self, tried: _Tried) -> bool:
+        """Whether its first training reached the target."""
+        first = tried.trials.get(self.seeds[0])
         return first is not None and first.outcome == "converged"
 
-    def _progress(self, tried: _Tried) -> float:
-        """How far it came from the constant answer to the target, in tenths, so that noise leaves the
-        order as the findings have it."""
-        best = tried.best(self._sign)
-        bar, start = self._sign * self._target.value, self._constant
-        if best == -inf:
-            return -inf
-        if start is None or self._sign * start == bar:
-            return best
-        start *= self._sign
-        return round(max(-1.0, min(1.0, (best - start) / (bar - start))), 1)
+    def progress(self, tried: _Tried) -> float:
+        """How far it is from the target, on the way from the constant answer, in tenths, so that noise
+        leaves the order as the findings have it."""
+        best = tried.attempt(self.seeds, self.case.target).best
+        if best is None:
+            return inf
+        measure, value = self.case.measure, self.case.target.value
+        way = abs(value - (value if measure is None else measure.constant)) or 1.0
+        behind = value - best if self.case.target.mode == "max" else best - value
+        return round(min(behind / way, 2.0), 1)
 
-    def _try(self, parts: tuple[Candidate, ...]) -> _Tried:
-        source, failed = None, ""
-        try:
-            source = self._changed(parts)
-        except Exception as error:  # whatever a user's data make of a change
-            failed = error_words(error) or type(error).__name__
-        tried = _Tried(parts, source, failed=failed)
-        if len(parts) == 1:
-            self._tried.append(tried)
-        return tried
-
-    def _passes(self, tried: _Tried) -> bool:
-        """Whether it reaches the target in the first training, and then in all of the screen."""
-        for seed in self._seeds:
-            if seed not in tried.trials:
-                self._run([(tried, seed)])
+    def passes(self, tried: _Tried) -> bool:
+        """Whether it reaches the target in all trainings of the screen."""
+        for seed in self.seeds:
+            self.run([(tried, seed)])
             trial = tried.trials.get(seed)
             if trial is None or trial.outcome != "converged":
                 return False
         return True
 
-    def _confirmed(self, tried: _Tried, declared: int) -> bool:
-        """Judge it on fresh seeds, the unrepaired model beside it."""
-        assert self._claim.p_good is not None
-        assert self._claim.p_bad is not None
-        share = Budget(declared, self._alpha, self._alpha).share[1]
-        plan = design_plan(self._claim.p_good, self._claim.p_bad, min(self._alpha, 0.05), share)
+    def confirmed(self, tried: _Tried, declared: int) -> bool:
+        """Judge it on fresh seeds, where it passes, the unrepaired model beside it."""
+        if not self.passes(tried):
+            return False
+        p_good, p_bad = self.claim.p_good, self.claim.p_bad
+        assert p_good is not None
+        assert p_bad is not None
+        share = Budget(declared, self.alpha, self.alpha).share[1]
+        plan = design_plan(p_good, p_bad, min(self.alpha, 0.05), share)
         try:
-            while self._read(tried, plan)[0] == "continue" and not tried.failed:
+            while self.read(tried, plan)[0] == "continue" and not tried.failed:
                 # What is wanted in any case, and what can run beside it.
-                done = len(self._read_trials(tried))
-                ahead = max(1, min(self._runner.room, plan.max_trials - done))
-                self._run([(tried, self._confirm + done + i) for i in range(ahead)])
-            read = self._read(tried, plan)[1]
-            if self._read(tried, plan)[0] == "accept":
-                seeds = [self._confirm + index for index in range(read)]
-                self._run(
-                    [(self._unrepaired, s) for s in seeds if s not in self._unrepaired.trials]
-                )
+                seeds = range(self.confirm, self.confirm + plan.max_trials)
+                waiting = [seed for seed in seeds if seed not in tried.trials]
+                self.run([(tried, seed) for seed in waiting[: max(1, self.runner.room)]])
+            decision, trials, _ = self.read(tried, plan)
+            if decision == "accept":
+                self.run([(self.unrepaired, self.confirm + index) for index in range(trials)])
         finally:
-            self._found = self._confirmation(tried, plan, share)
-        return self._found.shown
+            self.found = self.confirmation(tried, plan, share)
+        return self.found.shown
 
-    def _read_trials(self, tried: _Tried) -> list[Trial]:
-        found: list[Trial] = []
-        while (trial := tried.trials.get(self._confirm + len(found))) is not None:
-            found.append(trial)
-        return found
+    def read(self, tried: _Tried, plan: Plan) -> tuple[str, int, int]:
+        """What the plan decides, of how many trainings, and how many of them reached the target."""
+        seeds = takewhile(tried.trials.__contains__, count(self.confirm))
+        return plan.judge(tried.trials[seed].outcome == "converged" for seed in seeds)
 
-    def _read(self, tried: _Tried, plan: Plan) -> tuple[str, int, int]:
-        return plan.judge(trial.outcome == "converged" for trial in self._read_trials(tried))
-
-    def _confirmation(self, tried: _Tried, plan: Plan, share: float) -> Confirmation:
-        decision, read, successes = self._read(tried, plan)
+    def confirmation(self, tried: _Tried, plan: Plan, share: float) -> Confirmation:
+        """As the trainings so far have it."""
+        decision, read, successes = self.read(tried, plan)
         if decision == "continue":  # the budget ended it
             interval = binomial_interval(successes, read) if read else (0.0, 1.0)
         else:
             interval = confidence_interval(plan, successes, read)
-        beside = [
-            trial
-            for index in range(read)
-            if (trial := self._unrepaired.trials.get(self._confirm + index)) is not None
-        ]
-        attempt = tried.attempt((), 1)
+        seeds = range(self.confirm, self.confirm + read)
+        own, beside = (t.attempt(seeds, self.case.target) for t in (tried, self.unrepaired))
         return Confirmation(
-            names=attempt.names,
-            components=attempt.components,
-            text=attempt.text,
+            names=own.names,
+            components=own.components,
+            text=own.text,
             code="\n".join(part.code for part in tried.parts),
             converged=successes,
             trials=read,
             interval=interval,
-            unrepaired=sum(trial.outcome == "converged" for trial in beside),
-            unrepaired_trials=len(beside),
+            unrepaired=beside.converged,
+            unrepaired_trials=beside.trials,
             p_bad=plan.p_bad,
             chance=share,
             shown=decision == "accept",
         )
 
-    def _run(self, wanted: Sequence[tuple[_Tried, int]]) -> None:
+    def run(self, wanted: Sequence[tuple[_Tried, int]]) -> None:
         """Run these trials, as far as the budget goes; one that raises is told of in its row.
 
         _EndedError, once those that run have finished, where the budget does not reach for all.
         """
-        waiting = [(t, s) for t, s in wanted if not t.failed and t.source and s not in t.trials]
-        by_key: dict[object, tuple[_Tried, int]] = {(t.names, s): (t, s) for t, s in waiting}
-        ended = ""
-        running = 0
-        while waiting or running:
-            while waiting and not ended and self._runner.room > 0:
-                if self._spent >= self._most:
-                    ended = f"the budget of {self._most} trainings is spent"
-                    break
-                if time.monotonic() > self._deadline:
+        waiting = [(t, s) for t, s in wanted if not t.failed and s not in t.trials]
+        started, running, ended = dict[object, tuple[_Tried, int]](), 0, ""
+        while running or (waiting and not ended):
+            while waiting and not ended and self.runner.room > 0:
+                if self.spent >= self.most:
+                    ended = f"the budget of {self.most} trainings is spent"
+                elif self.minutes is not None and self.elapsed > 60 * self.minutes:
                     ended = "the time for it is spent"
-                    break
-                tried, seed = waiting.pop(0)
-                if tried.failed:
-                    continue
-                assert tried.source is not None
-                self._spent += 1
-                self._runner.start((tried.names, seed), tried.source, seed)
-                running += 1
-            if ended:
-                waiting = []
-            if not running:
-                break
-            for key, future in self._runner.finished():
-                tried, seed = by_key[key]
+                elif not (pair := waiting.pop(0))[0].failed:
+                    tried, seed = pair
+                    assert tried.source is not None
+                    self.spent += 1
+                    started[len(started)] = pair
+                    self.runner.start(len(started) - 1, tried.source, seed)
+                    running += 1
+            for key, future in self.runner.finished():
+                tried, seed = started[key]
                 running -= 1
                 if (error := future.exception()) is None:
                     tried.trials[seed] = future.result()
@@ -425,37 +349,36 @@ class _Search:
         if ended:
             raise _EndedError(ended)
 
-    def _changed(self, parts: tuple[Candidate, ...]) -> KerasSource:
-        """The source with these changes, judged by the measure."""
-        case, changes = self._case, adapted([part.change for part in parts])
-        source = case.source
-        return changed_source(
-            source, case, changes, tuple(p.name for p in parts), self._target, self._measure
-        )
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    def changed(self, parts: tuple[Candidate, ...]) -> _Tried:
+        """What a change is tried with, or why it cannot be."""
+        try:
+            source = changed_source(self.case, parts)
+        except Exception as error:  # whatever a user's data make of a change
+            return _Tried(parts, None, failed=error_words(error) or type(error).__name__)
+        return _Tried(parts, source)
 
 
-def changed_source(
-    source: KerasSource,
-    case: Case,
-    changes: tuple[Change, ...],
-    names: Sequence[str],
-    target: Target,
-    measure: Measure | None,
-) -> KerasSource:
-    """A source of trials with changes, judged by `measure` against `target`."""
+def changed_source(case: Case, parts: Sequence[Candidate]) -> KerasSource:
+    """A source of trials with changes, judged by the case's measure and target."""
+    target, measure = case.target, case.measure
+    source, changes = case.source, tuple(part.change for part in parts)
     data: Data | Callable[..., Data] = source.data
     build, arguments, training = source.build, source.arguments, source.training
-    if case.pooled or any(change.touches_data for change in changes):
+    if case.pooled or any(change.data is not same for change in changes):
         data = ChangedData(source.data, case.pooled, changes)
-    if _remade(changes):
+    if changes:  # of data too, which a model that was traced for others must not meet
         example = case.given.head(1) if isinstance(case.given, Examples) else case.given
-        made = Repaired(source.factory, changes, source.training, source.target, example)
-        build, arguments = made, {}
+        build = Repaired(source.factory, changes, training, source.target, example)
+        arguments = {}
     for change in changes:
-        training = change.training(training)
-        target = replace(target, epochs=change.epochs(target.epochs))
-    recipe = " + ".join((source.recipe, *names))
-    held = None if measure is None else HeldOut(measure, changes, case.logits)
+        training = replace(training, batch=change.batch or training.batch)
+        target = replace(target, epochs=target.epochs * change.epochs)
+    raw = case.from_logits and measure is not None and measure.unit == "own"
     return replace(
         source,
         build=build,
@@ -463,24 +386,16 @@ def changed_source(
         data=data,
         training=training,
         target=target,
-        name=source.name,
-        recipe=recipe,
-        further=held,
+        recipe=" + ".join((source.recipe, *(part.name for part in parts))),
+        further=None if measure is None else HeldOut(measure, changes, raw),
+        reuse_model=source.reuse_model or _pickles(build, arguments),
     )
 
 
-def _remade(changes: Sequence[Change]) -> bool:
-    """Whether any of them changes the model or how it is compiled."""
-    return any(
-        change.touches_model
-        or change.touches_outputs
-        or type(change).compiled is not Change.compiled
-        for change in changes
-    )
-
-
-def _target(case: Case, measure: Measure | None, constant: float | None) -> Target:
-    target = case.source.target
-    if measure is None or constant is None:
-        return target
-    return held_out_target(target, constant, target.mode)
+def _pickles(*parts: object) -> bool:
+    """Whether the factory pickles, so that a change is traced once and not in every trial."""
+    try:
+        pickle.dumps(parts)
+    except Exception:  # whatever a user's objects raise
+        return False
+    return True

@@ -5,7 +5,7 @@ import pytest
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.keras.backend import keras
-from deepcaptcha.repairs.changes import LearningRate, ScaledTargets
+from deepcaptcha.repairs import changes
 from deepcaptcha.repairs.measure import Measure, Metric, held_out_target
 from deepcaptcha.trials.trial import Target
 from tests.repairs.models import case, dense, examples, numbers, one_hot, turns
@@ -22,7 +22,7 @@ def test_accuracy_is_of_the_likeliest_class():
     outputs = rows([9, 0, 0], [0, 1, 0], [1, 0, 0], [0, 2, 1])
     assert measure.value(outputs) == 0.75
     assert measure.value(outputs, values=(1, 0, 2)) == 0  # outputs stand for other classes
-    assert measure.constant() == 0.5
+    assert measure.constant == 0.5
     assert np.isnan(measure.value(outputs * np.nan))
 
 
@@ -40,7 +40,7 @@ def test_accuracy_of_strings_is_of_all_positions():
     outputs = one_hot(np.array([[1, 2], [1, 2], [1, 2]]))
     assert Measure("string accuracy", truth, "max").value(outputs) == pytest.approx(2 / 3)
     assert Measure("accuracy", truth, "max").value(outputs) == pytest.approx(5 / 6)
-    assert Measure("string accuracy", truth, "max").constant() == pytest.approx(2 / 3)
+    assert Measure("string accuracy", truth, "max").constant == pytest.approx(2 / 3)
 
 
 def test_cross_entropy_is_the_same_in_every_coding():
@@ -50,27 +50,28 @@ def test_cross_entropy_is_the_same_in_every_coding():
     assert measure.value(rows([0.2], [0.3])) == pytest.approx(by_hand)
     assert measure.value(rows([0.8, 0.2], [0.7, 0.3])) == pytest.approx(by_hand)
     assert measure.value(rows([1, 0], [1, 0])) == pytest.approx(-np.log(1e-7) / 2)
-    assert measure.constant() == pytest.approx(np.log(2))
+    assert measure.constant == pytest.approx(np.log(2))
 
 
 def test_errors_and_their_best_constants():
     truth = rows([0.0], [0.0], [3.0])
     squared = Measure("mean squared error", truth, "min")
     assert squared.value(rows([1.0], [0.0], [1.0])) == pytest.approx(5 / 3)
-    assert squared.constant() == pytest.approx(2)  # about the mean
-    assert Measure("mean absolute error", truth, "min").constant() == pytest.approx(1)  # the median
-    assert Measure("root mean squared error", truth, "min").constant() == pytest.approx(2**0.5)
+    assert squared.constant == pytest.approx(2)  # about the mean
+    assert Measure("mean absolute error", truth, "min").constant == pytest.approx(1)  # the median
+    assert Measure("root mean squared error", truth, "min").constant == pytest.approx(2**0.5)
     with pytest.raises(InputError, match="cannot be compared"):
         squared.value(rows([1, 2], [3, 4], [5, 6]))
 
 
 def test_scaled_targets_are_judged_in_their_own_unit():
     y = rows([10.0], [30.0])
-    change = ScaledTargets((20.0,), (10.0,))
+    by = {"offset": (20.0,), "scale": (10.0,)}
     data = examples(numbers((4, 2)), np.vstack([y, y]), held=2)
-    np.testing.assert_allclose(change.data(data).y_validation, [[-1], [1]])
-    np.testing.assert_allclose(change.undone(change.data(data).y_validation), y)
-    assert LearningRate(10).undone(y) is y
+    scaled = changes.scaled_targets(data, **by).y_validation
+    np.testing.assert_allclose(scaled, [[-1], [1]])
+    np.testing.assert_allclose(changes.unscaled(scaled, **by), y)
+    assert changes.Change().undone(y) is y
 
 
 def test_a_metric_of_keras_is_computed_as_keras_does():
@@ -80,7 +81,7 @@ def test_a_metric_of_keras_is_computed_as_keras_does():
     assert Metric.of("mse")(truth, outputs) == pytest.approx((0.01 + 0.04 + 0.49 + 0.16) / 4)
     assert Metric.of("huber")(truth, outputs) == pytest.approx((0.01 + 0.04 + 0.49 + 0.16) / 8)
     own = Measure("own", truth, "max", own=area, name="area")
-    assert own.constant() == pytest.approx(0.5)
+    assert own.constant == pytest.approx(0.5)
 
 
 def test_the_target_is_the_users_and_better_than_a_constant():
@@ -125,5 +126,5 @@ CASES = [
 
 @pytest.mark.parametrize(("build", "y", "target", "unit"), CASES, ids=[str(c[-1]) for c in CASES])
 def test_the_measure_is_what_the_user_watches(build, y, target, unit):
-    found = case(build, examples(numbers(), y), target).measure()
+    found = case(build, examples(numbers(), y), target).measure
     assert (found and found.unit) == unit
