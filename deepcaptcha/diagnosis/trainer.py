@@ -22,7 +22,7 @@ Array = NDArray[Any]
 REPAIRED = 0.15
 """The same of a changed training that is called a success."""
 
-RATES_BY_HEART, KNOWN = (0.001, 0.01), 0.7
+RATES_BY_HEART, KNOWN = (0.001, 0.01), 0.9
 """Rates of Adam at which a batch is learnt by heart, and what is left of the constant's cost then."""
 
 

@@ -55,9 +55,6 @@ STILL = 0.1
 VARIED = 0.01
 """Spread of the outputs (`signal.spread`) from which a loss can tell whose answer is whose."""
 
-FURTHER = 1.5
-"""How many times the best constant's cost the loss may be after the steps."""
-
 LEFT = 0.25
 """Share of the best constant's cost that the steps leave as the inputs are, from which their scale is
 worth a warning."""
@@ -100,8 +97,7 @@ def training_findings(
     if tried.gradients is not None and not np.isfinite(tried.gradients).all():
         repaired = _steep(trainer)
     else:
-        wrong = failed or slow or tried.end > FURTHER * tried.constant
-        repaired = _repaired(trainer, tried) if wrong and not explained else None
+        repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
     if repaired is not None and not (repaired.component == "optimizer" and _is_shape(symptoms)):
         yield repaired
         symptoms = [replace(one, severity="warning") for one in symptoms]

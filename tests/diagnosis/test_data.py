@@ -90,11 +90,12 @@ def test_shuffled_labels_look_unrelated_and_numbers_too():
 # No training example repeats another, so that a rate of 1 in 201 is not remarkable. At this rate 200
 # examples hold about Poisson(1) copies: 6 or more with probability 5.9e-4, 7 or more 8.3e-5.
 @pytest.mark.parametrize(
-    ("copies", "severity"), [(1, "warning"), (6, "warning"), (7, "error"), (0, None)]
+    ("copies", "severity"),
+    [(1, "warning"), (6, "warning"), (7, "error"), (200, "warning"), (0, None)],
 )
 def test_copies_of_training_examples_are_a_leak(copies, severity):
     held = np.random.default_rng(2).standard_normal((200, 3)).astype("float32")
-    held[:copies] = X[10 : 10 + copies]
+    held[:copies] = X[:copies] if copies == len(X) else X[10 : 10 + copies]
     leak = copied(held)
     assert (leak and leak.severity) == severity
     if leak:
