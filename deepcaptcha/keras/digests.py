@@ -201,10 +201,18 @@ def _is_known(module: object) -> bool:
 
 @cache
 def training_code() -> str:
-    """A digest of the code by which this package trains, whatever its comments and layout."""
+    """A digest of the code by which this package trains, whatever its comments, texts and layout."""
     room = Path(__file__).parent
     files = [*sorted(room.glob("*.py")), room.parent / "trials" / "trial.py"]
-    return _digest("".join(ast.dump(ast.parse(file.read_text("utf-8"))) for file in files))
+    trees = (_Bare().visit(ast.parse(file.read_text("utf-8"))) for file in files)
+    return _digest("".join(map(ast.dump, trees)))
+
+
+class _Bare(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """Nothing in the place of a text that stands alone, such as a docstring."""
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
 
 
 def _digest(content: str | bytes) -> str:

@@ -144,7 +144,9 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     from ..trials.runner import Runner
 
     options = pytestconfig.stash[_OPTIONS]
-    with Runner(options.ledger, reuse=options.reuse, jobs=options.jobs) as runner:
+    # A trial taken from the ledger would confirm nothing.
+    reuse = options.reuse and not options.confirm
+    with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
         yield runner
 
 
@@ -186,6 +188,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         options.record,
         test,
         elsewhere=options.jobs is not None,
+        confirm=options.confirm,
     )
 
 

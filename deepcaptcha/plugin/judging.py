@@ -7,21 +7,39 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from ..errors import InputError
+from ..keras import environment
 from ..keras.settings import Training
 from ..report.words import failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
 from ..trials.source import FunctionSource, Source, Train
 from ..trials.trial import Target, Trial
-from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_baseline
+from ..verdicts.baseline import (
+    TRIALS,
+    Baseline,
+    find_record,
+    make_baseline,
+    read_baseline,
+    write_record,
+)
 from ..verdicts.claim import Budget, Claim
+from ..verdicts.confirm import (
+    choose_repetition,
+    complete,
+    confirm,
+    confirmed_evidence,
+    difference_text,
+    judged_record,
+    recorded_verdicts,
+    why_not,
+)
 from ..verdicts.judge import Evidence, judge
 from .marker import EXAMPLE, Declared, nothing_says
 
@@ -39,6 +57,7 @@ class Convergence:
     - `record`: train and write the baselines, and judge nothing.
     - `report`: receives the evidence. `again`: the command that repeats the test.
     - `elsewhere`: trials run in other processes, whatever the threads of this one.
+    - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
 
     budget: Budget
@@ -50,6 +69,7 @@ class Convergence:
     record: bool = False
     test: str = ""
     elsewhere: bool = False
+    confirm: bool = False
     _asked: list[int] = field(default_factory=list)
 
     def check(
@@ -177,9 +197,15 @@ class Convergence:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         row = f"{source.name} {source.recipe}"
         self._count((claim.kind != "mixed") + 2 * (baselines is not None), row)
-        baseline = None
+        baseline, reason = None, ""
+        if self.confirm and baselines is not None:
+            found = self._confirm(source, claim, baselines)
+            if isinstance(found, Evidence):
+                self._tell(found)
+                return
+            reason = found
         if baselines is not None:
-            if not self.record:
+            if not self.record or self.confirm:
                 baseline = read_baseline(baselines, source.name, source.recipe)
             if baseline is None:
                 path = self._write_baseline(source, baselines)
@@ -188,10 +214,51 @@ class Convergence:
                 return
         trial_at = _Stream(self.runner, source, self.first_seed)
         evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
+        if reason:
+            cost = f"judged instead, with {evidence.summary.trials} trainings"
+            evidence = replace(evidence, confirmation=f"{reason}; {cost}")
+        self._tell(evidence)
+
+    def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
         if evidence.red:
             self._finish()
             _fail(failure_message(evidence, self.again))
+
+    def _confirm(self, source: Source, claim: Claim, folder: Path) -> Evidence | str:
+        """Train a recorded seed again: what stands then, or why the row is to be judged."""
+        here = environment.describe()
+        record = find_record(folder, source.name, source.recipe, here)
+        if (reason := why_not(record, here)) or record is None:
+            return f"not confirmed: {reason}"
+        code = getattr(source, "code", "")
+        chosen = choose_repetition(record, code)
+        trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
+        confirmation = confirm(record, chosen, trial)
+        if not confirmation.unchanged:
+            return f"changed: {difference_text(confirmation)}"
+        if self.record:
+            record = self._bring_up_to_date(record, source, claim, code, folder)
+        told = (source.target, claim, self.budget, self.test)
+        return confirmed_evidence(record, confirmation, trial, *told)
+
+    def _bring_up_to_date(
+        self, record: Baseline, source: Source, claim: Claim, code: str, folder: Path
+    ) -> Baseline:
+        """An unchanged row's record with the digest of the code that still trains it, and with verdicts,
+        reached now where it has none of this claim."""
+        made = record
+        if "code" in record.digests:
+            made = replace(made, digests={**record.digests, "code": code})
+        if not recorded_verdicts(record, claim):
+            baseline = read_baseline(folder, source.name, source.recipe)
+            trial_at = _Stream(self.runner, source, self.first_seed)
+            evidence = judge(source, claim, self.budget, trial_at, baseline=baseline)
+            judged = judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
+            made = replace(made, judged=judged)
+        if made != record:
+            write_record(folder, made)
+        return made
 
     def _count(self, asked: int, row: str) -> None:
         used = sum(self._asked)
@@ -206,7 +273,13 @@ class Convergence:
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
         trials = self.runner.run_all((source, seed) for seed in seeds.take("baseline", TRIALS))
-        return write_baseline(folder, make_baseline(trials))
+        made = make_baseline(trials)
+        older = find_record(folder, source.name, source.recipe, made.environment)
+
+        def run_prefix(seed: int, steps: int) -> Trial:
+            return self.runner.run(source, seed, steps=steps)
+
+        return write_record(folder, complete(made, older, run_prefix))
 
 
 class _Stream:

@@ -94,6 +94,14 @@ SETTINGS = (
         "take trials with the very same fingerprint from the ledger instead of training them",
     ),
     Setting("record", None, "", "train and write the baselines instead of comparing with them"),
+    Setting(
+        "confirm",
+        None,
+        "",
+        "train one recorded seed of each row that has a baseline: where it comes again bit for bit, the "
+        "recorded verdicts stand, else the row is judged; with --convergence-record, keep in the "
+        "baselines what an unchanged row's lack",
+    ),
 )
 
 
@@ -104,7 +112,7 @@ class Options:
     - `seed`: the first of every verdict. `hypotheses`: None where their number is not pinned.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
-    - `reuse`, `record`: see `SETTINGS`.
+    - `reuse`, `record`, `confirm`: see `SETTINGS`.
     """
 
     seed: int
@@ -116,6 +124,7 @@ class Options:
     jobs: int | None
     reuse: bool
     record: bool
+    confirm: bool
 
 
 def add_settings(parser: pytest.Parser) -> None:

@@ -55,9 +55,9 @@ class Baseline:
     - `epochs_to_target`: None for a trial that did not converge.
     - `weights`: begin the SHA-256 of each trial's last weights, by which a later training in the same
       environment is known to be the same.
-    - `history`: each trial's logged values by epoch; `losses`: its training losses every 50 steps of its
-      first two epochs, and `first_losses` that of the first batch before any update, in the loss' own
-      unit. Empty where they were not recorded.
+    - `history`: each trial's logged values by epoch; `losses`: by epoch its training losses every 50
+      steps, of the first two epochs; `first_losses`: its loss of the first batch before any update; both
+      in the loss' own unit. Empty where they were not recorded.
     - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name;
       `seed_digests`: those of each trial that depend on its seed. `digest`: of the file itself. Empty
       where not recorded.
@@ -82,6 +82,10 @@ class Baseline:
     device: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    first_losses: tuple[float | None, ...] = ()
+    seed_digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prefix: Json = field(default_factory=dict)
+    judged: Json = field(default_factory=dict)
 
     @property
     def converged(self) -> int:
@@ -140,17 +144,24 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         weights=tuple(trial.weights_sha256[:HASH_LENGTH] for trial in trials),
         history=tuple(tuple(epoch.metrics for epoch in trial.epochs) for trial in trials),
-        losses=_kept([sum((epoch.losses for epoch in trial.epochs), ()) for trial in trials]),
+        losses=_losses(trials),
         backend=first.backend,
         device=first.device,
-        first_losses=_kept([trial.first_loss for trial in trials]),
+        first_losses=_first_losses(trials),
         **_digests(trials),
     )
 
 
-def _kept(values: Sequence[Any]) -> tuple[Any, ...]:
-    """The values, or none of them where no trial has one."""
-    return tuple(values) if any(value not in ((), None) for value in values) else ()
+def _losses(trials: Sequence[Trial]) -> tuple[tuple[tuple[float | None, ...], ...], ...]:
+    """By trial and epoch, or none where no trial has any."""
+    losses = tuple(tuple(epoch.losses for epoch in trial.epochs) for trial in trials)
+    return losses if any(map(any, losses)) else ()
+
+
+def _first_losses(trials: Sequence[Trial]) -> tuple[float | None, ...]:
+    """By trial, or none where no trial has one."""
+    losses = tuple(trial.first_loss for trial in trials)
+    return () if set(losses) == {None} else losses
 
 
 def _digests(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -170,7 +181,7 @@ def _digests(trials: Sequence[Trial]) -> dict[str, Any]:
                     f"the trials of {trial.name} differ in their {name}; record them anew"
                 )
     if any(trial.digests.get("code") != shared.get("code") for trial in trials):
-        del shared["code"]
+        shared.pop("code", None)
     return {"digests": shared, "seed_digests": by_seed}
 
 

@@ -1,18 +1,21 @@
 """Unchanged: whether a recorded seed, trained again, gives the very same trial.
 
-A trial is a pure function of source, seed and environment. Where it comes again bit for bit, and all that
-the row's other trials follow from is as it was, the recorded verdicts stand.
+A trial is a pure function of source, seed and environment. Where it comes again bit for bit, and all
+that the row's other trials follow from is as it was, the recorded verdicts stand.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
-from ..trials.trial import Trial
+from ..trials.trial import OUTCOMES, Target, Trial
 from .baseline import HASH_LENGTH, SEED_DIGESTS, Baseline, differences, rounding
-from .claim import Budget, Claim, Json, Verdict
+from .claim import Budget, Claim, Json, Summary, Verdict
+from .judge import Evidence
+from .plan import binomial_interval
 
 PREFIX_STEPS = 50
 """Steps that may stand for a whole training, with one pass of validation after them."""
@@ -115,10 +118,9 @@ def confirm(record: Baseline, repetition: Repetition, trial: Trial) -> Confirmat
 def _differences(record: Baseline, repetition: Repetition, trial: Trial) -> Iterator[Difference]:
     place, prefix = repetition.place, repetition.steps is not None
     for name in {**record.digests, **trial.digests}:
-        was, now = record.digests.get(name), trial.digests.get(name)
         # Another code that trains is what a longer repetition makes up for.
-        if name not in (*SEED_DIGESTS, "code") and was != now:
-            yield Difference(name, was, now)
+        if name not in (*SEED_DIGESTS, "code"):
+            yield from _value_differences(name, record.digests.get(name), trial.digests.get(name))
     if (recorded := "code" in record.digests) != ("code" in trial.digests):
         words = ("code without a digest trains it", "none")
         yield Difference("code of its own", words[recorded], words[not recorded])
@@ -130,8 +132,7 @@ def _differences(record: Baseline, repetition: Repetition, trial: Trial) -> Iter
         )
     yield from _digest_differences(record, place, SEED_DIGESTS[2], trial)
     if record.losses and not prefix:
-        now = tuple(loss for epoch in trial.epochs for loss in epoch.losses)
-        yield from _series_differences(record.losses[place], now)
+        yield from _loss_differences(record.losses[place], [epoch.losses for epoch in trial.epochs])
     history: Sequence[Mapping[str, float | None]] = record.history[place]
     weights = record.weights[place]
     if prefix:
@@ -158,15 +159,17 @@ def _digest_differences(
         )
 
 
-def _series_differences(
-    was: Sequence[float | None], now: Sequence[float | None]
+def _loss_differences(
+    was: Sequence[Sequence[float | None]], now: Sequence[Sequence[float | None]]
 ) -> Iterator[Difference]:
     """The first of them: all that follows differs as well."""
-    if len(was) != len(now):
-        yield Difference("losses within the first epochs", f"{len(was)}", f"{len(now)}")
-    for number, (a, b) in enumerate(zip(was, now, strict=False), start=1):
-        if a != b:
-            yield Difference(f"loss {number} within the first epochs", a, b)
+    for epoch, (then, again) in enumerate(zip(was, now, strict=False), start=1):
+        for number, (a, b) in enumerate(zip(then, again, strict=False), start=1):
+            if a != b:
+                yield Difference(f"loss {number} within epoch {epoch}", a, b)
+                return
+        if len(then) != len(again):
+            yield Difference(f"losses within epoch {epoch}", len(then), len(again))
             return
 
 
@@ -194,13 +197,44 @@ def difference_text(confirmation: Confirmation, most: int = 4) -> str:
     return "; ".join(texts[:most]) + (f"; and {rest} more" if rest > 0 else "")
 
 
+def complete(
+    record: Baseline, older: Baseline | None, run_prefix: Callable[[int, int], Trial]
+) -> Baseline:
+    """A new record with its prefix, if everything follows from what has a digest, and with the verdicts
+    of an older record of the same row, if none of the trials of both has changed.
+
+    - `run_prefix`: trains a seed for so many steps; asked only where the older record has none to give.
+    """
+    same = older is not None and _agree(record, older)
+    if older is not None and same:
+        record = replace(record, judged=older.judged)
+    if "code" not in record.digests:
+        return record
+    if older is not None and same and older.digests.get("code") == record.digests["code"]:
+        record = replace(record, prefix=older.prefix)
+    if not record.prefix:
+        trial = run_prefix(record.first_seed, PREFIX_STEPS)
+        record = replace(record, prefix=make_prefix(trial, PREFIX_STEPS))
+    return record
+
+
+def _agree(record: Baseline, older: Baseline) -> bool:
+    ends = [
+        dict(enumerate(each.weights, start=each.first_seed)) if each.digests else {}
+        for each in (record, older)
+    ]
+    shared = ends[0].keys() & ends[1].keys()
+    pairs = [{**each.digests, "code": ""} for each in (record, older)]
+    return bool(shared) and pairs[0] == pairs[1] and all(ends[0][s] == ends[1][s] for s in shared)
+
+
 def make_prefix(trial: Trial, steps: int) -> Json:
-    """A record's `prefix`, of a trial that was trained for so many steps; empty where it ended before
-    them or trained on."""
+    """A record's `prefix`, of a trial that was to train for so many steps; empty where it ended within
+    them, or went through several epochs."""
     if len(trial.epochs) != 1 or trial.stop_reason != "steps":
         return {}
-    metrics = dict(trial.epochs[0].metrics)
     weights = trial.weights_sha256[:HASH_LENGTH]
+    metrics = dict(trial.epochs[0].metrics)
     return {"seed": trial.seed, "steps": steps, "metrics": metrics, "weights": weights}
 
 
@@ -241,11 +275,53 @@ def recorded_verdicts(record: Baseline, claim: Claim) -> tuple[Verdict, ...]:
     )
 
 
-def twins(records: Sequence[Baseline]) -> list[tuple[str, ...]]:
-    """Names of rows whose trials all ended with the same weights: one piece of evidence, not several."""
-    groups: dict[tuple[object, ...], list[str]] = {}
-    for record in records:
-        if record.weights:
-            key = (record.first_seed, *record.weights)
-            groups.setdefault(key, []).append(f"{record.name} {record.recipe['name']}")
-    return [tuple(names) for names in groups.values() if len(names) > 1]
+def confirmed_evidence(
+    record: Baseline,
+    confirmation: Confirmation,
+    trial: Trial,
+    target: Target,
+    claim: Claim,
+    budget: Budget,
+    test: str = "",
+) -> Evidence:
+    """What stands of an unchanged row: its recorded verdicts; the counts of its record, with the seconds
+    that `trial`, the repetition, took."""
+    verdicts = recorded_verdicts(record, claim)
+    counted = "stuck" if claim.kind == "stuck" else "converged"
+    successes, count = record.outcomes.count(counted), len(record.outcomes)
+    stands = f"judged on {record.judged['date']}" if verdicts else "no verdict is recorded"
+    if not verdicts:
+        interval = binomial_interval(successes, count)
+        verdicts = (Verdict(claim.kind, "cannot tell", successes, count, interval, note=stands),)
+    again = confirmation.repetition
+    reached = [epochs for epochs in record.epochs_to_target if epochs is not None]
+    return Evidence(
+        name=record.name,
+        recipe=record.recipe["name"],
+        target=target,
+        claim=claim,
+        budget=budget,
+        verdicts=verdicts,
+        trials=(),
+        summary=Summary(
+            trials=count,
+            converged=record.converged,
+            median_epochs=statistics.median(reached) if reached else None,
+            outcomes={outcome: record.outcomes.count(outcome) for outcome in OUTCOMES},
+            epochs=len(trial.epochs),
+            epochs_planned=len(trial.epochs),
+            seconds=trial.seconds,
+        ),
+        symptoms=(),
+        symptom_counts={},
+        failed_seeds=(),
+        frozen=0,
+        epochs_saved_by_proof=0,
+        test=test,
+        confirmation=(
+            f"unchanged: recorded on {record.date} with {record.converged} of {count} converged, "
+            f"{stands}; seed {again.seed}, {again.why}, came again bit for bit"
+        ),
+        unchanged=True,
+        evidence_key=" ".join((str(record.first_seed), *record.weights)),
+    )

@@ -35,6 +35,9 @@ class Evidence:
       did not hold.
     - `frozen`: trials proved stuck before their last epoch, which saved `epochs_saved_by_proof`.
     - `environment`: how it differs from the baseline's; `test`: which asked, both for people.
+    - `confirmation`: what training a recorded seed again showed, for people; empty where none was.
+      `unchanged`: it showed the very same trial, and the verdicts are the recorded ones. `evidence_key`:
+      the same for two rows whose recorded trials ended with the same weights; empty where not unchanged.
     """
 
     name: str
@@ -52,6 +55,9 @@ class Evidence:
     epochs_saved_by_proof: int
     environment: str = ""
     test: str = ""
+    confirmation: str = ""
+    unchanged: bool = False
+    evidence_key: str = ""
 
     @property
     def colour(self) -> Colour:
