@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,15 +25,7 @@ LENGTH = 12
 """Digits kept of a SHA-256: two different texts share them with a chance of 4e-15."""
 
 _KNOWN = ("keras.", "deepcaptcha.")
-_REPLACED = (
-    "train_step",
-    "test_step",
-    "compute_loss",
-    "call",
-    "update_step",
-    "apply",
-    "get_updates",
-)
+_REPLACED = ("train_step", "test_step", "compute_loss", "call", "update_step", "apply")
 """Methods that an object may have got replaced by code that nothing shows."""
 
 Digests = Mapping[str, str]
@@ -147,11 +140,10 @@ def _compile_config(model: keras.Model) -> Mapping[str, object] | None:
 def _loss(loss: object) -> object:
     """A loss by name and the same as an object are one."""
     if isinstance(loss, str):
-        name = "".join(part[:1].upper() + part[1:] for part in loss.split("_"))
-        try:
+        loss = keras.losses.get(loss)  # a function, of its short names too
+        name = "".join(part.capitalize() for part in getattr(loss, "__name__", "").split("_"))
+        with suppress(ValueError, TypeError):  # of a function that has no class
             loss = keras.losses.get({"class_name": name, "config": {}})
-        except (ValueError, TypeError):
-            return loss  # of a function that has no class
     if isinstance(loss, keras.Loss):
         return [type(loss).__qualname__, _config(loss)]
     if isinstance(loss, Mapping):

@@ -162,6 +162,8 @@ def test_names_and_objects_for_names_are_no_part_of_a_configuration():
     assert hash_neutral_configuration(build("renamed")) == named
     assert hash_neutral_configuration(build(optimizer=keras.optimizers.Adam())) == named
     assert hash_neutral_configuration(build(loss=keras.losses.CategoricalCrossentropy())) == named
+    by_short_name, by_class = layered(loss="mse"), layered(loss=keras.losses.MeanSquaredError())
+    assert hash_neutral_configuration(by_short_name) == hash_neutral_configuration(by_class)
     assert hash_neutral_configuration(wired(False)) == hash_neutral_configuration(wired(False))
 
 
