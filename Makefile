@@ -46,7 +46,7 @@ slow: $(READY)
 	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED) --convergence-report build/report.html
 
 # Has anything changed? One recorded seed of each row, about a minute; where it comes again bit for bit, the
-# recorded verdicts stand. KEEP=1 keeps in the record what an unchanged row's lacks.
+# recorded verdicts stand. KEEP=1 judges unchanged rows that have none on record, and records it.
 KEEP ?=
 
 confirm: $(READY)

@@ -23,13 +23,12 @@ from ..trials.source import FunctionSource, Source, Train
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
     TRIALS,
-    Baseline,
     find_record,
     make_baseline,
     read_baseline,
     write_record,
 )
-from ..verdicts.claim import Budget, Claim
+from ..verdicts.claim import Budget, Claim, Json
 from ..verdicts.confirm import (
     choose_repetition,
     complete,
@@ -237,28 +236,22 @@ class Convergence:
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
             return f"changed: {difference_text(confirmation)}"
-        if self.record:
-            record = self._bring_up_to_date(record, source, claim, code, folder)
-        told = (source.target, claim, self.budget, self.test)
-        return confirmed_evidence(record, confirmation, trial, *told)
-
-    def _bring_up_to_date(
-        self, record: Baseline, source: Source, claim: Claim, code: str, folder: Path
-    ) -> Baseline:
-        """An unchanged row's record with the digest of the code that still trains it, and with verdicts,
-        reached now where it has none of this claim."""
         made = record
-        if "code" in record.digests:
+        if "code" in record.digests:  # a part of it is enough from now on
             made = replace(made, digests={**record.digests, "code": code})
-        if not recorded_verdicts(record, claim):
-            baseline = read_baseline(folder, source.name, source.recipe)
-            trial_at = _Stream(self.runner, source, self.first_seed)
-            evidence = judge(source, claim, self.budget, trial_at, baseline=baseline)
-            judged = judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
-            made = replace(made, judged=judged)
+        if self.record and not recorded_verdicts(record, claim):
+            made = replace(made, judged=self._judged_now(source, claim, folder))
         if made != record:
             write_record(folder, made)
-        return made
+        told = (source.target, claim, self.budget, self.test)
+        return confirmed_evidence(made, confirmation, trial, *told)
+
+    def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
+        """The verdicts of an unchanged row that has none on record."""
+        baseline = read_baseline(folder, source.name, source.recipe)
+        trial_at = _Stream(self.runner, source, self.first_seed)
+        evidence = judge(source, claim, self.budget, trial_at, baseline=baseline)
+        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
 
     def _count(self, asked: int, row: str) -> None:
         used = sum(self._asked)

@@ -10,6 +10,7 @@ from ..finding import percent
 from ..trials.trial import OUTCOMES
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ComparedRow
+from ..verdicts.confirm import NO_VERDICT
 from ..verdicts.judge import Evidence
 from .table import Table, columns
 
@@ -184,12 +185,12 @@ def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]
     lines = []
     if same:
         seconds = sum(evidence.summary.seconds for evidence in same) / workers
-        verdict = "verdicts stand, with the rates they were reached with"
         lines.append(
             f"{plural(len(same), 'row')} unchanged: a recorded seed of each came again bit for bit, in "
-            f"{seconds:.0f} s on {plural(workers, 'worker')}; the recorded {verdict}."
+            f"{seconds:.0f} s on {plural(workers, 'worker')}; recorded verdicts stand, with the rates "
+            "they were reached with."
         )
-    if bare := sum(e.verdicts[0].note == "no verdict is recorded" for e in same):
+    if bare := sum(e.verdicts[0].note == NO_VERDICT for e in same):
         lines.append(
             f"{plural(bare, 'row')} of them have no verdict on record; judge them once: "
             "--convergence-confirm --convergence-record."

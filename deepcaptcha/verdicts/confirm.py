@@ -20,6 +20,9 @@ from .plan import binomial_interval
 PREFIX_STEPS = 50
 """Steps that may stand for a whole training, with one pass of validation after them."""
 
+NO_VERDICT = "no verdict is recorded"
+"""The note of an unchanged row that was never judged."""
+
 _NEEDED = ("training data", "validation data", "configuration", "callbacks", "epochs", "target")
 """Digests without which equal bits prove too little: weights alone would pass leaked validation rows."""
 
@@ -289,7 +292,7 @@ def confirmed_evidence(
     verdicts = recorded_verdicts(record, claim)
     counted = "stuck" if claim.kind == "stuck" else "converged"
     successes, count = record.outcomes.count(counted), len(record.outcomes)
-    stands = f"judged on {record.judged['date']}" if verdicts else "no verdict is recorded"
+    stands = f"judged on {record.judged['date']}" if verdicts else NO_VERDICT
     if not verdicts:
         interval = binomial_interval(successes, count)
         verdicts = (Verdict(claim.kind, "cannot tell", successes, count, interval, note=stands),)

@@ -151,11 +151,12 @@ def test_what_is_not_the_same_is_judged_and_says_why(ask, change, words):
 def test_a_record_takes_the_code_that_still_trains_it(ask):
     """Code that is another trains the longest trial; where that comes again, the code is recorded."""
     other = Sure(code="other")
-    evidence = ask(other, record=True)
+    evidence = ask(other)
     assert evidence.unchanged
     assert "its longest trial: the code that trains is another" in evidence.confirmation
     record = read_baseline(ask.folder / "baselines", "sure", "tiny")
     assert record.digests["code"] == "other"
+    assert "its shortest recorded trial" in ask(other).confirmation
 
 
 def test_without_the_option_all_is_judged_as_ever(ask):
