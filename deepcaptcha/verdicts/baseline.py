@@ -39,6 +39,9 @@ _LEAST_BAD = 0.05  # a comparison that could only see a fall to below this is us
 SEED_DIGESTS = ("order", "initial weights", "weights after 50 steps")
 """Digests of a trial that its seed has a part in; all others are the same for every seed of a row."""
 
+SEVERAL = "several"
+"""The digest of the code that trains, where a record's slices were trained by different ones."""
+
 _OPTIONAL = (  # what format 1 lacks
     *("history", "losses", "first_losses", "backend", "device", "digests", "seed_digests"),
     *("prefix", "judged", "digest"),
@@ -181,7 +184,7 @@ def _digests(trials: Sequence[Trial]) -> dict[str, Any]:
                     f"the trials of {trial.name} differ in their {name}; record them anew"
                 )
     if any(trial.digests.get("code") != shared.get("code") for trial in trials):
-        shared.pop("code", None)
+        shared = {name: SEVERAL if name == "code" else shared[name] for name in shared}
     return {"digests": shared, "seed_digests": by_seed}
 
 

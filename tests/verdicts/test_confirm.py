@@ -240,7 +240,9 @@ def test_a_new_record_keeps_what_still_holds():
     assert (moved.prefix, moved.judged) == ({}, {})
 
 
-def test_slices_of_a_record_that_other_code_trained_have_no_common_digest_of_it():
-    made = make_baseline([ended(7), ended(8, code="k1")])
-    assert "code" not in made.digests
-    assert choose_repetition(made, "k0").why.startswith("its longest trial")
+def test_slices_of_a_record_that_other_code_trained_are_confirmed_by_the_longest_trial():
+    made = make_baseline([ended(7), ended(8, epochs=2, code="k1")])
+    for code in ("k0", "k1"):
+        chosen = choose_repetition(made, code)
+        assert (chosen.seed, chosen.steps) == (8, None)
+        assert confirm(made, chosen, ended(8, epochs=2, code=code)).unchanged
