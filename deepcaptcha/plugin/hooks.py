@@ -144,7 +144,9 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     from ..trials.runner import Runner
 
     options = pytestconfig.stash[_OPTIONS]
-    with Runner(options.ledger, reuse=options.reuse, jobs=options.jobs) as runner:
+    # A trial taken from the ledger would confirm nothing.
+    reuse = options.reuse and not options.confirm
+    with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
         yield runner
 
 
@@ -187,6 +189,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         test,
         elsewhere=options.jobs is not None,
         repair=options.repair,
+        confirm=options.confirm,
     )
 
 

@@ -15,14 +15,31 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from ..errors import InputError, error_words
+from ..keras import environment
 from ..keras.settings import Training
 from ..report.words import explanation, failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
 from ..trials.source import FunctionSource, Source, Train
 from ..trials.trial import Target, Trial
-from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_baseline
-from ..verdicts.claim import Budget, Claim
+from ..verdicts.baseline import (
+    TRIALS,
+    find_record,
+    make_baseline,
+    read_baseline,
+    write_record,
+)
+from ..verdicts.claim import Budget, Claim, Json
+from ..verdicts.confirm import (
+    choose_repetition,
+    complete,
+    confirm,
+    confirmed_evidence,
+    difference_text,
+    judged_record,
+    recorded_verdicts,
+    why_not,
+)
 from ..verdicts.judge import Evidence, judge
 from .marker import EXAMPLE, Declared, nothing_says
 from .repairing import RepairBudget, look_for_repair
@@ -42,6 +59,7 @@ class Convergence:
     - `report`: receives the evidence. `again`: the command that repeats the test.
     - `elsewhere`: trials run in other processes, whatever the threads of this one.
     - `repair`: looks for a change that repairs a model whose test is red; None: does not.
+    - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
 
     budget: Budget
@@ -54,6 +72,7 @@ class Convergence:
     test: str = ""
     elsewhere: bool = False
     repair: RepairBudget | None = None
+    confirm: bool = False
     _asked: list[int] = field(default_factory=list)
 
     def check(
@@ -189,9 +208,15 @@ class Convergence:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         row = f"{source.name} {source.recipe}"
         self._count((claim.kind != "mixed") + 2 * (baselines is not None), row)
-        baseline = None
+        baseline, reason = None, ""
+        if self.confirm and baselines is not None:
+            found = self._confirm(source, claim, baselines)
+            if isinstance(found, Evidence):
+                self._tell(found)
+                return
+            reason = found
         if baselines is not None:
-            if not self.record:
+            if not self.record or self.confirm:
                 baseline = read_baseline(baselines, source.name, source.recipe)
             if baseline is None:
                 path = self._write_baseline(source, baselines)
@@ -200,12 +225,18 @@ class Convergence:
                 return
         trial_at = _Stream(self.runner, source, self.first_seed)
         evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
+        if reason:
+            cost = f"judged instead, with {evidence.summary.trials} trainings"
+            evidence = replace(evidence, confirmation=f"{reason}; {cost}")
         if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
             trials = [trial_at(index) for index in range(evidence.summary.trials)]
             evidence = self._explained(evidence, source, trials)
             if self.repair is not None:
                 self._finish()
                 evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
+        self._tell(evidence)
+
+    def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
         if evidence.red:
             self._finish()
@@ -239,6 +270,35 @@ class Convergence:
         assert self.repair is not None
         return look_for_repair(source, claim, self.repair, self.runner, known, self.first_seed)
 
+    def _confirm(self, source: Source, claim: Claim, folder: Path) -> Evidence | str:
+        """Train a recorded seed again: what stands then, or why the row is to be judged."""
+        here = environment.describe()
+        record = find_record(folder, source.name, source.recipe, here)
+        if (reason := why_not(record, here)) or record is None:
+            return f"not confirmed: {reason}"
+        code = getattr(source, "code", "")
+        chosen = choose_repetition(record, code)
+        trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
+        confirmation = confirm(record, chosen, trial)
+        if not confirmation.unchanged:
+            return f"changed: {difference_text(confirmation)}"
+        made = record
+        if "code" in record.digests:  # a part of it is enough from now on
+            made = replace(made, digests={**record.digests, "code": code})
+        if self.record and not recorded_verdicts(record, claim):
+            made = replace(made, judged=self._judged_now(source, claim, folder))
+        if made != record:
+            write_record(folder, made)
+        told = (source.target, claim, self.budget, self.test)
+        return confirmed_evidence(made, confirmation, trial, *told)
+
+    def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
+        """The verdicts of an unchanged row that has none on record."""
+        baseline = read_baseline(folder, source.name, source.recipe)
+        trial_at = _Stream(self.runner, source, self.first_seed)
+        evidence = judge(source, claim, self.budget, trial_at, baseline=baseline)
+        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
+
     def _count(self, asked: int, row: str) -> None:
         used = sum(self._asked)
         if used + asked > self.declared.hypotheses:
@@ -252,7 +312,13 @@ class Convergence:
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
         trials = self.runner.run_all((source, seed) for seed in seeds.take("baseline", TRIALS))
-        return write_baseline(folder, make_baseline(trials))
+        made = make_baseline(trials)
+        older = find_record(folder, source.name, source.recipe, made.environment)
+
+        def run_prefix(seed: int, steps: int) -> Trial:
+            return self.runner.run(source, seed, steps=steps)
+
+        return write_record(folder, complete(made, older, run_prefix))
 
 
 class _Stream:

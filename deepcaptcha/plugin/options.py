@@ -106,6 +106,14 @@ SETTINGS = (
         USUAL,
     ),
     Setting("record", None, "", "train and write the baselines instead of comparing with them"),
+    Setting(
+        "confirm",
+        None,
+        "",
+        "train one recorded seed of each row that has a baseline: where it comes again bit for bit, the "
+        "recorded verdicts stand, else the row is judged; with --convergence-record, judge an unchanged "
+        "row that has no verdict, and record it",
+    ),
 )
 
 
@@ -117,7 +125,7 @@ class Options:
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
     - `repair`: what a red test may spend on looking for one; None: nothing.
-    - `reuse`, `record`: see `SETTINGS`.
+    - `reuse`, `record`, `confirm`: see `SETTINGS`.
     """
 
     seed: int
@@ -130,6 +138,7 @@ class Options:
     reuse: bool
     repair: RepairBudget | None
     record: bool
+    confirm: bool
 
 
 def add_settings(parser: pytest.Parser) -> None:

@@ -122,8 +122,11 @@ class SessionSummary:
         from ..report.page import write_report
 
         command = f"{own_command(self._config)} {again}"
+        judged = [evidence for evidence in self._reported if not evidence.unchanged]
+        if not judged:
+            return "No report: every row is unchanged, and none was judged"
         try:
-            write_report(path, self._options.ledger, command, self._reported, notes)
+            write_report(path, self._options.ledger, command, judged, notes)
         except InputError as error:
             return f"No report: {error}"
         return f"Report: {path}"

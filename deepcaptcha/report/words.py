@@ -12,6 +12,7 @@ from ..trials.history import symptom_lines
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ComparedRow
+from ..verdicts.confirm import NO_VERDICT
 from ..verdicts.judge import Evidence
 from .table import Table, columns
 
@@ -51,7 +52,8 @@ def failure_message(evidence: Evidence, again: str) -> str:
     `again` is the command that repeats the test. What explains it is as wide as a terminal of 80
     columns takes; the verdict, which pytest repeats in its summary, and commands stay whole.
     """
-    lines = []
+    lines = [f"{evidence.confirmation[:1].upper()}{evidence.confirmation[1:]}."]
+    lines = lines if evidence.confirmation else []
     for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
         said = _red_text(verdict, evidence.claim)
         lines.append(f"{evidence.name} under {evidence.recipe} {said}.")
@@ -127,6 +129,7 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
     titles = columns(
         *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
         *(f"<{hypothesis}" for hypothesis in COMPARISONS),
+        "<bits",
         *("epochs", "min", "<missed", "<symptoms"),
     )
     ordered = sorted(named, key=lambda pair: (pair[1].recipe, pair[0]))
@@ -146,6 +149,7 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
         interval_text(own.interval),
         "interval only" if evidence.claim.kind == "mixed" else own.colour,
         *(compared.get(hypothesis, "") for hypothesis in COMPARISONS),
+        evidence.confirmation.partition(":")[0],
         "" if summary.median_epochs is None else f"{summary.median_epochs:g}",
         f"{summary.seconds / 60:.1f}",
         failures_text(summary.outcomes),
@@ -160,6 +164,9 @@ def _comparison_text(verdict: Verdict) -> str:
 def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> list[str]:
     """What the colours are worth, what they cost on so many `workers` and what they may cost."""
     budget = reported[0].budget
+    confirmed = _confirmation_lines(reported, workers)
+    if not (reported := [evidence for evidence in reported if not evidence.unchanged]):
+        return confirmed
     spent, worst, most = (
         _minutes(seconds / workers)
         for seconds in (
@@ -194,9 +201,41 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     ]
     for difference in sorted({evidence.environment for evidence in reported} - {""}):
         lines.append(f"Not the environment of the baselines: {difference}.")
+    lines = [*confirmed, *lines]
     if nightly:
         alarms = 365 * budget.alpha  # of all hypotheses, while every claim is true
         lines.append(f"Run every night, expect at most {alarms:.0f} false alarms a year.")
+    return lines
+
+
+def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]:
+    """What training recorded seeds again showed; nothing where none was."""
+    same = [evidence for evidence in reported if evidence.unchanged]
+    lines = []
+    if same:
+        seconds = sum(evidence.summary.seconds for evidence in same) / workers
+        lines.append(
+            f"{plural(len(same), 'row')} unchanged: a recorded seed of each came again bit for bit, in "
+            f"{seconds:.0f} s on {plural(workers, 'worker')}; recorded verdicts stand, with the rates "
+            "they were reached with."
+        )
+    if bare := sum(e.verdicts[0].note == NO_VERDICT for e in same):
+        lines.append(
+            f"{plural(bare, 'row')} of them have no verdict on record; judge them once: "
+            "--convergence-confirm --convergence-record."
+        )
+    keys = Counter(evidence.evidence_key for evidence in same)
+    for key in [key for key, count in keys.items() if count > 1]:
+        twins = [f"{e.name} under {e.recipe}" for e in same if e.evidence_key == key]
+        lines.append(
+            f"{' and '.join(twins)} are one piece of evidence: their recorded trials ended in the same "
+            "weights."
+        )
+    lines += [
+        f"{evidence.name} under {evidence.recipe}: {evidence.confirmation}."
+        for evidence in reported
+        if evidence.confirmation and not evidence.unchanged
+    ]
     return lines
 
 
@@ -211,6 +250,7 @@ def verdict_line(evidence: Evidence) -> str:
     return (
         f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, {own.successes} of "
         f"{own.trials} {_interval_words(own)}{compared}; {evidence.summary.seconds:.0f} s"
+        + (f"; {evidence.confirmation}" if evidence.confirmation else "")
     )
 
 
@@ -227,6 +267,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "trials": own.trials,
         "interval_95": interval_text(own.interval),
         **{verdict.hypothesis.replace(" ", "_"): verdict.colour for verdict in others},
+        "confirmation": evidence.confirmation,
         "outcomes_missed": failures_text(evidence.summary.outcomes),
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),

@@ -36,7 +36,18 @@ TASK = ("shapes", "recipe", "data", "protocol")
 _POWER = 0.9
 _LEAST_BAD = 0.05  # a comparison that could only see a fall to below this is useless
 
-_OPTIONAL = ("history", "losses", "backend", "device", "digests", "digest")  # what format 1 lacks
+SEED_DIGESTS = ("order", "initial weights", "weights after 50 steps")
+"""Digests of a trial that its seed has a part in; all others are the same for every seed of a row."""
+
+SEVERAL = "several"
+"""The digest of the code that trains, where a record's slices were trained by different ones."""
+
+_OPTIONAL = (  # what format 1 lacks
+    *("history", "losses", "first_losses", "backend", "device", "digests", "seed_digests"),
+    *("prefix", "judged", "digest"),
+)
+_A_LINE_A_TRIAL = ("history", "losses")
+_NO_ROUNDING = ("processor", "python")  # of an environment: neither changes any bits
 
 
 @dataclass(frozen=True)
@@ -47,10 +58,14 @@ class Baseline:
     - `epochs_to_target`: None for a trial that did not converge.
     - `weights`: begin the SHA-256 of each trial's last weights, by which a later training in the same
       environment is known to be the same.
-    - `history`: each trial's logged values by epoch; `losses`: its series of training losses by epoch,
+    - `history`: each trial's logged values by epoch; `losses`: by epoch its training losses every 50
+      steps, of the first two epochs; `first_losses`: its loss of the first batch before any update; both
       in the loss' own unit. Empty where they were not recorded.
-    - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name.
-      `digest`: of the file itself. Empty where not recorded.
+    - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name;
+      `seed_digests`: those of each trial that depend on its seed. `digest`: of the file itself. Empty
+      where not recorded.
+    - `prefix`: what the first steps of one trial showed: `seed`, `steps`, `metrics` and `weights`.
+    - `judged`: the verdicts on the row's judged seeds (`verdicts.confirm.judged_record`).
     """
 
     name: str
@@ -70,6 +85,10 @@ class Baseline:
     device: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    first_losses: tuple[float | None, ...] = ()
+    seed_digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prefix: Json = field(default_factory=dict)
+    judged: Json = field(default_factory=dict)
 
     @property
     def converged(self) -> int:
@@ -88,7 +107,9 @@ class Baseline:
     @classmethod
     def from_dict(cls, fields: Json) -> Baseline:
         """The inverse of `as_dict`, also after JSON; TypeError for other fields."""
-        return cls(**{name: _frozen(value) for name, value in fields.items()})
+        by_seed = {k: _frozen(v) for k, v in fields.get("seed_digests", {}).items()}
+        frozen = {name: _frozen(value) for name, value in fields.items()}
+        return cls(**{**frozen, **({"seed_digests": by_seed} if by_seed else {})})
 
 
 def _frozen(value: Any) -> Any:
@@ -99,7 +120,8 @@ def _frozen(value: Any) -> Any:
 def make_baseline(trials: Sequence[Trial]) -> Baseline:
     """The baseline of one factory's and recipe's trials, consecutive seeds, in order.
 
-    Raises InputError where the trials are of different models, recipes, data or environments.
+    Values and digests are only in it where every trial has them. Raises InputError where the trials are
+    of different models, recipes, data or environments.
     """
     first = trials[0]
     for place, trial in enumerate(trials):
@@ -124,7 +146,57 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
         environment=first.identity["environment"],
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         weights=tuple(trial.weights_sha256[:HASH_LENGTH] for trial in trials),
+        history=tuple(tuple(epoch.metrics for epoch in trial.epochs) for trial in trials),
+        losses=_losses(trials),
+        backend=first.backend,
+        device=first.device,
+        first_losses=_first_losses(trials),
+        **_digests(trials),
     )
+
+
+def _losses(trials: Sequence[Trial]) -> tuple[tuple[tuple[float | None, ...], ...], ...]:
+    """By trial and epoch, or none where no trial has any."""
+    losses = tuple(tuple(epoch.losses for epoch in trial.epochs) for trial in trials)
+    return losses if any(map(any, losses)) else ()
+
+
+def _first_losses(trials: Sequence[Trial]) -> tuple[float | None, ...]:
+    """By trial, or none where no trial has one."""
+    losses = tuple(trial.first_loss for trial in trials)
+    return () if set(losses) == {None} else losses
+
+
+def _digests(trials: Sequence[Trial]) -> dict[str, Any]:
+    """What of the trials' digests is the row's and what is each trial's, of those that all have."""
+    names = [name for name in trials[0].digests if all(name in trial.digests for trial in trials)]
+    by_seed = {
+        name: tuple(trial.digests[name] for trial in trials)
+        for name in names
+        if name in SEED_DIGESTS
+    }
+    shared = {name: trials[0].digests[name] for name in names if name not in SEED_DIGESTS}
+    for trial in trials:
+        for name, value in shared.items():
+            # Code that trains the same may change between two slices of a record.
+            if trial.digests[name] != value and name != "code":
+                raise InputError(
+                    f"the trials of {trial.name} differ in their {name}; record them anew"
+                )
+    if any(trial.digests.get("code") != shared.get("code") for trial in trials):
+        shared = {name: SEVERAL if name == "code" else shared[name] for name in shared}
+    return {"digests": shared, "seed_digests": by_seed}
+
+
+def processor_class(environment: Json) -> str:
+    """The class of processors with the same instructions to round by, such as `x86_64-avx2`."""
+    named = [name for name in environment.get("instructions", ()) if name != "fma"]
+    return "-".join(filter(None, [str(environment.get("machine", "")), *named[-1:]])) or "unknown"
+
+
+def rounding(environment: Json) -> Json:
+    """What of an environment may change bits: versions of libraries, instructions, threads, oneDNN."""
+    return {key: value for key, value in environment.items() if key not in _NO_ROUNDING}
 
 
 def baseline_path(folder: Path, name: str, recipe: str) -> Path:
@@ -133,12 +205,45 @@ def baseline_path(folder: Path, name: str, recipe: str) -> Path:
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
-    """Write it, one line a field, replacing an older one; returns the path."""
+    """Write it, one line a field or a trial, replacing an older one; returns the path."""
     path = baseline_path(folder, baseline.name, baseline.recipe["name"])
     record = {**baseline.as_dict(), "format": FORMAT}
-    lines = [f'  "{key}": {json.dumps(value)}' for key, value in record.items()]
+    lines = [
+        f'  "{key}": {_lines(value) if key in _A_LINE_A_TRIAL else json.dumps(value)}'
+        for key, value in record.items()
+    ]
     write_file(path, "{\n" + ",\n".join(lines) + "\n}\n", "the baseline")
     return path
+
+
+def _lines(trials: Sequence[object]) -> str:
+    return "[\n" + ",\n".join(f"    {json.dumps(trial)}" for trial in trials) + "\n  ]"
+
+
+def write_record(folder: Path, baseline: Baseline) -> Path:
+    """Write it beside those of other classes of processors: in the folder itself where it has none or
+    one of the same class, else in a folder of the class; returns the path."""
+    name, recipe = baseline.name, baseline.recipe["name"]
+    own = processor_class(baseline.environment)
+    there = read_baseline(folder, name, recipe)
+    if there is not None and processor_class(there.environment) != own:
+        folder = folder / own
+    return write_baseline(folder, baseline)
+
+
+def find_record(folder: Path, name: str, recipe: str, environment: Json) -> Baseline | None:
+    """Of a row's records, one a class of processors, the one nearest to this environment: first by its
+    instructions, then by how much else differs. None where there is none; InputError for a damaged
+    one."""
+    places = [folder, *(path.parents[1] for path in sorted(folder.glob(f"*/{recipe}/{name}.json")))]
+    found = [record for each in places if (record := read_baseline(each, name, recipe))]
+
+    def distance(record: Baseline) -> tuple[bool, int]:
+        then, now = rounding(record.environment), rounding(environment)
+        differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        return processor_class(then) != processor_class(now), len(differing)
+
+    return min(found, key=distance, default=None)
 
 
 def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:

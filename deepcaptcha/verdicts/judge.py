@@ -37,6 +37,9 @@ class Evidence:
     - `environment`: how it differs from the baseline's; `test`: which asked, both for people.
     - `repairs`: what a search for a change that repairs it found, a line each, or the command that
       looks for one.
+    - `confirmation`: what training a recorded seed again showed, for people; empty where none was.
+      `unchanged`: it showed the very same trial, and the verdicts are the recorded ones. `evidence_key`:
+      the same for two rows whose recorded trials ended with the same weights; empty where not unchanged.
     """
 
     name: str
@@ -55,6 +58,9 @@ class Evidence:
     environment: str = ""
     test: str = ""
     repairs: tuple[str, ...] = ()
+    confirmation: str = ""
+    unchanged: bool = False
+    evidence_key: str = ""
 
     @property
     def colour(self) -> Colour:

@@ -244,24 +244,14 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
 
 
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
-    assert [setting.name for setting in SETTINGS] == (
-        [
-            "seed",
-            "hypotheses",
-            "alpha",
-            "beta",
-            "ledger",
-            "report",
-            "jobs",
-            "reuse",
-            "repair",
-            "record",
-        ]
-    )
+    assert [setting.name for setting in SETTINGS] == [
+        *("seed", "hypotheses", "alpha", "beta", "ledger", "report", "jobs"),
+        *("reuse", "repair", "record", "confirm"),
+    ]
     guesses.makeini(
         "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
-        "convergence_reuse = true\nconvergence_record = true\n"
+        "convergence_reuse = true\nconvergence_record = true\nconvergence_confirm = true\n"
     )
     guesses.makeconftest(
         """
@@ -275,11 +265,11 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
         """
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
-    assert "SETTINGS [7, 9, 0.2, 0.1, 'kept', None, 3, True, None, True]" in text
+    assert "SETTINGS [7, 9, 0.2, 0.1, 'kept', None, 3, True, None, True, True]" in text
     assert "again with --convergence-seed 7 --convergence-hypotheses 9" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
-    assert "SETTINGS [8, 9, 0.3, 0.1, 'other', None, 3, True, None, True]" in text
+    assert "SETTINGS [8, 9, 0.3, 0.1, 'other', None, 3, True, None, True, True]" in text
     assert "--convergence-seed 8 --convergence-hypotheses 9 --convergence-alpha 0.3" in text
 
 

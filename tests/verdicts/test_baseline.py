@@ -141,7 +141,7 @@ def test_a_baseline_can_be_made_by_hand():
     by_hand = Baseline(
         "same", RECIPE, shapes, "d", 1, 1_000_000, outcomes, epochs, environment, day, weights
     )
-    assert by_hand == made
+    assert replace(by_hand, history=((trial().epochs[0].metrics,),) * 3) == made
 
 
 def test_a_baseline_of_the_first_format_is_read():
@@ -166,7 +166,8 @@ def test_what_the_second_format_adds_is_written_and_read_again(tmp_path):
     path = write_baseline(tmp_path, made)
     assert read_baseline(tmp_path, "same", "points") == made
     assert json.loads(path.read_text())["format"] == 2
-    bare = json.loads(write_baseline(tmp_path, baseline()).read_text())
+    by_hand = replace(baseline(), history=())
+    bare = json.loads(write_baseline(tmp_path, by_hand).read_text())
     assert not {"history", "losses", "backend", "device", "digests", "digest"} & bare.keys()
 
 
