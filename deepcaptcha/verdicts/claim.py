@@ -21,7 +21,7 @@ from .plan import (
 )
 
 Kind = Literal["trains", "stuck", "mixed"]
-Colour = Literal["green", "red", "cannot tell"]
+Colour = Literal["green", "yellow", "red", "cannot tell"]
 Json = Mapping[str, Any]  # plain dicts, lists, texts and numbers
 
 TrialAt = Callable[[int], Trial]

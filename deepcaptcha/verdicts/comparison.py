@@ -1,16 +1,244 @@
-"""Two ledgers side by side: what changed between two environments, or two states of the code."""
+"""Two samples of trials side by side: by their measures, and row by row in two ledgers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
 
 from ..errors import InputError
 from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
 from .baseline import TASK, differences
 from .claim import summarise
-from .exact import fisher, holm, mcnemar
+from .exact import fisher, holm, least_rank_sum, mcnemar, rank_sum
+from .measures import COARSE, POWER, Course, Measure, Reading, Ruler, spread_of, tolerance
+
+Way = Literal["worse", "better", "same"]
+
+_DRAWS = 400  # of new trials, by which the smallest shift seen is simulated
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One measure of a row, new against recorded.
+
+    - `p`: two-sided, adjusted over the row's measures (Holm). `way`: of the new trials.
+    - `shift`: of their mean against the recorded one (seed by seed where `paired`), of those with a
+      value, in the measure's own unit and worse upwards; `spread`: of the recorded seeds.
+    - `sees`: the smallest shift seen with POWER, in the measure's own unit; infinite: none.
+    - `now`: the median of the new values, None without any; `without`: how many new trials have none.
+    - `recorded`: the least and the largest recorded value.
+    """
+
+    measure: Measure
+    p: float
+    way: Way
+    shift: float
+    spread: float
+    sees: float
+    paired: bool
+    now: float | None
+    without: int
+    recorded: tuple[float, float]
+
+    @property
+    def spreads(self) -> float:
+        """The shift in units of the seeds' spread; infinite where that is 0."""
+        return self._in_spreads(self.shift)
+
+    @property
+    def sees_spreads(self) -> float:
+        """The smallest shift seen, in the same unit."""
+        return self._in_spreads(self.sees)
+
+    def _in_spreads(self, value: float) -> float:
+        if self.spread > 0:
+            return value / self.spread
+        return math.copysign(math.inf, value) if value else 0.0
+
+    @property
+    def text(self) -> str:
+        """`training loss after epoch 1: 0.90, recorded 0.46 to 0.55 (+21 spreads)`."""
+        low, high = self.recorded
+        digits = _digits(high - low)
+        values = [] if self.now is None else [f"{self.now:.{digits}f}"]
+        if self.without:
+            values.append(f"none in {self.without} trials")
+        moved = ""
+        if self.now is not None and math.isfinite(self.spreads):
+            moved = f" ({self.measure.sign * self.spreads:+.2g} spreads)"
+        elif self.now is not None and self.shift:
+            moved = " (recorded without any spread)"
+        return (
+            f"{self.measure.name}: {', '.join(values)}, recorded {low:.{digits}f} to "
+            f"{high:.{digits}f}{moved}"
+        )
+
+
+def _digits(width: float) -> int:
+    """Decimals by which values that lie so far apart are told apart to two digits."""
+    return 3 if width <= 0 else min(6, max(0, 1 - math.floor(math.log10(width))))
+
+
+def compare_courses(
+    measures: Sequence[Measure],
+    recorded: Sequence[Course],
+    new: Sequence[Course],
+    level: float,
+    *,
+    row: str = "",
+    ruler: Ruler = (),
+    same_seeds: Mapping[int, Course] | None = None,
+) -> tuple[Compared, ...]:
+    """The measures that both sides logged, new trials against recorded ones.
+
+    - `level`: at which `p` will be read; only what could be seen depends on it.
+    - `same_seeds`: the recorded courses of the new trials' own seeds. Where each new trial is paired
+      with one and the ruler is finer than COARSE, a measure is compared seed by seed; else between
+      samples.
+    """
+    told = [
+        (measure, before, now)
+        for measure in measures
+        if (before := _readings(measure, recorded)) and (now := _readings(measure, new))
+    ]
+    pairs = _pairs(new, same_seeds or {})
+    part = level / max(1, len(told))
+    found = [
+        _seed_by_seed(measure, before, pairs, part, row, ruler)
+        or _between(measure, before, now, part)
+        for measure, before, now in told
+    ]
+    adjusted = holm([one.p for one in found])
+    return tuple(replace(one, p=p) for one, p in zip(found, adjusted, strict=True))
+
+
+def _readings(measure: Measure, courses: Sequence[Course]) -> list[Reading]:
+    """Empty where any trial did not log it."""
+    found = [measure.read(course) for course in courses]
+    readings = [reading for reading in found if reading is not None]
+    return readings if len(readings) == len(found) else []
+
+
+def _pairs(
+    new: Sequence[Course], same_seeds: Mapping[int, Course]
+) -> list[tuple[Course, Course]] | None:
+    pairs = [(same_seeds[course.seed], course) for course in new if course.seed in same_seeds]
+    paired = len(pairs) == len(new) and all(old.is_paired_with(now) for old, now in pairs)
+    return pairs if paired else None
+
+
+def _seed_by_seed(
+    measure: Measure,
+    before: Sequence[Reading],
+    pairs: Sequence[tuple[Course, Course]] | None,
+    level: float,
+    row: str,
+    ruler: Ruler,
+) -> Compared | None:
+    """None where seeds do not pair."""
+    spread = spread_of(before)
+    allowed = tolerance(ruler, row, measure.name, spread)
+    if not pairs or allowed is None or allowed.scatter > COARSE * spread:
+        return None
+    old, now = (_readings(measure, side) for side in zip(*pairs, strict=True))
+    if not old or any(reading.level for reading in (*old, *now)):
+        return None
+    shift = statistics.fmean(b.value - a.value for a, b in zip(old, now, strict=True))
+    return _compared(
+        measure,
+        before,
+        now,
+        p=allowed.p(shift, len(pairs)),
+        way=_way(shift),
+        shift=shift,
+        sees=allowed.smallest_seen(level, len(pairs)),
+        paired=True,
+    )
+
+
+def _between(
+    measure: Measure, before: Sequence[Reading], now: Sequence[Reading], level: float
+) -> Compared:
+    tails = rank_sum(now, before)
+    values, others = ([r.value for r in side if r.level == 0] for side in (now, before))
+    shift = statistics.fmean(values) - statistics.fmean(others) if values and others else 0.0
+    return _compared(
+        measure,
+        before,
+        now,
+        p=tails.p,
+        way="same" if tails.high == tails.low else "worse" if tails.high < tails.low else "better",
+        shift=shift,
+        sees=smallest_shift(tuple(before), len(now), level),
+        paired=False,
+    )
+
+
+def _compared(
+    measure: Measure,
+    before: Sequence[Reading],
+    now: Sequence[Reading],
+    *,
+    p: float,
+    way: Way,
+    shift: float,
+    sees: float,
+    paired: bool,
+) -> Compared:
+    recorded = sorted(measure.sign * reading.value for reading in before if reading.level == 0)
+    values = [measure.sign * reading.value for reading in now if reading.level == 0]
+    return Compared(
+        measure,
+        p,
+        way,
+        shift,
+        spread_of(before),
+        sees,
+        paired,
+        now=statistics.median(values) if values else None,
+        without=len(now) - len(values),
+        recorded=(recorded[0], recorded[-1]) if recorded else (math.nan, math.nan),
+    )
+
+
+def _way(shift: float) -> Way:
+    return "same" if shift == 0 else "worse" if shift > 0 else "better"
+
+
+@functools.lru_cache(maxsize=4096)
+def smallest_shift(before: tuple[Reading, ...], count: int, level: float) -> float:
+    """The shift for the worse, in the measure's unit, that `count` new trials between samples would
+    have shown with POWER at that level. Simulated: the recorded values are drawn from and shifted, by
+    the same draws each time. Infinite where so few trials can never be enough."""
+    values = np.sort([reading.value for reading in before if reading.level == 0])
+    needed = least_rank_sum(count, len(before), level)
+    if needed is None or not len(values):
+        return math.inf
+    low, high = 0.0, 2 * float(values[-1] - values[0])
+    if high == 0:
+        return 0.0
+    drawn = np.random.default_rng(0).choice(values, size=(_DRAWS, count))
+    own = count * (count + 1) / 2
+
+    def seen(shift: float) -> bool:
+        moved = drawn + shift
+        below = np.searchsorted(values, moved, "left") + np.searchsorted(values, moved, "right")
+        return float(np.mean(below.sum(axis=1) / 2 + own >= needed)) >= POWER
+
+    if not seen(high):  # too many of the recorded trials have no value, and rank higher still
+        return math.inf
+    for _ in range(25):
+        middle = (low + high) / 2
+        low, high = (low, middle) if seen(middle) else (middle, high)
+    return high
+
 
 ALPHA = 0.05
 """Chance of calling any row changed if none is, over all rows (Holm)."""
