@@ -1,4 +1,5 @@
-"""Whether a row trains as it did before: its new trials among the recorded ones, by numbers.
+"""Whether rows train as they did before: new trials among the recorded ones, by numbers; a row alone,
+and all rows as a whole.
 
 *Between samples* is exact: new trials and recorded ones are exchangeable where nothing changed. *Seed by
 seed*, with the record of the very same seeds, is calibrated: how far a harmless change of arithmetic
@@ -9,12 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from ..errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, require_rate, require_whole
 from .claim import Colour, Verdict
-from .comparison import Compared, compare_courses
-from .measures import Course, Measure, Ruler
+from .comparison import Compared, compare_courses, readings_of
+from .exact import Tails, doubled_ranks, holm, permutation
+from .measures import POWER, Course, Measure, Ruler
 
 
 @dataclass(frozen=True)
@@ -126,3 +131,144 @@ def as_before_text(compared: Sequence[Compared]) -> str:
             f"sees no shift of {', '.join(o.measure.name for o in seen if o not in finite)}"
         )
     return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The test of all rows at once, declared before any record is read.
+
+    What is permuted is the seed, across all rows: rows of one seed share their data's order and much
+    of their start. Each seed has a score by each statistic: its misses, and by each measure its ranks
+    among all seeds, added over rows. Exact under exchangeability; Holm over the statistics.
+
+    - `seeds`: new ones, of each row. `alpha`: the chance of a false alarm.
+    - `twins`: rows that are the training of another one, by name; the other one counts for both.
+    """
+
+    seeds: int = 14
+    alpha: float = 0.01
+    twins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_whole("the whole suite's seeds", self.seeds)
+        require_rate("the whole suite's alpha", self.alpha)
+
+
+Rows = Mapping[str, Sequence[Course]]
+"""Courses in seed order, by row."""
+
+
+def twins_of(weights: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Rows whose recorded trials ended with the very weights of an earlier row, and which that is; by
+    the digests of each row's trials in seed order, none where a row has no digests."""
+    first: dict[tuple[str, ...], str] = {}
+    found = {}
+    for row, digests in weights.items():
+        if digests and (earlier := first.setdefault(tuple(digests), row)) != row:
+            found[row] = earlier
+    return found
+
+
+def judge_whole(
+    declared: Whole,
+    recorded: Rows,
+    new: Rows,
+    measures: Mapping[str, Sequence[Measure]],
+    *,
+    strict: bool = False,
+) -> Verdict:
+    """Whether all rows together miss their targets more often, or train otherwise, than they did.
+
+    - `recorded`, `new`: of the same rows, each row's n-th course of the n-th seed; the first
+      `declared.seeds` new ones are read, and as many recorded ones as every row has.
+    - `measures`: of each row.
+
+    More misses, or a worse measure, is red, a better one yellow, which `strict` makes red. InputError
+    where a row lacks new trials.
+    """
+    rows = [row for row in recorded if row not in declared.twins]
+    for row in rows:
+        if (count := len(new.get(row, ()))) < declared.seeds:
+            raise InputError(f"{row} has {count} new trials; {declared.seeds} are declared")
+    least = min(len(recorded[row]) for row in rows)
+    both = {row: [*new[row][: declared.seeds], *recorded[row][:least]] for row in rows}
+    missed = _misses([[c.outcome != "converged" for c in both[row]] for row in rows])
+    names = ["misses"]
+    tails = [_seed_scores(missed, declared.seeds)]
+    for name in dict.fromkeys(m.name for row in rows for m in measures.get(row, ())):
+        ranks = [
+            doubled_ranks(readings)
+            for row in rows
+            for measure in measures.get(row, ())
+            if measure.name == name and (readings := readings_of(measure, both[row]))
+        ]
+        if ranks:
+            names.append(name)
+            tails.append(_seed_scores(np.sum(ranks, axis=0), declared.seeds))
+    # Fewer misses than before are no change that anybody looks for.
+    adjusted = holm([tails[0].high, *(each.p for each in tails[1:])])
+    converged = sum(c.outcome == "converged" for row in rows for c in new[row][: declared.seeds])
+    verdict = Verdict(
+        "the whole",
+        "green",
+        converged,
+        declared.seeds * len(rows),
+        (0.0, 1.0),
+        alpha=declared.alpha,
+    )
+    ways = ["more", *("worse" if each.high < each.low else "better" for each in tails[1:])]
+    changed = [
+        each for each in zip(adjusted, ways, names, strict=True) if each[0] <= declared.alpha
+    ]
+    if not changed:
+        size = f"{len(rows)} rows, {declared.seeds} seeds, {least} recorded"
+        return replace(verdict, note=f"{size}: {names[0]} and {len(names) - 1} measures as before")
+    better = all(way == "better" for _, way, _ in changed)
+    text = "; ".join(
+        f"{way} {name}" if way == "more" else f"{way} in {name} over all rows"
+        for _, way, name in changed
+    )
+    note = f"{text}, p {min(changed)[0]:.2g}"
+    return replace(verdict, colour="yellow" if better and not strict else "red", note=note)
+
+
+def _misses(missed: Sequence[Sequence[bool]]) -> NDArray[np.float64]:
+    """Each seed's misses over rows (rows, seeds), each row's weighed by the inverse of its variance
+    among all seeds, new and recorded ones alike: an even fall of all rates is best seen so."""
+    table = np.asarray(missed, float)
+    rates = (table.sum(axis=1) + 0.5) / (table.shape[1] + 1)
+    return np.asarray((table / (rates * (1 - rates))[:, None]).sum(axis=0))
+
+
+_GRID = 100  # whole numbers that a seed's score is rounded to, which costs no validity
+
+
+def _seed_scores(scores: NDArray[np.float64], count: int) -> Tails:
+    low, width = scores.min(), np.ptp(scores) or 1.0
+    whole = [round(_GRID * (score - low) / width) for score in scores.tolist()]
+    return permutation(whole[:count], whole[count:])
+
+
+def whole_sees(
+    declared: Whole, recorded: Rows, falls: Sequence[float] = (0.02, 0.03, 0.05, 0.1, 0.2)
+) -> float | None:
+    """The least of the `falls` of every row's P(converged) that the misses alone show with POWER; None:
+    not the largest. Simulated from the recorded seeds, by the same draws each time."""
+    rows = [row for row in recorded if row not in declared.twins]
+    least = min(len(recorded[row]) for row in rows)
+    table = np.array([[c.outcome != "converged" for c in recorded[row][:least]] for row in rows])
+    random = np.random.default_rng(0)
+    for fall in falls:
+        seen = 0
+        for _ in range(_SIMULATED):
+            drawn = table[:, random.integers(least, size=declared.seeds)]
+            chance = np.minimum(1, fall / np.maximum(1 - table.mean(axis=1), fall))[:, None]
+            drawn = drawn | (random.random(drawn.shape) < chance)
+            scores = _misses(np.concatenate([drawn, table], axis=1).tolist())
+            seen += _seed_scores(scores, declared.seeds).high <= declared.alpha / _STATISTICS
+        if seen >= POWER * _SIMULATED:
+            return fall
+    return None
+
+
+_SIMULATED, _STATISTICS = 100, 5  # draws, and as many statistics as Holm shares the level by
