@@ -13,7 +13,7 @@ from ..verdicts.comparison import ComparedRow
 from ..verdicts.judge import Evidence
 from .table import Table, columns
 
-COMPARISONS = ("as reliable", "as fast")
+COMPARISONS = ("as reliable", "as fast", "as before")
 """What a row is judged for against its baseline."""
 
 
@@ -57,6 +57,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
     if missed := failures_text(evidence.summary.outcomes):
         lines.append(f"The target, {evidence.target.text}, was missed: {missed}.")
     lines += [f"{line}." for line in evidence.symptoms]
+    lines += [f"Not as in the baseline, {line}." for line in evidence.changed]
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     if evidence.failed_seeds:
@@ -68,6 +69,8 @@ def _red_text(verdict: Verdict, claim: Claim) -> str:
     counted, interval = f"{verdict.successes} of {verdict.trials} trials", _interval_words(verdict)
     if verdict.hypothesis == "as fast":
         return f"trains more slowly than its baseline: {verdict.note}"
+    if verdict.hypothesis == "as before":
+        return f"does not train as its baseline did: {verdict.note}"
     if verdict.hypothesis == "as reliable":
         return f"trains less reliably than its baseline: {counted} converged {interval}; {verdict.note}"
     return (
@@ -125,6 +128,8 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _comparison_text(verdict: Verdict) -> str:
+    if verdict.sees is not None:
+        return f"{verdict.colour} ({verdict.sees:.2g})"
     return verdict.colour + ("" if verdict.detects is None else f" ({percent(verdict.detects)})")
 
 
@@ -141,8 +146,9 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     )
     lines = [
         f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
-        f"{100 * budget.alpha:g} %, any false green with at most {100 * budget.beta:g} % probability "
-        f"({budget.share[0]:g} and {budget.share[1]:g} each).",
+        f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
+        f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
+        *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
         f"{sum(evidence.summary.trials for evidence in reported)} trials took {spent} on {workers} "
         f"worker{'s' if workers > 1 else ''}; expected at most {worst}, never more than {most}.",
     ]
@@ -157,6 +163,22 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     verdicts = [(evidence, verdict) for evidence in reported for verdict in evidence.verdicts]
     if any(verdict.detects is not None for _, verdict in verdicts):
         lines.append("as reliable (p): a fall of the rate to p turns it red with 90 % probability.")
+    if any(verdict.sees is not None for _, verdict in verdicts):
+        lines.append(
+            "as before (s): a shift of any one measure by s spreads of its seeds is seen with 90 % "
+            "probability."
+        )
+    lines += [
+        f"{evidence.name} under {evidence.recipe} trains otherwise than its baseline did: "
+        f"{verdict.note}."
+        for evidence, verdict in verdicts
+        if verdict.colour == "yellow"
+    ]
+    lines += [
+        f"{evidence.name} under {evidence.recipe}: not as in the baseline, {line}."
+        for evidence in reported
+        for line in evidence.changed
+    ]
     lines += [
         f"{evidence.name} under {evidence.recipe}: cannot tell whether {verdict.hypothesis}: "
         f"{verdict.note}."

@@ -103,7 +103,14 @@ def judge_as_before(
         return replace(verdict, note="the record and the new trials have no measure in common")
     colour = colour_of(changed, monitor, strict=strict)
     note = changed_text(changed) if changed else as_before_text(compared)
-    return replace(verdict, colour=colour, alpha=alpha, note=note)
+    sees = max(one.sees_spreads for one in compared)
+    return replace(
+        verdict,
+        colour=colour,
+        alpha=alpha,
+        note=note,
+        sees=sees if math.isfinite(sees) else None,
+    )
 
 
 def changed_text(changed: Sequence[Compared]) -> str:

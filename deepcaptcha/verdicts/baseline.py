@@ -184,6 +184,29 @@ def require_comparable(baseline: Baseline, trial: Trial) -> None:
             )
 
 
+def changes(baseline: Baseline, trial: Trial) -> tuple[str, ...]:
+    """What of the task is another one than the baseline's, a line each; of recipes, what differs."""
+    lines = []
+    for key in TASK:
+        was, now = getattr(baseline, key), _frozen(trial.identity[key])
+        if was != now:
+            what = differences(was, now) if isinstance(was, Mapping) else f"{was} -> {now}"
+            lines.append(f"{key}: {what}")
+    return tuple(lines)
+
+
+def require_same_monitor(baseline: Baseline, trial: Trial) -> None:
+    """InputError where another monitor, or the other direction of it, was recorded: numbers of two
+    monitors say nothing of one another."""
+    for key in ("monitor", "mode"):
+        was, now = baseline.recipe.get(key), trial.settings.get(key)
+        if was != now:
+            raise InputError(
+                f"the baseline of {baseline.name} is of another {key} ({was} then, {now} now); record "
+                "it anew"
+            )
+
+
 def differences(was: Json, now: Json) -> str:
     """What differs, such as `tensorflow 2.19.1 -> 2.21.0, ...`; empty where nothing does."""
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]

@@ -145,7 +145,8 @@ class Verdict:
     - `plan`: read the trials; None where their number was fixed, or where nothing is judged.
     - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its p_good and p_bad;
       None where nothing is judged.
-    - `detects`: a fall of the rate to it turns the verdict red with 90 % probability.
+    - `detects`: a fall of the rate to it turns the verdict red with 90 % probability. `sees`: so does a
+      shift of any measure by so many spreads of its seeds, red or yellow.
     """
 
     hypothesis: str
@@ -157,6 +158,7 @@ class Verdict:
     alpha: float | None = None
     beta: float | None = None
     detects: float | None = None
+    sees: float | None = None
     note: str = ""
 
     def as_dict(self) -> Json:
