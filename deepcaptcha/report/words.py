@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ..finding import percent
 from ..trials.trial import OUTCOMES
 from ..verdicts.claim import Claim, Verdict
-from ..verdicts.comparison import ComparedRow
+from ..verdicts.comparison import ALPHA, ComparedRow
 from ..verdicts.judge import Evidence
 from .table import Table, columns
 
@@ -253,9 +253,16 @@ def comparison_table(rows: Sequence[ComparedRow]) -> Table:
 def _change_text(row: ComparedRow) -> str:
     if row.common and row.same_bits == row.common:
         return "identical"
-    if not row.changed:
-        return "no change seen"
-    return "trains less reliably" if row.worse else "trains more reliably"
+    told = []
+    if row.p <= ALPHA:
+        fell = row.after[0] / row.after[1] < row.before[0] / row.before[1]
+        told.append(f"trains {'less' if fell else 'more'} reliably")
+    if row.moved is not None:
+        told.append(f"{row.moved.way} in {row.moved.text}")
+    if told:
+        return "; ".join(told)
+    seen = f" (sees {row.sees:.2g} spreads)" if math.isfinite(row.sees) else ""
+    return f"no change seen{seen}"
 
 
 def _share(converged: int, trials: int) -> str:

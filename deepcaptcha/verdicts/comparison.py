@@ -15,9 +15,21 @@ from ..errors import InputError
 from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
 from .baseline import TASK, differences
-from .claim import summarise
+from .claim import Json, summarise
 from .exact import fisher, holm, least_rank_sum, mcnemar, rank_sum
-from .measures import COARSE, POWER, Course, Measure, Reading, Ruler, spread_of, tolerance
+from .measures import (
+    COARSE,
+    POWER,
+    Course,
+    Measure,
+    Reading,
+    Ruler,
+    chance_of,
+    course_of,
+    measures_of,
+    spread_of,
+    tolerance,
+)
 
 Way = Literal["worse", "better", "same"]
 
@@ -48,6 +60,17 @@ class Compared:
     without: int
     recorded: tuple[float, float]
     allowed: float = 0.0
+
+    def as_dict(self) -> Json:
+        """JSON-ready, with its text; what is infinite, or nothing, is None."""
+        found = {
+            "measure": self.measure.name,
+            **{name: getattr(self, name) for name in ("p", "way", "paired", "now", "without")},
+            **{name: getattr(self, name) for name in ("shift", "spreads", "sees", "sees_spreads")},
+            "text": self.text,
+        }
+        lost = (math.inf, -math.inf)
+        return {name: None if value in lost else value for name, value in found.items()}
 
     @property
     def spreads(self) -> float:
@@ -264,6 +287,8 @@ class ComparedRow:
     - `p`: two-sided and adjusted over all rows, of Fisher's exact test of P(converged), or of McNemar's
       exact test where `paired`.
     - `same_bits`: seeds of both that ended with the very same weights, of `common`.
+    - `numbers`: the measures that both sides logged; `numbers_p`: the least of their p-values, adjusted
+      over all rows too. Empty and 1 where neither logged any.
     """
 
     name: str
@@ -275,39 +300,74 @@ class ComparedRow:
     common: int
     same_bits: int
     p: float
+    numbers: tuple[Compared, ...] = ()
+    numbers_p: float = 1.0
 
     @property
     def changed(self) -> bool:
-        """Whether P(converged) differs at the level of the whole table."""
-        return self.p <= ALPHA
+        """Whether P(converged) or a measure differs at the level of the whole table."""
+        return self.p <= ALPHA or self.numbers_p <= ALPHA
+
+    @property
+    def moved(self) -> Compared | None:
+        """The measure that surely differs most, if any does."""
+        if self.numbers_p > ALPHA:
+            return None
+        return min(self.numbers, key=lambda one: one.p)
 
     @property
     def worse(self) -> bool:
-        """Whether it changed to a lower P(converged)."""
-        return self.changed and self.after[0] / self.after[1] < self.before[0] / self.before[1]
+        """Whether it changed to a lower P(converged), or to a worse measure."""
+        fell = self.after[0] / self.after[1] < self.before[0] / self.before[1]
+        return (self.p <= ALPHA and fell) or (self.moved is not None and self.moved.way == "worse")
+
+    def as_dict(self) -> Json:
+        """JSON-ready."""
+        return {
+            **{name: value for name, value in vars(self).items() if name != "numbers"},
+            "changed": self.changed,
+            "numbers": [one.as_dict() for one in self.numbers],
+        }
+
+    @property
+    def sees(self) -> float:
+        """The smallest shift of any one measure that would have been seen, in spreads of its seeds;
+        infinite where none would."""
+        return max((one.sees_spreads for one in self.numbers), default=math.inf)
 
 
 def compare(
-    before: LedgerTrials, after: LedgerTrials, *, paired: bool = False
+    before: LedgerTrials, after: LedgerTrials, *, paired: bool = False, ruler: Ruler = ()
 ) -> tuple[ComparedRow, ...]:
-    """A row for every factory and recipe that both ledgers hold, in order of recipe and name.
+    """A row for every factory and recipe that both ledgers hold, in order of recipe and name; by its
+    P(converged), and by the measures that the earlier ledger fixes.
 
     With `paired`, trials of equal seeds are paired where every pair started from the very same
-    weights; other rows stay unpaired. InputError where nothing can be compared.
+    weights; other rows stay unpaired. With a `ruler`, measures are compared seed by seed where
+    `compare_courses` can. InputError where nothing can be compared.
     """
     places = ({(trial.recipe, trial.name) for trial in side.trials} for side in (before, after))
     keys = sorted(set.intersection(*places))
     if not keys:
         raise InputError("the two ledgers have no factory and recipe in common")
     rows = [
-        _compare(before.of(name, recipe), after.of(name, recipe), paired) for recipe, name in keys
+        _compare(before.of(name, recipe), after.of(name, recipe), paired, ruler, ALPHA / len(keys))
+        for recipe, name in keys
     ]
-    adjusted = holm([row.p for row in rows])
-    return tuple(replace(row, p=p) for row, p in zip(rows, adjusted, strict=True))
+    # A row without numbers has no second hypothesis.
+    numbered = [place for place, row in enumerate(rows) if row.numbers]
+    adjusted = holm([row.p for row in rows] + [rows[place].numbers_p for place in numbered])
+    by_number = dict(zip(numbered, adjusted[len(rows) :], strict=True))
+    return tuple(
+        replace(row, p=adjusted[place], numbers_p=by_number.get(place, 1.0))
+        for place, row in enumerate(rows)
+    )
 
 
-def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -> ComparedRow:
-    """The row, with a `p` that is not adjusted."""
+def _compare(
+    old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool, ruler: Ruler, level: float
+) -> ComparedRow:
+    """The row, with p-values that are not adjusted over rows."""
     one, *others = *old.values(), *new.values()
     for trial in others:
         _require_same_task(one, trial)
@@ -317,6 +377,7 @@ def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -
     paired = paired and bool(pairs) and all(a is not None and a == b for a, b in starts)
     before, after = (summarise(list(side.values())) for side in (old, new))
     first, second = ((summary.converged, summary.trials) for summary in (before, after))
+    numbers = _numbers(old, new, ruler, level / 2)
     return ComparedRow(
         name=one.name,
         recipe=one.recipe,
@@ -329,6 +390,27 @@ def _compare(old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool) -
         p=mcnemar((a.outcome == "converged", b.outcome == "converged") for a, b in pairs)
         if paired
         else fisher(first, second),
+        numbers=numbers,
+        numbers_p=min((each.p for each in numbers), default=1.0),
+    )
+
+
+def _numbers(
+    old: Mapping[int, Trial], new: Mapping[int, Trial], ruler: Ruler, level: float
+) -> tuple[Compared, ...]:
+    first = next(iter(old.values()))
+    if "target" not in first.settings:  # a record of a source that names none
+        return ()
+    target = first.target
+    before, after = ([course_of(trial) for trial in side.values()] for side in (old, new))
+    return compare_courses(
+        measures_of(before, target, chance_of(target, first.settings)),
+        before,
+        after,
+        level,
+        row=f"{first.recipe} {first.name}",
+        ruler=ruler,
+        same_seeds={course.seed: course for course in before},
     )
 
 

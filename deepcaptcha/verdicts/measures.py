@@ -7,10 +7,11 @@ Which numbers are read is decided by the recorded trials alone, before a new one
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 from ..errors import InputError
 from ..trials.trial import OUTCOMES, Outcome, Target, Trial
@@ -221,7 +222,7 @@ def _is_told_by(measure: Measure, recorded: Sequence[Course]) -> bool:
 def spread_of(readings: Sequence[Reading]) -> float:
     """The standard deviation of the values among readings; 0 for less than two."""
     values = [reading.value for reading in readings if reading.level == 0]
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def _without_value(course: Course) -> Reading:
