@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, require_rate, require_whole
 from .claim import Colour, Verdict
 from .comparison import Compared, compare_courses, readings_of
-from .exact import Tails, doubled_ranks, holm, permutation
-from .measures import POWER, Course, Measure, Ruler
+from .exact import POWER, Tails, doubled_ranks, holm, permutation
+from .measures import Course, Measure, Ruler
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from ..errors import InputError
 from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
 from .baseline import TASK, differences
 from .claim import Json, summarise
-from .exact import fisher, holm, least_rank_sum, mcnemar, rank_sum
+from .exact import fisher, holm, mcnemar, rank_sum, smallest_shift
 from .measures import (
     COARSE,
-    POWER,
     Course,
     Measure,
     Reading,
@@ -32,8 +28,6 @@ from .measures import (
 )
 
 Way = Literal["worse", "better", "same"]
-
-_DRAWS = 400  # of new trials, by which the smallest shift seen is simulated
 
 
 @dataclass(frozen=True)
@@ -209,7 +203,7 @@ def _between(
         p=tails.p,
         way="same" if tails.high == tails.low else "worse" if tails.high < tails.low else "better",
         shift=shift,
-        sees=smallest_shift(tuple(before), len(now), level),
+        sees=smallest_shift(tuple(others), len(before) - len(others), len(now), level),
         paired=False,
     )
 
@@ -245,34 +239,6 @@ def _compared(
 
 def _way(shift: float) -> Way:
     return "same" if shift == 0 else "worse" if shift > 0 else "better"
-
-
-@functools.lru_cache(maxsize=4096)
-def smallest_shift(before: tuple[Reading, ...], count: int, level: float) -> float:
-    """The shift for the worse, in the measure's unit, that `count` new trials between samples would
-    have shown with POWER at that level. Simulated: the recorded values are drawn from and shifted, by
-    the same draws each time. Infinite where so few trials can never be enough."""
-    values = np.sort([reading.value for reading in before if reading.level == 0])
-    needed = least_rank_sum(count, len(before), level)
-    if needed is None or not len(values):
-        return math.inf
-    low, high = 0.0, 2 * float(values[-1] - values[0])
-    if high == 0:
-        return 0.0
-    drawn = np.random.default_rng(0).choice(values, size=(_DRAWS, count))
-    own = count * (count + 1) / 2
-
-    def seen(shift: float) -> bool:
-        moved = drawn + shift
-        below = np.searchsorted(values, moved, "left") + np.searchsorted(values, moved, "right")
-        return float(np.mean(below.sum(axis=1) / 2 + own >= needed)) >= POWER
-
-    if not seen(high):  # too many of the recorded trials have no value, and rank higher still
-        return math.inf
-    for _ in range(25):
-        middle = (low + high) / 2
-        low, high = (low, middle) if seen(middle) else (middle, high)
-    return high
 
 
 ALPHA = 0.05

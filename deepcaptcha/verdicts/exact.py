@@ -1,8 +1,10 @@
-"""Exact tests of whether two rates or two samples differ, and their adjustment for being several."""
+"""Exact tests of whether two rates or two samples differ, their adjustment for being several, and what
+they see."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Alternative = Literal["two-sided", "greater", "less"]
+
+POWER = 0.9
+"""The probability with which a shift is seen that is called the smallest."""
+
+_DRAWS = 400  # of new values, by which that shift is simulated
 
 
 def fisher(
@@ -110,10 +117,39 @@ def rank_sum(new: Sequence[tuple[int, float]], old: Sequence[tuple[int, float]])
 
 
 @functools.lru_cache(maxsize=1024)
-def least_rank_sum(few: int, many: int, level: float) -> int | None:
+def _least_rank_sum(few: int, many: int, level: float) -> int | None:
     """The least sum of ranks of `few` numbers among `few + many`, none of them tied, of which `rank_sum`
     gives a two-sided p of at most `level`; None where no sum does."""
     chances = _sums(tuple(range(few + many)), few)
     tails = np.cumsum(chances[::-1])[::-1]
     found = np.flatnonzero(2 * tails <= level * (1 + 1e-9))
     return int(found[0]) + few if len(found) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def smallest_shift(values: tuple[float, ...], higher: int, count: int, level: float) -> float:
+    """The shift upwards of `count` new values with which `rank_sum` has a two-sided p of at most `level`
+    with probability POWER, among the old values and so many `higher` ones; infinite where none has.
+
+    Simulated: new values are drawn from the old ones and shifted, by the same draws each time."""
+    old = np.sort(values)
+    needed = _least_rank_sum(count, len(values) + higher, level)
+    if needed is None or not len(old):
+        return math.inf
+    low, high = 0.0, 2 * float(old[-1] - old[0])
+    if high == 0:
+        return 0.0
+    drawn = np.random.default_rng(0).choice(old, size=(_DRAWS, count))
+    own = count * (count + 1) / 2
+
+    def seen(shift: float) -> bool:
+        moved = drawn + shift
+        below = np.searchsorted(old, moved, "left") + np.searchsorted(old, moved, "right")
+        return float(np.mean(below.sum(axis=1) / 2 + own >= needed)) >= POWER
+
+    if not seen(high):
+        return math.inf
+    for _ in range(25):
+        middle = (low + high) / 2
+        low, high = (low, middle) if seen(middle) else (middle, high)
+    return high

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..trials.trial import OUTCOMES, Outcome, Target, Trial
 from .baseline import Baseline
 from .claim import Json
+from .exact import POWER
 
 LOSS_EVERY = 50
 """Steps between two recorded training losses within an epoch."""
@@ -35,9 +36,6 @@ LEAST_SHIFT = 0.15
 
 COARSE = 0.5
 """Where rounding scatters a measure by more than this share of its spread, seeds do not pair."""
-
-POWER = 0.9
-"""The probability with which a shift is seen that is called the smallest."""
 
 _LEVELS: Mapping[Outcome, int] = {"converged": -1, "slow": 1, "stuck": 2, "diverged": 3}
 

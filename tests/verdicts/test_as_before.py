@@ -18,8 +18,8 @@ from deepcaptcha.verdicts.as_before import (
     twins_of,
     whole_sees,
 )
-from deepcaptcha.verdicts.comparison import compare_courses, smallest_shift
-from deepcaptcha.verdicts.measures import Course, Reading, Shift, measures_of
+from deepcaptcha.verdicts.comparison import compare_courses
+from deepcaptcha.verdicts.measures import Course, Shift, measures_of
 from tests.verdicts.examples import courses, logged
 
 TARGET = Target(0.9, epochs=3)
@@ -187,25 +187,6 @@ def test_without_a_common_measure_it_cannot_tell():
     verdict = judged(other)
     assert (verdict.colour, verdict.trials) == ("cannot tell", 4)
     assert verdict.note == "the record and the new trials have no measure in common"
-
-
-def test_the_smallest_shift_seen_is_seen_nine_times_in_ten():
-    """By another simulation, with SciPy's exact test and other draws."""
-    random = np.random.default_rng(11)
-    values = random.normal(size=60)
-    readings = tuple(Reading(0, value) for value in values)
-    shift = smallest_shift(readings, 4, 0.01)
-    for factor, least, most in ((1.15, 0.88, 1.0), (0.8, 0.0, 0.88)):
-        seen = [
-            mannwhitneyu(
-                random.choice(values, 4) + factor * shift, values, method="asymptotic"
-            ).pvalue
-            <= 0.01
-            for _ in range(300)
-        ]
-        assert least <= np.mean(seen) <= most
-    assert smallest_shift(readings, 4, 1e-7) == math.inf  # 2 / C(64, 4) is 3e-6
-    assert smallest_shift((Reading(0, 0.5),) * 60, 4, 0.01) == 0
 
 
 def outcomes(missed, count, first=0):

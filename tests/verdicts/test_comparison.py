@@ -132,9 +132,7 @@ def test_numbers_are_compared_where_both_ledgers_hold_them():
     assert row.numbers_p == pytest.approx(2 * 4 * 2 / math.comb(24, 12))
     assert (row.p, row.changed, row.worse) == (1, True, True)
     cell = comparison_table([row]).rows[0][-1]
-    assert cell.startswith(
-        "worse in training loss after epoch 1: 0.5255, recorded 0.4600 to 0.4710"
-    )
+    assert cell.startswith("worse in training loss after epoch 1: 0.526, recorded 0.460 to 0.471")
     told = json.loads(json.dumps(row.as_dict(), allow_nan=False))
     assert (told["changed"], told["numbers"][0]["measure"]) == (True, "training loss after epoch 1")
     assert told["numbers"][0]["text"] == row.numbers[0].text

@@ -1,12 +1,13 @@
 """Exact tests against hand arithmetic."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from deepcaptcha.verdicts.exact import fisher, holm, mcnemar, permutation, rank_sum
+from deepcaptcha.verdicts.exact import fisher, holm, mcnemar, permutation, rank_sum, smallest_shift
 
 
 def test_fisher_by_hand():
@@ -85,3 +86,23 @@ def test_no_more_than_the_level_is_called_different():
         found.append(rank_sum(new, old).p)
     for bound in sorted(set(found)):
         assert sum(p <= bound * (1 + 1e-9) for p in found) / 210 <= bound * (1 + 1e-9)
+
+
+def test_the_smallest_shift_seen_is_seen_nine_times_in_ten():
+    """By another simulation, with SciPy's exact test and other draws."""
+    random = np.random.default_rng(11)
+    values = random.normal(size=60)
+    shift = smallest_shift(tuple(values), 0, 4, 0.01)
+    for factor, least, most in ((1.15, 0.88, 1.0), (0.8, 0.0, 0.88)):
+        seen = [
+            mannwhitneyu(
+                random.choice(values, 4) + factor * shift, values, method="asymptotic"
+            ).pvalue
+            <= 0.01
+            for _ in range(300)
+        ]
+        assert least <= np.mean(seen) <= most
+    assert smallest_shift(tuple(values), 0, 4, 1e-7) == math.inf  # 2 / C(64, 4) is 3e-6
+    assert smallest_shift((0.5,) * 60, 0, 4, 0.01) == 0
+    # Of 60, 30 without a value rank above whatever is shifted.
+    assert smallest_shift(tuple(values[:30]), 30, 4, 0.01) == math.inf
