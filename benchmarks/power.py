@@ -385,6 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     record = {name: part() for name, part in parts.items() if options.only in (None, name)}
     if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 
