@@ -213,6 +213,10 @@ def fixed_plan(p_good: float, p_bad: float, alpha: float, beta: float) -> tuple[
     from scipy.special import bdtr, bdtrc
 
     require_rates(p_good, p_bad, alpha, beta)
+    if alpha + beta >= 1:
+        raise InputError(
+            f"alpha + beta must be less than 1, not {alpha:g} + {beta:g}; a coin would do as well"
+        )
     accept = 0
     for trials in range(1, MOST_TRIALS + 1):
         accept += int(bdtr(float(accept), trials, p_good) <= alpha * (1 + ROUNDING))

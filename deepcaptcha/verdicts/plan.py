@@ -26,16 +26,12 @@ ROUNDING = 1e-9  # relative slack for floats; what is promised is checked again 
 
 
 def require_rates(p_good: float, p_bad: float, alpha: float, beta: float) -> None:
-    """InputError unless each is in (0, 1), p_bad less than p_good, and alpha + beta less than 1."""
+    """InputError unless each is in (0, 1) and p_bad less than p_good."""
     rates = {"p_good": p_good, "p_bad": p_bad, "alpha": alpha, "beta": beta}
     for name, rate in rates.items():
         require_rate(name, rate)
     if p_bad >= p_good:
         raise InputError(f"p_bad must be less than p_good, not {p_bad} >= {p_good}")
-    if alpha + beta >= 1:  # a coin, and no trial, keeps them
-        raise InputError(
-            f"alpha + beta must be less than 1, not {alpha:g} + {beta:g}; no trial is needed for that"
-        )
 
 
 @dataclass(frozen=True)
