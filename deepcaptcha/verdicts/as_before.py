@@ -33,7 +33,7 @@ class Looks:
 
     trials: tuple[int, ...] = (4, 8, 16)
     shares: tuple[float, ...] = (0.5, 0.25, 0.25)
-    doubt: float = 0.05
+    doubt: float = 0.1
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip((0, *self.trials), self.trials, strict=False))

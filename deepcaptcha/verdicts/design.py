@@ -115,7 +115,8 @@ def _climb(problem: Problem) -> tuple[float, Array, Array]:
 
         start = best
         minimize(
-            lambda logs: -look(start[None] * 10 ** logs[None])[0],
+            # Where no plan keeps both rates the dual has no top.
+            lambda logs: -look(start[None] * 10 ** logs[None].clip(-20, 20))[0],
             np.zeros(2),
             method="Nelder-Mead",
             options={
