@@ -146,7 +146,8 @@ class Whole:
 
     What is permuted is the seed, across all rows: rows of one seed share their data's order and much
     of their start. Each seed has a score by each statistic: its misses, and by each measure its ranks
-    among all seeds, added over rows. Exact under exchangeability; Holm over the statistics.
+    among all seeds, added over rows. Exact under exchangeability. Misses have one half of alpha, all
+    measures the other (Holm); without measures misses have all of it.
 
     - `seeds`: new ones, of each row. `alpha`: the chance of a false alarm.
     - `twins`: rows that are the training of another one, by name; the other one counts for both.
@@ -213,7 +214,9 @@ def judge_whole(
             names.append(name)
             tails.append(_seed_scores(np.sum(ranks, axis=0), declared.seeds))
     # Fewer misses than before are no change that anybody looks for.
-    adjusted = holm([tails[0].high, *(each.p for each in tails[1:])])
+    adjusted = [tails[0].high, *holm([each.p for each in tails[1:]])]
+    if len(names) > 1:
+        adjusted = [min(1.0, 2 * p) for p in adjusted]
     converged = sum(c.outcome == "converged" for row in rows for c in new[row][: declared.seeds])
     verdict = Verdict(
         "the whole",
@@ -272,10 +275,10 @@ def whole_sees(
             chance = np.minimum(1, fall / np.maximum(1 - table.mean(axis=1), fall))[:, None]
             drawn = drawn | (random.random(drawn.shape) < chance)
             scores = _misses(np.concatenate([drawn, table], axis=1).tolist())
-            seen += _seed_scores(scores, declared.seeds).high <= declared.alpha / _STATISTICS
+            seen += _seed_scores(scores, declared.seeds).high <= declared.alpha / 2
         if seen >= POWER * _SIMULATED:
             return fall
     return None
 
 
-_SIMULATED, _STATISTICS = 100, 5  # draws, and as many statistics as Holm shares the level by
+_SIMULATED = 100  # nights
