@@ -79,6 +79,7 @@ def permutation(chosen: Sequence[int], others: Sequence[int]) -> Tails:
         return Tails(rest.high, rest.low)
     scores = np.asarray([*chosen, *others])
     scores = scores - scores.min()
+    scores = scores // max(1, np.gcd.reduce(scores))  # fewer sums to go through
     chances = _sums(tuple(sorted(scores.tolist())), len(chosen))
     place = int(scores[: len(chosen)].sum())
     return Tails(*(min(1.0, float(part.sum())) for part in (chances[: place + 1], chances[place:])))
