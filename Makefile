@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow confirm record study explain picture docs confusion compare bench lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record study explain picture docs confusion compare bench power lint clean
 
 setup: $(READY)
 
@@ -107,6 +107,12 @@ PEERS ?=
 
 bench: $(READY)
 	BENCH_PEERS="$(PEERS)" $(BIN)/python -m benchmarks $(BENCH) $(if $(SUITE),--suite)
+
+# How often verdicts are red where nothing changed, and what they see; NIGHTS of each case.
+NIGHTS ?= 200
+
+power: $(READY)
+	$(BIN)/python -m benchmarks.power --nights $(NIGHTS) --json build/power.json
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -266,7 +266,7 @@ def compare(options: Namespace) -> int:
     rows = compare_ledgers(before, after, paired=options.paired)
     told = environments(before, after)
     if options.json:
-        records = [{**row.__dict__, "changed": row.changed} for row in rows]
+        records = [row.as_dict() for row in rows]
         print(json.dumps({"environment": told, "rows": records}, indent=2))
     else:
         print(f"Environment: {told}")

@@ -11,12 +11,12 @@ from ..finding import Finding, percent
 from ..trials.history import symptom_lines
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
-from ..verdicts.comparison import ComparedRow
+from ..verdicts.comparison import ALPHA, ComparedRow
 from ..verdicts.confirm import NO_VERDICT
 from ..verdicts.judge import Evidence
 from .table import Table, columns
 
-COMPARISONS = ("as reliable", "as fast")
+COMPARISONS = ("as reliable", "as fast", "as before")
 """What a row is judged for against its baseline."""
 
 
@@ -62,6 +62,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
     if missed := failures_text(evidence.summary.outcomes):
         lines.append(f"The target, {evidence.target.text}, was missed: {missed}.")
     lines += [wrapped(f"{line}.") for line in evidence.symptoms]
+    lines += [f"Not as in the baseline, {line}." for line in evidence.changed]
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     lines += evidence.repairs
@@ -99,6 +100,8 @@ def _red_text(verdict: Verdict, claim: Claim) -> str:
     counted, interval = f"{verdict.successes} of {verdict.trials} trials", _interval_words(verdict)
     if verdict.hypothesis == "as fast":
         return f"trains more slowly than its baseline: {verdict.note}"
+    if verdict.hypothesis == "as before":
+        return f"does not train as its baseline did: {verdict.note}"
     if verdict.hypothesis == "as reliable":
         return f"trains less reliably than its baseline: {counted} converged {interval}; {verdict.note}"
     return (
@@ -158,6 +161,8 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _comparison_text(verdict: Verdict) -> str:
+    if verdict.sees is not None:
+        return f"{verdict.colour} ({verdict.sees:.2g})"
     return verdict.colour + ("" if verdict.detects is None else f" ({percent(verdict.detects)})")
 
 
@@ -177,8 +182,9 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     )
     lines = [
         f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
-        f"{100 * budget.alpha:g} %, any false green with at most {100 * budget.beta:g} % probability "
-        f"({budget.share[0]:g} and {budget.share[1]:g} each).",
+        f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
+        f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
+        *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
         f"{sum(evidence.summary.trials for evidence in reported)} trials took {spent} on {workers} "
         f"worker{'s' if workers > 1 else ''}; expected at most {worst}, never more than {most}.",
     ]
@@ -193,6 +199,22 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     verdicts = [(evidence, verdict) for evidence in reported for verdict in evidence.verdicts]
     if any(verdict.detects is not None for _, verdict in verdicts):
         lines.append("as reliable (p): a fall of the rate to p turns it red with 90 % probability.")
+    if any(verdict.sees is not None for _, verdict in verdicts):
+        lines.append(
+            "as before (s): a shift of any one measure by s spreads of its seeds is seen with 90 % "
+            "probability."
+        )
+    lines += [
+        f"{evidence.name} under {evidence.recipe} trains otherwise than its baseline did: "
+        f"{verdict.note}."
+        for evidence, verdict in verdicts
+        if verdict.colour == "yellow"
+    ]
+    lines += [
+        f"{evidence.name} under {evidence.recipe}: not as in the baseline, {line}."
+        for evidence in reported
+        for line in evidence.changed
+    ]
     lines += [
         f"{evidence.name} under {evidence.recipe}: cannot tell whether {verdict.hypothesis}: "
         f"{verdict.note}."
@@ -302,9 +324,16 @@ def comparison_table(rows: Sequence[ComparedRow]) -> Table:
 def _change_text(row: ComparedRow) -> str:
     if row.common and row.same_bits == row.common:
         return "identical"
-    if not row.changed:
-        return "no change seen"
-    return "trains less reliably" if row.worse else "trains more reliably"
+    told = []
+    if row.p <= ALPHA:
+        fell = row.after[0] / row.after[1] < row.before[0] / row.before[1]
+        told.append(f"trains {'less' if fell else 'more'} reliably")
+    if row.moved is not None:
+        told.append(f"{row.moved.way} in {row.moved.text}")
+    if told:
+        return "; ".join(told)
+    seen = f" (sees {row.sees:.2g} spreads)" if math.isfinite(row.sees) else ""
+    return f"no change seen{seen}"
 
 
 def _share(converged: int, trials: int) -> str:

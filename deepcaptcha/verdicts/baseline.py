@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError, write_file
 from ..trials.trial import Trial
 from .claim import Budget, Colour, Json, TrialAt, Verdict, judge_plan
 from .design import design_plan
+from .exact import rank_sum
 from .plan import Plan, binomial_interval, operating_characteristic
 
 FORMAT = 2
 """Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
 later ones are refused."""
 
-DROP = 0.4
-"""The fall of P(converged) below the baseline's lower bound that a comparison looks for."""
+BOUND = 0.9
+"""Confidence of the one-sided lower bound of a baseline's P(converged), where its plan begins."""
+
+HIGH, DROP_FROM_HIGH, DROP = 0.9, 0.16, 0.25
+"""The fall of P(converged) below that bound that a comparison looks for, above HIGH and elsewhere."""
+
+ROW_BETA = 0.1
+"""A row's chance to be green after that fall."""
 
 HASH_LENGTH = 12
 """Digits kept of a SHA-256: two different trainings share them with a chance of 4e-15."""
@@ -283,6 +289,29 @@ def require_comparable(baseline: Baseline, trial: Trial) -> None:
             )
 
 
+def changes(baseline: Baseline, trial: Trial) -> tuple[str, ...]:
+    """What of the task is another one than the baseline's, a line each; of recipes, what differs."""
+    lines = []
+    for key in TASK:
+        was, now = getattr(baseline, key), _frozen(trial.identity[key])
+        if was != now:
+            what = differences(was, now) if isinstance(was, Mapping) else f"{was} -> {now}"
+            lines.append(f"{key}: {what}")
+    return tuple(lines)
+
+
+def require_same_monitor(baseline: Baseline, trial: Trial) -> None:
+    """InputError where another monitor, or the other direction of it, was recorded: numbers of two
+    monitors say nothing of one another."""
+    for key in ("monitor", "mode"):
+        was, now = baseline.recipe.get(key), trial.settings.get(key)
+        if was != now:
+            raise InputError(
+                f"the baseline of {baseline.name} is of another {key} ({was} then, {now} now); record "
+                "it anew"
+            )
+
+
 def differences(was: Json, now: Json) -> str:
     """What differs, such as `tensorflow 2.19.1 -> 2.21.0, ...`; empty where nothing does."""
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
@@ -290,13 +319,15 @@ def differences(was: Json, now: Json) -> str:
 
 
 def regression_plan(baseline: Baseline, budget: Budget) -> Plan | None:
-    """The plan with p_good at the baseline's lower 95 % bound and p_bad DROP below; None where that
-    leaves nothing to fall to."""
-    p_good = int(100 * baseline.interval[0]) / 100
-    p_bad = round(p_good - DROP, 2)
+    """The plan with p_good at the baseline's one-sided lower BOUND and p_bad a drop below; None where
+    that leaves nothing to fall to."""
+    # A one-sided bound is an end of the two-sided interval with twice the tail.
+    low, _ = binomial_interval(baseline.converged, len(baseline.outcomes), 2 * BOUND - 1)
+    p_good = math.floor(100 * low) / 100
+    p_bad = round(p_good - (DROP_FROM_HIGH if p_good > HIGH else DROP), 2)
     if p_bad < _LEAST_BAD:
         return None
-    return design_plan(p_good, p_bad, *budget.share)
+    return design_plan(p_good, p_bad, budget.comparison_alpha, ROW_BETA)
 
 
 def detectable_rate(plan: Plan) -> float:
@@ -308,7 +339,7 @@ def detectable_rate(plan: Plan) -> float:
 def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> Verdict:
     """Whether P(converged) fell below the baseline's, read in seed order."""
     rate = baseline.converged / len(baseline.outcomes)
-    why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} % to detect"
+    why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} points to detect"
     try:
         plan = regression_plan(baseline, budget)
     except InputError as error:
@@ -324,25 +355,34 @@ def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> 
 def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: int) -> Verdict:
     """Whether the first `count` trials take longer to their target than the baseline's.
 
-    One-sided permutation test on the mean number of epochs (SciPy), every trial that did not
-    converge counted at one epoch more than the recipe has. `count` must be fixed by the plans, not
-    by what the trials showed. A gain is noted and green.
+    One-sided exact rank-sum test of the epochs to the target; a trial that did not converge ranks after
+    all that did. `count` must be fixed by the plans, not by what the trials showed. A gain is noted and
+    green; `cannot tell` where not even misses alone would be red.
     """
-    from scipy.stats import permutation_test
+    missed = int(baseline.recipe["epochs"]) + 1
 
-    censored = int(baseline.recipe["epochs"]) + 1
-    then = np.array([epochs or censored for epochs in baseline.epochs_to_target], float)
-    now = np.array([trial_at(i).epochs_to_target or censored for i in range(count)], float)
-    result = permutation_test(
-        (now, then),
-        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
-        vectorized=True,
-        alternative="greater",
-        n_resamples=99_999,
-        rng=np.random.default_rng(0),
-    )
-    p, alpha = float(result.pvalue), budget.share[0]
-    converged = sum(trial_at(i).outcome == "converged" for i in range(count))
-    note = f"{now.mean():.2f} epochs to target, baseline {then.mean():.2f}; p {p:.2g}"
+    def ranked(epochs: Sequence[int | None]) -> list[tuple[int, float]]:
+        return [(0, float(each or missed)) for each in epochs]
+
+    then = baseline.epochs_to_target
+    alpha = budget.comparison_alpha
+    slowest = rank_sum(ranked([None] * count), ranked(then)).high
+    if slowest > alpha:
+        why = f"{count} trials that all missed their target would not be red (p {slowest:.2g})"
+        return Verdict("as fast", "cannot tell", 0, 0, (0.0, 1.0), note=why)
+    now = [trial_at(i).epochs_to_target for i in range(count)]
+    p = rank_sum(ranked(now), ranked(then)).high
+    note = f"{_epochs_words(now)} to target, baseline {_epochs_words(then)}; p {p:.2g}"
     colour: Colour = "red" if p <= alpha else "green"
+    converged = count - now.count(None)
     return Verdict("as fast", colour, converged, count, (0.0, 1.0), alpha=alpha, note=note)
+
+
+def _epochs_words(epochs: Sequence[int | None]) -> str:
+    """`1 to 3 epochs`, `1 epoch or missed`: the range of those that are not None."""
+    reached = [each for each in epochs if each is not None]
+    if not reached:
+        return "missed"
+    low, high = min(reached), max(reached)
+    count = f"{low} epoch{'s' if low > 1 else ''}" if low == high else f"{low} to {high} epochs"
+    return count + (" or missed" if len(reached) < len(epochs) else "")

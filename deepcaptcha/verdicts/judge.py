@@ -1,15 +1,24 @@
-"""Verdicts on one source: its claim and, where there is a baseline, reliability and speed."""
+"""Verdicts on one source: its claim and, where there is a baseline, whether it trains as before."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .baseline import Baseline, differences, judge_reliability, judge_speed, require_comparable
+from .as_before import judge_as_before
+from .baseline import (
+    Baseline,
+    changes,
+    differences,
+    judge_reliability,
+    judge_speed,
+    require_comparable,
+    require_same_monitor,
+)
 from .claim import (
     Budget,
     Claim,
@@ -22,6 +31,7 @@ from .claim import (
     judge_claim,
     summarise,
 )
+from .measures import Course, Ruler, chance_of, course_of, courses_of, measures_of
 from .plan import worst_expected_trials
 
 
@@ -40,6 +50,7 @@ class Evidence:
     - `confirmation`: what training a recorded seed again showed, for people; empty where none was.
       `unchanged`: it showed the very same trial, and the verdicts are the recorded ones. `evidence_key`:
       the same for two rows whose recorded trials ended with the same weights; empty where not unchanged.
+    - `changed`: what of the task differs from the baseline's, a line each.
     """
 
     name: str
@@ -61,12 +72,14 @@ class Evidence:
     confirmation: str = ""
     unchanged: bool = False
     evidence_key: str = ""
+    changed: tuple[str, ...] = ()
 
     @property
     def colour(self) -> Colour:
-        """Red with any red verdict, else green with any green one."""
+        """Red with any red verdict, else yellow, else green with any."""
         colours = {verdict.colour for verdict in self.verdicts}
-        return "red" if "red" in colours else "green" if "green" in colours else "cannot tell"
+        ordered: tuple[Colour, ...] = ("red", "yellow", "green")
+        return next((colour for colour in ordered if colour in colours), "cannot tell")
 
     @property
     def red(self) -> bool:
@@ -105,7 +118,7 @@ class Evidence:
             "summary": Summary(**fields["summary"]),
             **{
                 name: tuple(fields[name])
-                for name in ("trials", "symptoms", "failed_seeds", "repairs")
+                for name in ("trials", "symptoms", "failed_seeds", "repairs", "changed")
             },
         }
         return cls(**{**fields, **made})
@@ -119,30 +132,59 @@ def judge(
     *,
     baseline: Baseline | None = None,
     test: str = "",
+    strict: bool = False,
+    ruler: Ruler = (),
+    same_seeds: Mapping[int, Course] | None = None,
+    read_course: Callable[[Trial], Course] = course_of,
 ) -> Evidence:
-    """Judge the claim and, with a baseline, reliability and speed.
+    """Judge the claim and, with a baseline, reliability, and by the baseline's numbers whether it trains
+    as before; where the baseline holds none, speed.
 
     - `trial_at`: yields the trial of the n-th seed of the judged stream, from 0 on; each is asked for
       once, in order, and none that no verdict needs.
     - `test`: its name, for people.
+    - `strict`: what is better, or otherwise, than before is red.
+    - `ruler`, `same_seeds`: what rounding does, and recorded courses of the judged seeds, as for
+      `comparison.compare_courses`. `read_course`: what is read of a trial.
 
-    Raises InputError for a claim without a plan, and for a baseline of something else.
+    Raises InputError for a claim without a plan, and for a baseline of something else: of another
+    monitor, and, where it holds no numbers, of any other task.
     """
+    recorded = () if baseline is None else courses_of(baseline)
     trials: list[Trial] = []
 
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
             if baseline is not None and len(trials) == 1:
-                require_comparable(baseline, trials[0])
+                (require_same_monitor if recorded else require_comparable)(baseline, trials[0])
         return trials[index]
 
     if claim.kind != "mixed":  # rates that no plan can tell apart are refused before any training
         claim_plan(claim, budget)
     compared: list[Verdict] = []
     if baseline is not None:
-        compared.append(judge_reliability(baseline, budget, read))
-        if (plan := compared[0].plan) is not None and compared[0].colour == "green":
+        target = Target.from_dict(baseline.recipe) if recorded else source.target
+        if target.text == source.target.text:
+            compared.append(judge_reliability(baseline, budget, read))
+        else:  # who converged then and who does now are two questions
+            why = f"its target was {target.text}"
+            compared.append(Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why))
+        if recorded:
+            compared.append(
+                judge_as_before(
+                    measures_of(recorded, target, chance_of(target, baseline.recipe)),
+                    recorded,
+                    lambda index: read_course(read(index)),
+                    budget.comparison_alpha,
+                    monitor=target.monitor,
+                    row=f"{source.recipe} {source.name}",
+                    ruler=ruler,
+                    same_seeds=same_seeds,
+                    strict=strict,
+                )
+            )
+        elif (plan := compared[0].plan) is not None and compared[0].colour == "green":
             least = next(n for n, successes in enumerate(plan.accept) if successes <= n)
             compared.append(judge_speed(baseline, budget, read, least))
     if claim.kind == "mixed" and compared and compared[0].trials:
@@ -172,4 +214,5 @@ def judge(
         if baseline is None
         else differences(baseline.environment, trials[0].identity["environment"]),
         test=test,
+        changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
     )

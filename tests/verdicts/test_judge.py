@@ -1,19 +1,21 @@
 """The whole judgement of a source: what is read, in which order, and the evidence it leaves."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from deepcaptcha import InputError
+from deepcaptcha.report.words import failure_message, summary_lines, verdict_table
 from deepcaptcha.trials.ledger import trial_key
-from deepcaptcha.trials.trial import Target
+from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts import baseline as baselines
 from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import Evidence, judge
 from deepcaptcha.verdicts.plan import Plan
-from tests.verdicts.examples import baseline, trial
+from tests.verdicts.examples import baseline, logged, trial
 
 SOURCE = SimpleNamespace(name="same", recipe="points", target=Target())
 TRAINS = Claim("trains", 0.9, 0.5)
@@ -123,3 +125,87 @@ def test_evidence_goes_through_json_and_back():
     carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
     assert Evidence.from_dict(carried) == evidence
     assert Evidence.from_dict(carried).verdicts[1].plan == FALLEN
+
+
+LOGGED = {"name": "points", "n_class": 10, "rate": 0.001, **Target().as_dict()}
+
+
+def with_numbers(**changes):
+    """A baseline of 40 trials that converged in their first epoch with losses of 0.460 to 0.499."""
+    history = tuple((logged(0.95, 0.46 + place / 1000),) for place in range(40))
+    return replace(baseline(40, of=40), recipe=LOGGED, history=history, **changes)
+
+
+def numbers(losses, **identity):
+    """The trials of a stream that logged these losses."""
+    identity = {"recipe": LOGGED, **identity}
+
+    def trial_at(index):
+        epochs = (Epoch(logged(0.95, losses[index])),)
+        return replace(trial(2_000_000 + index, **identity), epochs=epochs)
+
+    return trial_at
+
+
+def test_a_baseline_with_numbers_is_compared_by_them():
+    among = numbers([0.47, 0.49, 0.48, 0.465, 0.485])
+    evidence = judge(SOURCE, TRAINS, ONE, among, baseline=with_numbers())
+    assert [(v.hypothesis, v.colour, v.trials) for v in evidence.verdicts] == [
+        ("trains", "green", 3),
+        ("as reliable", "green", 4),
+        ("as before", "green", 4),
+    ]
+    assert evidence.changed == ()
+    # 4 of 44 at half of 5 % over 3 measures, which sees some two spreads, by its own words.
+    sees = evidence.verdicts[2].sees
+    assert 1 < sees < 3
+    assert verdict_table([evidence]).rows[0][-3] == f"green ({sees:.2g})"
+    assert "as before (s): a shift of any one measure by s" in "\n".join(
+        summary_lines([evidence], 1, False)
+    )
+
+
+def test_worse_numbers_are_red_and_say_which():
+    evidence = judge(SOURCE, TRAINS, ONE, numbers([0.9] * 5), baseline=with_numbers())
+    assert (evidence.colour, evidence.verdicts[0].colour) == ("red", "green")
+    message = failure_message(evidence, "again")
+    assert "same under points does not train as its baseline did: worse in training loss" in message
+    assert "training loss after epoch 1: 0.900, recorded 0.460 to 0.499" in message
+
+
+def test_better_numbers_are_yellow_or_red_if_strict():
+    arguments = (SOURCE, TRAINS, ONE, numbers([0.3] * 5))
+    evidence = judge(*arguments, baseline=with_numbers())
+    assert (evidence.colour, evidence.red) == ("yellow", False)
+    told = "\n".join(summary_lines([evidence], 1, False))
+    assert "same under points trains otherwise than its baseline did: better in training" in told
+    assert judge(*arguments, baseline=with_numbers(), strict=True).red
+
+
+def test_another_recipe_is_listed_and_compared_by_its_numbers():
+    changed = numbers([0.9] * 5, recipe={**LOGGED, "rate": 0.003}, data="e", shapes=[[9]])
+    evidence = judge(SOURCE, TRAINS, ONE, changed, baseline=with_numbers())
+    assert evidence.red
+    assert evidence.changed == (
+        "shapes: ((1, 2), (2,)) -> ((9,),)",
+        "recipe: rate 0.001 -> 0.003",
+        "data: d -> e",
+    )
+    assert "Not as in the baseline, recipe: rate 0.001 -> 0.003." in failure_message(evidence, "")
+    carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
+    assert Evidence.from_dict(carried) == evidence
+
+
+def test_only_another_monitor_is_refused():
+    other = numbers([0.9] * 5, recipe={**LOGGED, "monitor": "val_loss"})
+    with pytest.raises(InputError, match=r"of another monitor \(val_accuracy then, val_loss now\)"):
+        judge(SOURCE, TRAINS, ONE, other, baseline=with_numbers())
+
+
+def test_another_target_is_no_rate_to_compare():
+    higher = SimpleNamespace(name="same", recipe="points", target=Target(0.94))
+    trial_at = numbers([0.47, 0.49, 0.48, 0.465], recipe={**LOGGED, "target": 0.94})
+    evidence = judge(higher, TRAINS, ONE, trial_at, baseline=with_numbers())
+    assert told(evidence)[1] == ("as reliable", "cannot tell", 0, 0)
+    assert evidence.verdicts[1].note == "its target was val_accuracy >= 0.9 within 5 epochs"
+    assert told(evidence)[2][:2] == ("as before", "green")
