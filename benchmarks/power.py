@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES
+from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES, ROWS
 from deepcaptcha.trials.trial import Outcome, Target
 from deepcaptcha.verdicts.as_before import Looks, Whole, judge_whole, twins_of
 from deepcaptcha.verdicts.baseline import (
@@ -44,7 +44,7 @@ SHIFTS = (0.2, 0.5, 1.0, 1.5, 2.0)
 MOST = 220  # trials of a night, which is more than any plan here reads
 SHARED = 0.3  # of the variance of numbers, what the rows of one seed share
 TARGET = Target(0.9, epochs=5)
-TODAY, NOW = Budget(HYPOTHESES), Budget(HYPOTHESES, rows=len(CLAIMS))
+TODAY, NOW = Budget(67), Budget(HYPOTHESES, rows=ROWS)
 RULER = Tolerance(delta=0.15, scatter=0.035, freedom=60)  # of the training loss, in spreads
 
 Row = tuple[str, str]

@@ -24,12 +24,14 @@ from ..trials.source import FunctionSource, Source, Train
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
     TRIALS,
+    Baseline,
+    baseline_path,
     find_record,
     make_baseline,
     read_baseline,
     write_record,
 )
-from ..verdicts.claim import Budget, Claim, Json
+from ..verdicts.claim import Budget, Claim, Json, TrialAt
 from ..verdicts.confirm import (
     choose_repetition,
     complete,
@@ -40,7 +42,7 @@ from ..verdicts.confirm import (
     recorded_verdicts,
     why_not,
 )
-from ..verdicts.judge import Evidence, judge
+from ..verdicts.judge import WHOLE_SEEDS, Evidence, judge
 from .marker import EXAMPLE, Declared, nothing_says
 from .repairing import RepairBudget, look_for_repair
 
@@ -59,6 +61,7 @@ class Convergence:
     - `report`: receives the evidence. `again`: the command that repeats the test.
     - `elsewhere`: trials run in other processes, whatever the threads of this one.
     - `repair`: looks for a change that repairs a model whose test is red; None: does not.
+    - `strict`: what trains better, or otherwise, than its baseline did is red.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
 
@@ -73,7 +76,8 @@ class Convergence:
     elsewhere: bool = False
     repair: RepairBudget | None = None
     confirm: bool = False
-    _asked: list[int] = field(default_factory=list)
+    strict: bool = False
+    _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
         self,
@@ -207,7 +211,8 @@ class Convergence:
         if claim is None:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         row = f"{source.name} {source.recipe}"
-        self._count((claim.kind != "mixed") + 2 * (baselines is not None), row)
+        compared = int(baselines is not None)
+        self._count((claim.kind != "mixed") + 2 * compared, compared, row)
         baseline, reason = None, ""
         if self.confirm and baselines is not None:
             found = self._confirm(source, claim, baselines)
@@ -224,7 +229,7 @@ class Convergence:
                     _fail(f"{row} had no baseline; it is now {path}. Commit it.")
                 return
         trial_at = _Stream(self.runner, source, self.first_seed)
-        evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
+        evidence = self._evidence(source, claim, trial_at, baselines, baseline)
         if reason:
             cost = f"judged instead, with {evidence.summary.trials} trainings"
             evidence = replace(evidence, confirmation=f"{reason}; {cost}")
@@ -235,6 +240,31 @@ class Convergence:
                 self._finish()
                 evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
         self._tell(evidence)
+
+    def _evidence(
+        self,
+        source: Source,
+        claim: Claim,
+        trial_at: TrialAt,
+        folder: Path | None,
+        baseline: Baseline | None,
+    ) -> Evidence:
+        counts = baseline is not None and not self.declared.twin and self.budget.rows > 1
+        least = WHOLE_SEEDS if counts else 0
+        evidence = judge(
+            source,
+            claim,
+            self.budget,
+            trial_at,
+            baseline=baseline,
+            test=self.test,
+            strict=self.strict,
+            least=least,
+        )
+        if folder is not None:
+            path = str(baseline_path(folder, source.name, source.recipe))
+            evidence = replace(evidence, baseline=path)
+        return replace(evidence, twin=self.declared.twin)
 
     def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
@@ -296,19 +326,28 @@ class Convergence:
         """The verdicts of an unchanged row that has none on record."""
         baseline = read_baseline(folder, source.name, source.recipe)
         trial_at = _Stream(self.runner, source, self.first_seed)
-        evidence = judge(source, claim, self.budget, trial_at, baseline=baseline)
+        evidence = self._evidence(source, claim, trial_at, folder, baseline)
         return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
 
-    def _count(self, asked: int, row: str) -> None:
-        used = sum(self._asked)
-        if used + asked > self.declared.hypotheses:
+    def _count(self, asked: int, compared: int, row: str) -> None:
+        used, rows = (sum(each) for each in zip((0, 0), *self._asked, strict=True))
+        declared, needed = (
+            self.declared,
+            f"hypotheses={max(used + asked, self.declared.hypotheses)}",
+        )
+        if rows + compared:
+            needed += f", rows={rows + compared}"
+        if used + asked > declared.hypotheses or rows + compared > declared.rows:
             raise InputError(
-                f"{row} asks for {asked} verdicts and its test declares {self.declared.hypotheses}"
+                f"{row} asks for {asked} verdicts"
+                + (", two of them against its baseline," if compared else "")
+                + f" and its test declares {declared.hypotheses}"
+                + (f" and {declared.rows} rows" if compared else "")
                 + (f", of which {used} are used" if used else "")
-                + f"; mark it with pytest.mark.convergence(hypotheses={used + asked}), or the suite's "
-                "error rates do not hold"
+                + f"; mark it with pytest.mark.convergence({needed}), or the suite's error rates do not "
+                "hold"
             )
-        self._asked.append(asked)
+        self._asked.append((asked, compared))
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
         trials = self.runner.run_all((source, seed) for seed in seeds.take("baseline", TRIALS))

@@ -44,6 +44,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"{text!r} is given; a whole number is needed")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting: how its text is read (None: it is on or off), and its text where none is given or,
@@ -71,6 +77,13 @@ SETTINGS = (
         _count,
         "",
         "verdicts that share the suite's error rates, whatever is collected; default: all that were",
+        "N",
+    ),
+    Setting(
+        "rows",
+        _number,
+        "",
+        "rows that are compared with a baseline, each by two of these verdicts; default: all that were",
         "N",
     ),
     Setting("alpha", _rate, "0.05", "the suite's chance of a false red (0.05)", "A"),
@@ -106,6 +119,7 @@ SETTINGS = (
         USUAL,
     ),
     Setting("record", None, "", "train and write the baselines instead of comparing with them"),
+    Setting("strict", None, "", "what trains better, or otherwise, than its baseline did is red"),
     Setting(
         "confirm",
         None,
@@ -121,15 +135,16 @@ SETTINGS = (
 class Options:
     """A run's settings.
 
-    - `seed`: the first of every verdict. `hypotheses`: None where their number is not pinned.
+    - `seed`: the first of every verdict. `hypotheses`, `rows`: None where their number is not pinned.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
     - `repair`: what a red test may spend on looking for one; None: nothing.
-    - `reuse`, `record`, `confirm`: see `SETTINGS`.
+    - `reuse`, `record`, `strict`, `confirm`: see `SETTINGS`.
     """
 
     seed: int
     hypotheses: int | None
+    rows: int | None
     alpha: float
     beta: float
     ledger: Path
@@ -138,6 +153,7 @@ class Options:
     reuse: bool
     repair: RepairBudget | None
     record: bool
+    strict: bool
     confirm: bool
 
 
@@ -185,9 +201,11 @@ def _find(config: pytest.Config, setting: Setting) -> object:
         raise InputError(f"{ini}: {error}") from None
 
 
-def repeating_options(config: pytest.Config, hypotheses: int) -> str:
+def repeating_options(config: pytest.Config, hypotheses: int, rows: int = 0) -> str:
     """The options, but for the seed, that give the same verdicts again."""
     options = [f"--convergence-hypotheses {hypotheses}"]
+    if rows:
+        options.append(f"--convergence-rows {rows}")
     for name in ("alpha", "beta"):
         if (value := config.getoption(f"--convergence-{name}")) is not None:
             options.append(f"--convergence-{name} {value}")
@@ -196,7 +214,7 @@ def repeating_options(config: pytest.Config, hypotheses: int) -> str:
 
 def own_command(config: pytest.Config) -> str:
     """The command line of this run, but for what the seed and `repeating_options` say anew."""
-    options = [f"--convergence-{name}" for name in ("seed", "hypotheses", "alpha", "beta")]
+    options = [f"--convergence-{name}" for name in ("seed", "hypotheses", "rows", "alpha", "beta")]
 
     def kept() -> Iterator[str]:
         words = map(str, config.invocation_params.args)

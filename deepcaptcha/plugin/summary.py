@@ -16,6 +16,7 @@ from . import suite
 from .options import Options, own_command, repeating_options
 
 if TYPE_CHECKING:
+    from ..verdicts.claim import Verdict
     from ..verdicts.judge import Evidence
 
 Json = Mapping[str, Any]
@@ -31,9 +32,9 @@ class Node(Protocol):
     workerinput: dict[str, int]
 
 
-def header(config: pytest.Config, options: Options, count: int | None = None) -> str:
-    """How to have the same verdicts again, with what they are computed; `count` hypotheses share the
-    rates, or as many as are known to."""
+def header(config: pytest.Config, options: Options, count: suite.Count | None = None) -> list[str]:
+    """How to have the same verdicts again, with what they are computed; and how `count`, or as many
+    hypotheses and rows as are known, share alpha, where any row is compared with a baseline."""
     facts = environment.describe()
     versions = [
         f"{name} {facts[name]}"
@@ -42,13 +43,19 @@ def header(config: pytest.Config, options: Options, count: int | None = None) ->
     ]
     if facts["tensorflow"] != "not installed":
         versions.append("one thread a process, oneDNN on")
-    count = count or suite.known_hypotheses(config, options.hypotheses)
-    shared = f" {repeating_options(config, count)}" if count else ""
+    count = count or suite.known_count(config, (options.hypotheses, options.rows))
+    shared = f" {repeating_options(config, *count)}" if count else ""
     search = ""
     if options.repair is not None:
         search = f"; a red test looks for a repair, in at most {options.repair.text} each"
     again = f"again with --convergence-seed {options.seed}{shared}"
-    return f"convergence: {again}; {', '.join(versions)}{search}"
+    lines = [f"convergence: {again}; {', '.join(versions)}{search}"]
+    if count and count.rows:
+        from ..verdicts.claim import Budget
+
+        budget = Budget(count.hypotheses, options.alpha, options.beta, count.rows)
+        lines.append(f"convergence: alpha of {'; '.join(budget.lines)}")
+    return lines
 
 
 class SessionSummary:
@@ -59,6 +66,8 @@ class SessionSummary:
         self._options = options
         self._reported: list[Evidence] = []
         self._collected = 0
+        self._whole: Verdict | None = None
+        self._untrue: Sequence[str] = ()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
@@ -70,7 +79,8 @@ class SessionSummary:
             return
         files = {self._config.rootpath / name.partition("::")[0] for name in ids}
         if any(map(suite.declares_hypotheses, files)):
-            terminal.write_line(header(self._config, self._options))
+            for line in header(self._config, self._options):
+                terminal.write_line(line)
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -87,6 +97,26 @@ class SessionSummary:
             for evidence in found:
                 terminal.write_line(verdict_line(evidence))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The suite as a whole, which fails the session as a red test would."""
+        if hasattr(self._config, "workerinput") or not any(e.baseline for e in self._reported):
+            return
+        from ..trials.ledger import read_ledger, trial_key
+        from ..verdicts.judge import judge_rows, untrue_twins
+
+        try:
+            named = {key for evidence in self._reported for key in evidence.trials}
+            found = read_ledger(self._options.ledger).trials if named else ()
+            trials = {key: trial for trial in found if (key := trial_key(trial)) in named}
+            self._untrue = untrue_twins(self._reported, trials)
+            self._whole = judge_rows(self._reported, trials, strict=self._options.strict)
+        except InputError as error:
+            self._untrue = (f"The suite as a whole cannot be judged: {error}",)
+        red = self._untrue or (self._whole is not None and self._whole.colour == "red")
+        if red and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if hasattr(self._config, "workerinput"):
             return
@@ -94,15 +124,18 @@ class SessionSummary:
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
-        from ..report.words import summary_lines, verdict_table
+        from ..report.words import summary_lines, verdict_table, whole_line
 
         seed = self._options.seed
         table = verdict_table(self._reported)
         processes = getattr(self._config.option, "numprocesses", None) or 1
         workers = processes * (self._options.jobs or 1)
         nightly = seed >= seeds.STREAMS["nightly"].start
-        notes = summary_lines(self._reported, workers, nightly)
-        options = repeating_options(self._config, self._reported[0].budget.hypotheses)
+        notes = [*summary_lines(self._reported, workers, nightly), *self._untrue]
+        if self._whole is not None:
+            notes.insert(0, whole_line(self._whole))
+        budget = self._reported[0].budget
+        options = repeating_options(self._config, budget.hypotheses, budget.rows)
         again = f"--convergence-seed {seed} {options}"
         lines = [*notes, f"Again: {again}"]
         if self._options.report is not None:

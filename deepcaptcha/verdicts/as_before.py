@@ -232,7 +232,8 @@ def judge_whole(
     ]
     if not changed:
         size = f"{len(rows)} rows, {declared.seeds} seeds, {least} recorded"
-        return replace(verdict, note=f"{size}: {names[0]} and {len(names) - 1} measures as before")
+        told = f" and {len(names) - 1} measures" if len(names) > 1 else ""
+        return replace(verdict, note=f"{size}: {names[0]}{told} as before")
     better = all(way == "better" for _, way, _ in changed)
     text = "; ".join(
         f"{way} {name}" if way == "more" else f"{way} in {name} over all rows"

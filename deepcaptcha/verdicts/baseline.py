@@ -50,7 +50,7 @@ SEVERAL = "several"
 
 _OPTIONAL = (  # what format 1 lacks
     *("history", "losses", "first_losses", "backend", "device", "digests", "seed_digests"),
-    *("prefix", "judged", "digest"),
+    *("prefix", "judged", "digest", "ruler"),
 )
 _A_LINE_A_TRIAL = ("history", "losses")
 _NO_ROUNDING = ("processor", "python")  # of an environment: neither changes any bits
@@ -72,6 +72,7 @@ class Baseline:
       where not recorded.
     - `prefix`: what the first steps of one trial showed: `seed`, `steps`, `metrics` and `weights`.
     - `judged`: the verdicts on the row's judged seeds (`verdicts.confirm.judged_record`).
+    - `ruler`: what harmless arithmetics do to its measures, the fields of `verdicts.measures.Shift`.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Baseline:
     seed_digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefix: Json = field(default_factory=dict)
     judged: Json = field(default_factory=dict)
+    ruler: tuple[Json, ...] = ()
 
     @property
     def converged(self) -> int:

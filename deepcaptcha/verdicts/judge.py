@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .as_before import judge_as_before
+from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
 from .baseline import (
     Baseline,
     changes,
     differences,
     judge_reliability,
     judge_speed,
+    read_baseline,
     require_comparable,
     require_same_monitor,
 )
@@ -31,7 +33,7 @@ from .claim import (
     judge_claim,
     summarise,
 )
-from .measures import Course, Ruler, chance_of, course_of, courses_of, measures_of
+from .measures import Course, chance_of, course_of, courses_of, measures_of, outcomes_of, ruler_of
 from .plan import worst_expected_trials
 
 
@@ -51,6 +53,8 @@ class Evidence:
       `unchanged`: it showed the very same trial, and the verdicts are the recorded ones. `evidence_key`:
       the same for two rows whose recorded trials ended with the same weights; empty where not unchanged.
     - `changed`: what of the task differs from the baseline's, a line each.
+    - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
+      of. Empty where there is none.
     """
 
     name: str
@@ -73,6 +77,8 @@ class Evidence:
     unchanged: bool = False
     evidence_key: str = ""
     changed: tuple[str, ...] = ()
+    baseline: str = ""
+    twin: str = ""
 
     @property
     def colour(self) -> Colour:
@@ -133,9 +139,7 @@ def judge(
     baseline: Baseline | None = None,
     test: str = "",
     strict: bool = False,
-    ruler: Ruler = (),
-    same_seeds: Mapping[int, Course] | None = None,
-    read_course: Callable[[Trial], Course] = course_of,
+    least: int = 0,
 ) -> Evidence:
     """Judge the claim and, with a baseline, reliability, and by the baseline's numbers whether it trains
     as before; where the baseline holds none, speed.
@@ -144,8 +148,10 @@ def judge(
       once, in order, and none that no verdict needs.
     - `test`: its name, for people.
     - `strict`: what is better, or otherwise, than before is red.
-    - `ruler`, `same_seeds`: what rounding does, and recorded courses of the judged seeds, as for
-      `comparison.compare_courses`. `read_course`: what is read of a trial.
+    - `least`: trials that are read in any case, unless a verdict is red, for the suite as a whole.
+
+    Where the judged seeds are recorded ones, and the record says what rounding does, the numbers are
+    compared seed by seed.
 
     Raises InputError for a claim without a plan, and for a baseline of something else: of another
     monitor, and, where it holds no numbers, of any other task.
@@ -175,18 +181,18 @@ def judge(
                 judge_as_before(
                     measures_of(recorded, target, chance_of(target, baseline.recipe)),
                     recorded,
-                    lambda index: read_course(read(index)),
+                    lambda index: course_of(read(index)),
                     budget.comparison_alpha,
                     monitor=target.monitor,
                     row=f"{source.recipe} {source.name}",
-                    ruler=ruler,
-                    same_seeds=same_seeds,
+                    ruler=ruler_of(baseline),
+                    same_seeds={course.seed: course for course in recorded},
                     strict=strict,
                 )
             )
         elif (plan := compared[0].plan) is not None and compared[0].colour == "green":
-            least = next(n for n, successes in enumerate(plan.accept) if successes <= n)
-            compared.append(judge_speed(baseline, budget, read, least))
+            fewest = next(n for n, successes in enumerate(plan.accept) if successes <= n)
+            compared.append(judge_speed(baseline, budget, read, fewest))
     if claim.kind == "mixed" and compared and compared[0].trials:
         # The trials were read for the comparison, so the interval must know its stopping rule.
         own = compared[0]
@@ -195,6 +201,9 @@ def judge(
         )
     else:
         own = judge_claim(claim, budget, read)
+    if all(verdict.colour != "red" for verdict in (own, *compared)):
+        for index in range(least):
+            read(index)
     frozen = [trial for trial in trials if trial.stop_reason == "frozen"]
     return Evidence(
         name=source.name,
@@ -216,3 +225,104 @@ def judge(
         test=test,
         changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
     )
+
+
+WHOLE_SEEDS = Whole().seeds
+"""New seeds of each row that the suite as a whole is judged by, declared before any record is read."""
+
+
+def judge_rows(
+    reported: Sequence[Evidence], trials: Mapping[str, Trial], *, strict: bool = False
+) -> Verdict | None:
+    """The suite as a whole: whether all rows together train as they did. None where less than two rows
+    are compared with baselines; `cannot tell`, with why, where some row has too little to say.
+
+    - `reported`: of the whole session. `trials`: those that it names, by their keys.
+    - `strict`: better than before is red too.
+
+    Rows whose trials ended in the same weights count once, as do declared twins. InputError for a
+    damaged baseline.
+    """
+    rows = {
+        f"{each.recipe} {each.name}": each
+        for each in reported
+        if each.baseline and not each.twin and not each.unchanged
+    }
+    if not rows or (budget := reported[0].budget).rows < 2:
+        return None
+    why = ""
+    if len(rows) < budget.rows:
+        why = f"{len(rows)} of {budget.rows} rows were judged"
+    elif few := [row for row, each in rows.items() if len(each.trials) < WHOLE_SEEDS]:
+        count = len(rows[few[0]].trials)
+        why = f"{few[0]} has {count} new trials, and {WHOLE_SEEDS} are declared"
+    if why:
+        return _whole_unknown(why)
+    new: dict[str, list[Course]] = {}
+    ends = {}
+    baselines: dict[str, Baseline] = {}
+    for row, each in rows.items():
+        read = [trials[key] for key in each.trials[:WHOLE_SEEDS] if key in trials]
+        new[row] = [course_of(trial) for trial in read]
+        ends[row] = [trial.weights_sha256 for trial in read]
+        path = Path(each.baseline)
+        found = read_baseline(path.parents[1], each.name, each.recipe)
+        if found is None or len(read) < WHOLE_SEEDS:
+            return _whole_unknown(f"the baseline or the trials of {row} are gone")
+        baselines[row] = found
+    if why := _why_no_whole(rows, new, baselines):
+        return _whole_unknown(why)
+    recorded = {row: courses_of(made) or outcomes_of(made) for row, made in baselines.items()}
+    measures = {
+        row: measures_of(courses, rows[row].target, chance_of(rows[row].target, made.recipe))
+        for (row, made), courses in zip(baselines.items(), recorded.values(), strict=True)
+        if made.history
+    }
+    declared = Whole(WHOLE_SEEDS, budget.whole_alpha, twins_of(ends))
+    verdict = judge_whole(declared, recorded, new, measures, strict=strict)
+    if verdict.colour != "green":
+        return verdict
+    sees = whole_sees(declared, recorded)
+    told = "no fall of 20 points" if sees is None else f"a fall by {100 * sees:.0f} points"
+    note = f"{verdict.note}; sees {told} of every row's rate with 90 % power"
+    return replace(verdict, note=note, detects=sees)
+
+
+def _whole_unknown(why: str) -> Verdict:
+    return Verdict("the whole", "cannot tell", 0, 0, (0.0, 1.0), note=why)
+
+
+def _why_no_whole(
+    rows: Mapping[str, Evidence], new: Rows, baselines: Mapping[str, Baseline]
+) -> str:
+    """Why seeds cannot be permuted across all rows; empty where they can."""
+    for row, made in baselines.items():
+        seeds = range(made.first_seed, made.first_seed + len(made.outcomes))
+        if any(course.seed in seeds for course in new[row]):
+            return "the recorded seeds themselves were judged"
+        was = Target.from_dict(made.recipe).text if "target" in made.recipe else ""
+        if was and was != rows[row].target.text:
+            return f"the target of {row} was {was}"
+    starts = {made.first_seed for made in baselines.values()}
+    judged = {tuple(course.seed for course in courses) for courses in new.values()}
+    return "the rows' seeds are not the same" if len(starts) > 1 or len(judged) > 1 else ""
+
+
+def untrue_twins(reported: Sequence[Evidence], trials: Mapping[str, Trial]) -> tuple[str, ...]:
+    """Rows that are declared twins of another one and are not, a line each: a seed of both ended in
+    other weights. `trials`: those that the evidence names, by their keys."""
+    ends = {
+        (each.recipe, each.name): {
+            trials[key].seed: trials[key].weights_sha256 for key in each.trials if key in trials
+        }
+        for each in reported
+    }
+    lines = []
+    for each in reported:
+        own, other = ends[each.recipe, each.name], ends.get((each.recipe, each.twin), {})
+        if each.twin and (seeds := [s for s in own if s in other and own[s] != other[s]]):
+            lines.append(
+                f"{each.name} under {each.recipe} is declared the twin of {each.twin}, and seed "
+                f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
+            )
+    return tuple(lines)

@@ -72,26 +72,37 @@ class Course:
         return math.isclose(self.first_loss, other.first_loss, rel_tol=SAME_LOSS)
 
 
-def course_of(trial: Trial, first_loss: float | None = None) -> Course:
-    """What is read of a trial; `first_loss` where it is known."""
+def course_of(trial: Trial) -> Course:
+    """What is read of a trial."""
     return Course(
         seed=trial.seed,
         outcome=trial.outcome,
         history=tuple(epoch.metrics for epoch in trial.epochs),
         losses=tuple(epoch.losses for epoch in trial.epochs),
         start=str(trial.identity.get("initial_weights") or ""),
-        first_loss=first_loss,
+        first_loss=trial.first_loss,
     )
 
 
 def courses_of(baseline: Baseline) -> tuple[Course, ...]:
     """What is read of a baseline's trials, in seed order; empty where it holds no numbers."""
-    losses = baseline.losses or ((),) * len(baseline.history)
+    count = len(baseline.history)
+    losses = baseline.losses or ((),) * count
+    starts = baseline.seed_digests.get("initial weights") or ("",) * count
+    first_losses = baseline.first_losses or (None,) * count
     return tuple(
-        Course(baseline.first_seed + place, _outcome(outcome), history, within)
-        for place, (outcome, history, within) in enumerate(
-            zip(baseline.outcomes, baseline.history, losses, strict=False)
+        replace(course, history=history, losses=within, start=start, first_loss=first_loss)
+        for course, history, within, start, first_loss in zip(
+            outcomes_of(baseline), baseline.history, losses, starts, first_losses, strict=False
         )
+    )
+
+
+def outcomes_of(baseline: Baseline) -> tuple[Course, ...]:
+    """A baseline's trials by their outcomes alone, in seed order."""
+    return tuple(
+        Course(baseline.first_seed + place, _outcome(outcome), ())
+        for place, outcome in enumerate(baseline.outcomes)
     )
 
 
@@ -253,6 +264,11 @@ class Shift:
 
 
 Ruler = Sequence[Shift]
+
+
+def ruler_of(baseline: Baseline) -> Ruler:
+    """What a baseline says that rounding does to its row; empty where it was not measured."""
+    return tuple(Shift(**shift) for shift in baseline.ruler)
 
 
 @dataclass(frozen=True)

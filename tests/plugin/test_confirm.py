@@ -60,7 +60,7 @@ def ask(tmp_path):
     def make(source=Sure(), record=False, confirm=True):
         reported = []
         runner = runners.enter_context(Runner(tmp_path / "ledger", reuse=False))
-        declared = read_marker((), {"hypotheses": 3})
+        declared = read_marker((), {"hypotheses": 3, "rows": 1})
         asked = Convergence(
             Budget(3),
             2_000_000,

@@ -186,8 +186,11 @@ def test_a_missing_baseline_is_written_and_fails(guesses):
     guesses.makepyfile(test_it=source)
     undeclared = here(guesses, "-k", "stuck")
     undeclared.assert_outcomes(failed=1, deselected=1)
-    assert "asks for 3 verdicts and its test declares 1; mark it with" in undeclared.stdout.str()
-    marked = source.replace("mark.convergence\n", "mark.convergence(hypotheses=3)\n")
+    assert (
+        "asks for 3 verdicts, two of them against its baseline, and its test declares 1 and 0 rows; mark "
+        "it with pytest.mark.convergence(hypotheses=3, rows=1)"
+    ) in undeclared.stdout.str()
+    marked = source.replace("mark.convergence\n", "mark.convergence(hypotheses=3, rows=1)\n")
     guesses.makepyfile(test_it=marked)
     first = here(guesses, "-k", "stuck")
     first.assert_outcomes(failed=1, deselected=1)
@@ -245,13 +248,15 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
 
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == [
-        *("seed", "hypotheses", "alpha", "beta", "ledger", "report", "jobs"),
-        *("reuse", "repair", "record", "confirm"),
+        *("seed", "hypotheses", "rows", "alpha", "beta", "ledger", "report", "jobs"),
+        *("reuse", "repair", "record", "strict", "confirm"),
     ]
     guesses.makeini(
-        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_alpha = 0.2\n"
+        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
+        "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
-        "convergence_reuse = true\nconvergence_record = true\nconvergence_confirm = true\n"
+        "convergence_reuse = true\nconvergence_record = true\nconvergence_strict = true\n"
+        "convergence_confirm = true\n"
     )
     guesses.makeconftest(
         """
@@ -265,12 +270,15 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
         """
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
-    assert "SETTINGS [7, 9, 0.2, 0.1, 'kept', None, 3, True, None, True, True]" in text
-    assert "again with --convergence-seed 7 --convergence-hypotheses 9" in text
+    assert "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, True, None, True, True, True]" in text
+    assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
-    assert "SETTINGS [8, 9, 0.3, 0.1, 'other', None, 3, True, None, True, True]" in text
-    assert "--convergence-seed 8 --convergence-hypotheses 9 --convergence-alpha 0.3" in text
+    assert "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, True, None, True, True, True]" in text
+    assert (
+        "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3"
+        in text
+    )
 
 
 def test_the_marker_is_registered(guesses):

@@ -30,9 +30,10 @@ def trial(seed=0, outcome="converged", epochs=1, **identity):
 
 
 def baseline(converged=30, of=30, epochs=1):
-    return make_baseline(
-        [trial(1_000_000 + i, "converged" if i < converged else "stuck", epochs) for i in range(of)]
-    )
+    """One of outcomes alone."""
+    outcomes = ["converged" if place < converged else "stuck" for place in range(of)]
+    trials = [trial(1_000_000 + place, each, epochs) for place, each in enumerate(outcomes)]
+    return replace(make_baseline(trials), history=(), losses=())
 
 
 def logged(accuracy, loss=0.5, validation_loss=0.25):

@@ -20,6 +20,7 @@ def ledger(outcomes, start="w", version="2.19.1", weights="aa", name="same"):
             trial(seed, outcome),
             name=name,
             weights_sha256=weights,
+            epochs=(),  # outcomes alone
             identity={
                 **trial().identity,
                 "initial_weights": f"{start}{seed}",

@@ -1,5 +1,6 @@
 """Measures of a trial by hand, and the ruler of what rounding does to them."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from scipy.stats import t
 
 from deepcaptcha import InputError
 from deepcaptcha.trials.trial import Epoch, Target
-from deepcaptcha.verdicts.baseline import make_baseline
+from deepcaptcha.verdicts.baseline import Baseline, make_baseline
 from deepcaptcha.verdicts.measures import (
     Course,
     Measure,
@@ -18,6 +19,8 @@ from deepcaptcha.verdicts.measures import (
     courses_of,
     leave_one_out,
     measures_of,
+    outcomes_of,
+    ruler_of,
     spread_of,
     time_to_target,
     tolerance,
@@ -128,9 +131,11 @@ def test_without_a_value_a_trial_ranks_by_its_outcome():
 
 def test_courses_are_those_of_trials_and_of_a_baseline():
     made = replace(
-        trial(3, initial_weights="ab" * 32), epochs=(Epoch(logged(0.95), losses=(2.0, 1.0)),)
+        trial(3, initial_weights="ab" * 32),
+        epochs=(Epoch(logged(0.95), losses=(2.0, 1.0)),),
+        first_loss=2.3,
     )
-    found = course_of(made, 2.3)
+    found = course_of(made)
     assert found == Course(3, "converged", (logged(0.95),), ((2.0, 1.0),), "ab" * 32, 2.3)
     recorded = replace(
         make_baseline([trial(3), trial(4, "stuck")]),
@@ -141,7 +146,20 @@ def test_courses_are_those_of_trials_and_of_a_baseline():
         Course(3, "converged", (logged(0.95),), ((2.0, 1.0),)),
         Course(4, "stuck", (logged(0.1), logged(0.1)), ((), ())),
     )
-    assert courses_of(make_baseline([trial(3)])) == ()
+    starts = {"initial weights": ("abc", "def"), "order": ("o", "p")}
+    begun = courses_of(replace(recorded, seed_digests=starts, first_losses=(2.3, None)))
+    assert [(course.start, course.first_loss) for course in begun] == [("abc", 2.3), ("def", None)]
+    assert begun[0].is_paired_with(replace(found, start="abcd"))
+    bare = replace(recorded, history=(), losses=())
+    assert courses_of(bare) == ()
+    assert outcomes_of(bare) == (Course(3, "converged", ()), Course(4, "stuck", ()))
+
+
+def test_a_baseline_keeps_its_ruler():
+    kept = shift("oneDNN off", 0.25)
+    recorded = replace(make_baseline([trial(3)]), ruler=(kept.as_dict(),))
+    assert ruler_of(Baseline.from_dict(json.loads(json.dumps(recorded.as_dict())))) == (kept,)
+    assert ruler_of(make_baseline([trial(3)])) == ()
 
 
 @pytest.mark.parametrize(
