@@ -126,6 +126,10 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
         "classes: one unit each and softmax), or scale the targets into its range",
     ),
     # of its first steps
+    "axis of one": (
+        "data",
+        "look at the inputs' shape: an axis has length 1 (sequences are (examples, steps, features))",
+    ),
     "dead from the start": (
         "architecture",
         "start biases at 0 and kernels with he_normal, or use leaky_relu there",
@@ -143,6 +147,11 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     ),
     "rate too high": ("optimizer", "multiply the learning rate by {rate:g}, or clip the gradients"),
     "rate too low": ("optimizer", "multiply the learning rate by {rate:g}"),
+    "cannot learn": (
+        "architecture",
+        "give the hidden layers an activation (relu) and more units, or look at what cuts the model off "
+        "from its inputs",
+    ),
     "slow": ("optimizer", "raise the learning rate, or see the other findings"),
     "unstable": ("optimizer", "lower the learning rate tenfold, or clip the gradients"),
     "untouched weights": (

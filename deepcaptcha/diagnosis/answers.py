@@ -168,7 +168,7 @@ def reach_findings(
         return
     low, high, sums = ranges
     perfect = answers.perfect[: len(tf.nest.flatten(x)[0])]
-    slack = OUTSIDE * (high - low) if math.isfinite(high - low) else 0.0
+    slack = OUTSIDE * (high - low if math.isfinite(high - low) else float(np.abs(outputs).max()))
     out = (perfect < low - slack) | (perfect > high + slack)
     # Of one-hot rows the single 1 may be all that is out of reach.
     share = float(out.any(axis=tuple(range(1, out.ndim))).mean())
@@ -246,7 +246,7 @@ def _bound(ends: Sequence[float]) -> float:
     """The end of what the outputs reach, from their ends at weights times 1, 100 and 1,000: none where
     ten times the weights still take it on."""
     first, middle, last = ends
-    if abs(last - middle) <= 0.05 * max(abs(middle - first), abs(middle), 1e-6):
+    if abs(last - middle) <= max(abs(middle - first) / 2, 1e-6 * abs(last)):
         return last
     return math.copysign(math.inf, last - middle)
 

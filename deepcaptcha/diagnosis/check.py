@@ -33,7 +33,7 @@ from .data import data_findings
 from .model import inference_findings, looked_up_inputs, padding_findings, weight_findings
 from .observe import Nest, Observed, Observer, single_loss, take
 from .signal import SAME, Signal, end_of_signal, layer_signals, spread
-from .steps import effort, has_own_step, left_as_found
+from .steps import Effort, compiled_plainly, effort, has_own_step, left_as_found
 from .training import Rows, Trainer, training_findings
 
 Array = NDArray[Any]
@@ -107,6 +107,13 @@ def _findings(
     model: keras.Model, rows: Rows, validation: tuple[Nest, Nest] | None
 ) -> Iterator[Finding]:
     work = effort(model, rows.count)
+    with compiled_plainly(work):
+        yield from _with_effort(model, rows, validation, work)
+
+
+def _with_effort(
+    model: keras.Model, rows: Rows, validation: tuple[Nest, Nest] | None, work: Effort
+) -> Iterator[Finding]:
     shown = np.sort(np.random.default_rng(0).permutation(rows.count)[: work.examples])
     x, y = take(shown, (rows.x, rows.y))
     few = take(slice(max(work.batch, min(64, work.examples))), x)
@@ -143,7 +150,10 @@ def _findings(
         *padding_findings(model, few),
     ]
     yield from other
-    explained = any(finding.severity == "error" for finding in [*on_data, *other])
+    explained = any(
+        finding.severity == "error" or finding.code == "unrelated labels"
+        for finding in [*on_data, *other]
+    )
     yield from training_findings(
         Trainer(model, rows, work, observer, looked_up), signals, off_scale, explained
     )

@@ -21,6 +21,9 @@ zero; digits as 0..1 have 0.4, their negative 2.8."""
 SCALE = 10.0
 """Root mean square of inputs worth a warning: initializers assume about 1."""
 
+SMALL = 0.01
+"""The same of inputs that are too small: what the first layer makes of them is next to nothing."""
+
 UNRELATED = 0.01
 """Labels are called unrelated where a test of nearest neighbours does not reject it at this level."""
 
@@ -93,9 +96,9 @@ def is_off_scale(array: Array) -> bool:
     if values.dtype.kind not in "iuf" or (values.ndim < 2 and values.dtype.kind != "f"):
         return False
     mean, deviation = _columns(values)
-    return bool(
-        (np.hypot(mean, deviation) > SCALE).any() or (np.abs(mean) > OFFSET * deviation).any()
-    )
+    size = np.hypot(mean, deviation)
+    far = np.abs(mean) > OFFSET * deviation
+    return bool((size > SCALE).any() or size.max() < SMALL or far.any())
 
 
 def standardized(array: Array) -> Array:
@@ -203,7 +206,7 @@ def _offset_and_scale(x: list[Array]) -> Iterator[Finding]:
                 "examples look alike to the first layer"
             )
             yield advise("offset", "warning", ratio, sentence)
-        if size > SCALE:
+        if size > SCALE or size < SMALL:
             sentence = (
                 f"the inputs' root mean square is {size:.3g}; initializers and learning rates assume "
                 "about 1"

@@ -61,6 +61,22 @@ def effort(model: keras.Model, examples: int) -> Effort:
     return Effort(max(8, min(STEPS, steps)), batch, shown)
 
 
+@contextmanager
+def compiled_plainly(work: Effort) -> Iterator[None]:
+    """For a large model TensorFlow's graph optimizer is left out: it takes longer than it saves in so
+    few steps. It is put back as it was."""
+    if work.is_whole:
+        yield
+        return
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({**before, "disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        was = before.get("disable_meta_optimizer", False)
+        tf.config.optimizer.set_experimental_options({**before, "disable_meta_optimizer": was})
+
+
 def _fixed_batch(model: keras.Model) -> int | None:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or not shape or not isinstance(shape[0], int):
@@ -87,7 +103,7 @@ def _places(layer: keras.layers.Layer, what: str) -> int:
 
 
 class ThrowawaySteps:
-    """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state.
+    """Optimizer steps on `x`, `y` by a copy of the model's optimizer in its initial state, or by another.
 
     The model's own optimizer is never touched; its variables are for `left_as_found` to restore. A model
     with a `train_step` of its own takes that step, with the copy in its optimizer's place.
@@ -96,10 +112,17 @@ class ThrowawaySteps:
     restart; None before it, and where the model's own step does not show it.
     """
 
-    def __init__(self, model: keras.Model, x: Nest, y: Nest, weight: Nest = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        x: Nest,
+        y: Nest,
+        weight: Nest = None,
+        optimizer: keras.Optimizer | None = None,
+    ) -> None:
         self.model = model
         self.data = (x, y) if weight is None else (x, y, weight)
-        self._optimizer = _initial_copy(model.optimizer)
+        self._optimizer = _initial_copy(model.optimizer) if optimizer is None else optimizer
         self._optimizer.build(model.trainable_variables)
         self._start = [np.asarray(variable) for variable in self._optimizer.variables]
         self._touched = np.zeros(len(model.trainable_variables), bool)

@@ -17,7 +17,7 @@ from .answers import constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take
 from .signal import Signal, end_of_signal, first_steep_slope, layer_signals
-from .steps import Effort, ThrowawaySteps, has_own_step, left_as_found
+from .steps import STEPS, Effort, ThrowawaySteps, has_own_step, left_as_found
 
 Array = NDArray[Any]
 
@@ -41,7 +41,7 @@ HELPS = 0.8
 their scale is worth a warning."""
 
 FAR = 30
-"""How many times the outputs the targets are, before which the loss is asked what it can tell."""
+"""How many times the outputs the targets may be, or they these, for the loss to be asked what it tells."""
 
 SLOW = 30
 """How many times the steps of a training a pace must need to be called slow: losses fall faster
@@ -49,6 +49,12 @@ later."""
 
 VANISHED = 1e-4
 """Gradient of the first kernel, as a share of the last one's, that is called vanished."""
+
+ADAM, KNOWN = 0.01, 0.7
+"""A rate at which Adam learns a batch by heart, and what is left of the constant's cost where it does."""
+
+FURTHER = 1.5
+"""How many times the best constant's cost the loss may be after the steps."""
 
 LEFT = 0.25
 """Share of the best constant's cost that the steps leave as the inputs are, from which their scale is
@@ -171,6 +177,16 @@ class Trainer:
             self.steps.untouched,
         )
 
+    def by_heart(self) -> float:
+        """The loss of one batch that is trained on alone, by Adam at ADAM whatever the model's optimizer
+        is, after STEPS steps: whether the model could learn at all."""
+        steps = ThrowawaySteps(
+            self.model, self.rows.x, self.rows.y, None, keras.optimizers.Adam(ADAM)
+        )
+        rows = np.tile(self.shown[: self.effort.batch], (STEPS, 1))
+        with left_as_found(self.model):
+            return steps.run(rows)[-1]
+
     def first_loss(self, y: Nest) -> float:
         """The loss of the first batch with these targets, as training begins."""
         self._restart(self.rows.x, y)
@@ -209,22 +225,27 @@ def training_findings(
         *_unstable(tried, trainer.effort),
         *_lost(trainer, tried),
         *_ended(tried, signals),
-        *_untouched(trainer.model, tried),
+        *_untouched(trainer.model, rows, tried),
         *_vanishing(trainer.model, tried),
     ]
     failed = any(finding.severity == "error" for finding in symptoms)
-    slow = tried.skill < LEARNED and tried.needed > SLOW * rows.available
+    slow = (
+        trainer.effort.is_whole and tried.skill < LEARNED and tried.needed > SLOW * rows.available
+    )
     if tried.gradients is not None and not np.isfinite(tried.gradients).all():
         repaired = _steep(trainer)
     else:
-        repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
+        wrong = failed or slow or tried.end > FURTHER * tried.constant
+        repaired = _repaired(trainer, tried) if wrong and not explained else None
     if repaired is not None and not (repaired.component == "optimizer" and _is_shape(symptoms)):
         yield repaired
         symptoms = [replace(one, severity="warning") for one in symptoms]
-    elif slow and not explained:
-        symptoms += _slow(tried, rows)
+    elif trainer.effort.is_whole and tried.skill < LEARNED and not explained and not failed:
+        symptoms += _slow(trainer, tried, slow)
     yield from symptoms
-    if off_scale:
+    if not trainer.effort.is_whole:
+        yield from (one for one in off_scale if one.code == "scale")  # a second try takes too long
+    elif off_scale:
         scaled = trainer.run(_on_scale(trainer), rows.y)
         left = 1 - tried.skill
         if not (left < LEFT or 1 - scaled.skill > HELPS * left):
@@ -273,7 +294,7 @@ def _repaired(trainer: Trainer, tried: Tried) -> Finding | None:
         changes.append(("scale", "scale both", "inputs and targets standardized", x, y))
     for code, case, words, inputs, targets in changes:
         again = trainer.run(inputs, targets)
-        if again.skill >= REPAIRED:
+        if again.skill >= REPAIRED or again.needed <= rows.available < tried.needed:
             far = rows.y if code == "target scale" else rows.x
             size = max(_size(a) for a in tf.nest.flatten(far))
             return _shown(code, size, words, tried, again, case)
@@ -326,10 +347,12 @@ def _blind(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
     own = [np.asarray(part)[batch] for part in tf.nest.flatten(rows.y)]
     if not any(part.dtype.kind in "biuf" and np.ptp(part, axis=0).any() for part in own):
         return
-    if max(map(_size, own)) > FAR * max(map(_size, tried.outputs)):
-        return  # the outputs are lost in the rounding of such a loss
+    target, output = (max(map(_size, each)) for each in (own, tried.outputs))
+    if not 1 / FAR < target / max(output, 1e-30) < FAR:
+        return  # one is lost in the rounding of a loss of the other
+    places = (0, 1, 3, 5) if trainer.effort.is_whole else (0, 3)
     first, *others = (
-        trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in (0, 1, 3, 5)
+        trainer.first_loss(take(_moved(rows.count, batch, by), rows.y)) for by in places
     )
     if all(abs(first - other) <= 1e-5 * abs(first) for other in others):
         sentence = (
@@ -359,15 +382,27 @@ def _unstable(tried: Tried, effort: Effort) -> Iterator[Finding]:
     yield advise("unstable", severity, tried.end, f"after {tried.steps} steps {told}")
 
 
-def _slow(tried: Tried, rows: Rows) -> Iterator[Finding]:
-    if math.isfinite(tried.needed):
-        sentence = (
-            f"{tried.steps} steps take the loss from {tried.start:.4g} to {tried.end:.4g}, and a "
-            f"constant answer costs {tried.constant:.4g}: at this pace it needs {tried.needed:.2g} steps "
-            f"to be better, and the training has {rows.available}"
-        )
-        severity: Severity = "error" if rows.is_certain else "warning"
-        yield advise("slow", severity, tried.needed, sentence)
+def _slow(trainer: Trainer, tried: Tried, slow: bool) -> Iterator[Finding]:
+    """Of a training that learns next to nothing: whether the model can learn at all, and if it can,
+    whether its pace is too `slow`."""
+    least = trainer.by_heart()
+    if not (stuck := not least <= KNOWN * tried.constant) and not slow:
+        return
+    severity: Severity = "error" if trainer.rows.is_certain or stuck else "warning"
+    start, end, constant = tried.start, tried.end, tried.constant
+    sentence = (
+        f"{tried.steps} steps take the loss from {start:.4g} to {end:.4g}, and a constant answer costs "
+        f"{constant:.4g}"
+    )
+    if stuck:
+        sentence += f"; by Adam at {ADAM} the loss of one batch falls only to {least:.3g}"
+        yield advise("cannot learn", severity, least, sentence)
+        return
+    pace = f"{tried.needed:.2g} steps" if math.isfinite(tried.needed) else "no number of steps"
+    sentence += (
+        f": at this pace {pace} make it better, and the training has {trainer.rows.available}"
+    )
+    yield advise("slow", severity, tried.needed, sentence)
 
 
 def _lost(trainer: Trainer, tried: Tried) -> Iterator[Finding]:
@@ -419,7 +454,7 @@ def _ended(tried: Tried, before: Sequence[Signal]) -> Iterator[Finding]:
         yield advise("constant answer", "error", ended[0].spread, sentence, "signal ends")
 
 
-def _untouched(model: keras.Model, tried: Tried) -> Iterator[Finding]:
+def _untouched(model: keras.Model, rows: Rows, tried: Tried) -> Iterator[Finding]:
     if not tried.untouched or not tried.start > 0.001 * max(tried.constant, 0.0):
         return  # next to nothing is left to learn: gradients vanish as they should
     sizes = (tried.untouched, model.trainable_variables)
@@ -431,7 +466,10 @@ def _untouched(model: keras.Model, tried: Tried) -> Iterator[Finding]:
         f"{tried.steps} steps: {names}{', ...' if len(tried.untouched) > 3 else ''}"
     )
     severity: Severity = "error" if share >= 0.5 else "warning"
-    yield advise("no gradient", severity, share, sentence, "untouched weights")
+    # Recurrent weights have nothing to do in a sequence of one step.
+    single = any(1 in np.shape(part)[1:-1] for part in tf.nest.flatten(rows.x))
+    case = "axis of one" if single else "untouched weights"
+    yield advise("no gradient", severity, share, sentence, case)
 
 
 def _vanishing(model: keras.Model, tried: Tried) -> Iterator[Finding]:
