@@ -249,7 +249,7 @@ class Convergence:
         folder: Path | None,
         baseline: Baseline | None,
     ) -> Evidence:
-        counts = baseline is not None and not self.declared.twin and self.budget.rows > 1
+        counts = baseline is not None and self.budget.rows > 1
         least = WHOLE_SEEDS if counts else 0
         evidence = judge(
             source,

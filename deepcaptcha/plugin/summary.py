@@ -102,17 +102,13 @@ class SessionSummary:
         """The suite as a whole, which fails the session as a red test would."""
         if hasattr(self._config, "workerinput") or not any(e.baseline for e in self._reported):
             return
-        from ..trials.ledger import read_ledger, trial_key
         from ..verdicts.judge import judge_rows, untrue_twins
 
+        self._untrue = untrue_twins(self._reported)
         try:
-            named = {key for evidence in self._reported for key in evidence.trials}
-            found = read_ledger(self._options.ledger).trials if named else ()
-            trials = {key: trial for trial in found if (key := trial_key(trial)) in named}
-            self._untrue = untrue_twins(self._reported, trials)
-            self._whole = judge_rows(self._reported, trials, strict=self._options.strict)
+            self._whole = judge_rows(self._reported, strict=self._options.strict)
         except InputError as error:
-            self._untrue = (f"The suite as a whole cannot be judged: {error}",)
+            self._untrue = (*self._untrue, f"The suite as a whole cannot be judged: {error}")
         red = self._untrue or (self._whole is not None and self._whole.colour == "red")
         if red and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

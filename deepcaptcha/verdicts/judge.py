@@ -55,6 +55,7 @@ class Evidence:
     - `changed`: what of the task differs from the baseline's, a line each.
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
+    - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Evidence:
     changed: tuple[str, ...] = ()
     baseline: str = ""
     twin: str = ""
+    courses: tuple[Course, ...] = ()
 
     @property
     def colour(self) -> Colour:
@@ -122,6 +124,7 @@ class Evidence:
             "budget": Budget(**fields["budget"]),
             "verdicts": tuple(map(Verdict.from_dict, fields["verdicts"])),
             "summary": Summary(**fields["summary"]),
+            "courses": tuple(map(Course.from_dict, fields["courses"])),
             **{
                 name: tuple(fields[name])
                 for name in ("trials", "symptoms", "failed_seeds", "repairs", "changed")
@@ -148,7 +151,8 @@ def judge(
       once, in order, and none that no verdict needs.
     - `test`: its name, for people.
     - `strict`: what is better, or otherwise, than before is red.
-    - `least`: trials that are read in any case, unless a verdict is red, for the suite as a whole.
+    - `least`: trials that are read in any case, unless a verdict is red, and kept as `courses` for the
+      suite as a whole.
 
     Where the judged seeds are recorded ones, and the record says what rounding does, the numbers are
     compared seed by seed.
@@ -224,6 +228,7 @@ def judge(
         else differences(baseline.environment, trials[0].identity["environment"]),
         test=test,
         changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
+        courses=tuple(course_of(trial) for trial in trials[:least]),
     )
 
 
@@ -231,14 +236,11 @@ WHOLE_SEEDS = Whole().seeds
 """New seeds of each row that the suite as a whole is judged by, declared before any record is read."""
 
 
-def judge_rows(
-    reported: Sequence[Evidence], trials: Mapping[str, Trial], *, strict: bool = False
-) -> Verdict | None:
+def judge_rows(reported: Sequence[Evidence], *, strict: bool = False) -> Verdict | None:
     """The suite as a whole: whether all rows together train as they did. None where less than two rows
     are compared with baselines; `cannot tell`, with why, where some row has too little to say.
 
-    - `reported`: of the whole session. `trials`: those that it names, by their keys.
-    - `strict`: better than before is red too.
+    - `reported`: of the whole session. `strict`: better than before is red too.
 
     Rows whose trials ended in the same weights count once, as do declared twins. InputError for a
     damaged baseline.
@@ -253,23 +255,18 @@ def judge_rows(
     why = ""
     if len(rows) < budget.rows:
         why = f"{len(rows)} of {budget.rows} rows were judged"
-    elif few := [row for row, each in rows.items() if len(each.trials) < WHOLE_SEEDS]:
-        count = len(rows[few[0]].trials)
+    elif few := [row for row, each in rows.items() if len(each.courses) < WHOLE_SEEDS]:
+        count = len(rows[few[0]].courses)
         why = f"{few[0]} has {count} new trials, and {WHOLE_SEEDS} are declared"
     if why:
         return _whole_unknown(why)
-    new: dict[str, list[Course]] = {}
-    ends = {}
     baselines: dict[str, Baseline] = {}
     for row, each in rows.items():
-        read = [trials[key] for key in each.trials[:WHOLE_SEEDS] if key in trials]
-        new[row] = [course_of(trial) for trial in read]
-        ends[row] = [trial.weights_sha256 for trial in read]
-        path = Path(each.baseline)
-        found = read_baseline(path.parents[1], each.name, each.recipe)
-        if found is None or len(read) < WHOLE_SEEDS:
-            return _whole_unknown(f"the baseline or the trials of {row} are gone")
+        found = read_baseline(Path(each.baseline).parents[1], each.name, each.recipe)
+        if found is None:
+            return _whole_unknown(f"the baseline of {row} is gone")
         baselines[row] = found
+    new = {row: each.courses[:WHOLE_SEEDS] for row, each in rows.items()}
     if why := _why_no_whole(rows, new, baselines):
         return _whole_unknown(why)
     recorded = {row: courses_of(made) or outcomes_of(made) for row, made in baselines.items()}
@@ -278,6 +275,7 @@ def judge_rows(
         for (row, made), courses in zip(baselines.items(), recorded.values(), strict=True)
         if made.history
     }
+    ends = {row: [course.end for course in courses] for row, courses in new.items()}
     declared = Whole(WHOLE_SEEDS, budget.whole_alpha, twins_of(ends))
     verdict = judge_whole(declared, recorded, new, measures, strict=strict)
     if verdict.colour != "green":
@@ -308,13 +306,11 @@ def _why_no_whole(
     return "the rows' seeds are not the same" if len(starts) > 1 or len(judged) > 1 else ""
 
 
-def untrue_twins(reported: Sequence[Evidence], trials: Mapping[str, Trial]) -> tuple[str, ...]:
+def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
     """Rows that are declared twins of another one and are not, a line each: a seed of both ended in
-    other weights. `trials`: those that the evidence names, by their keys."""
+    other weights."""
     ends = {
-        (each.recipe, each.name): {
-            trials[key].seed: trials[key].weights_sha256 for key in each.trials if key in trials
-        }
+        (each.recipe, each.name): {course.seed: course.end for course in each.courses}
         for each in reported
     }
     lines = []

@@ -49,7 +49,7 @@ class Course:
     - `history`: the logged values at the end of each epoch; None where one is not finite.
     - `losses`: of each epoch, the training loss every LOSS_EVERY steps; empty where not recorded.
     - `start`: begins the SHA-256 of the initial weights; `first_loss`: of the first batch, before any
-      update. Empty and None where not recorded.
+      update; `end`: the SHA-256 of the last weights. Empty and None where not recorded.
     """
 
     seed: int
@@ -58,6 +58,13 @@ class Course:
     losses: tuple[tuple[float | None, ...], ...] = ()
     start: str = ""
     first_loss: float | None = None
+    end: str = field(default="", compare=False)
+
+    @classmethod
+    def from_dict(cls, fields: Json) -> Course:
+        """The inverse of `dataclasses.asdict`, also after JSON."""
+        losses = tuple(map(tuple, fields["losses"]))
+        return cls(**{**fields, "history": tuple(fields["history"]), "losses": losses})
 
     def is_paired_with(self, other: Course) -> bool:
         """Whether both began as one training: the same seed, initial weights and first loss, the last
@@ -81,6 +88,7 @@ def course_of(trial: Trial) -> Course:
         losses=tuple(epoch.losses for epoch in trial.epochs),
         start=str(trial.identity.get("initial_weights") or ""),
         first_loss=trial.first_loss,
+        end=trial.weights_sha256,
     )
 
 

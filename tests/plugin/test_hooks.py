@@ -187,8 +187,8 @@ def test_a_missing_baseline_is_written_and_fails(guesses):
     undeclared = here(guesses, "-k", "stuck")
     undeclared.assert_outcomes(failed=1, deselected=1)
     assert (
-        "asks for 3 verdicts, two of them against its baseline, and its test declares 1 and 0 rows; mark "
-        "it with pytest.mark.convergence(hypotheses=3, rows=1)"
+        "asks for 3 verdicts, two of them against its baseline, and its test declares 1 and 0 rows; "
+        "mark it with pytest.mark.convergence(hypotheses=3, rows=1)"
     ) in undeclared.stdout.str()
     marked = source.replace("mark.convergence\n", "mark.convergence(hypotheses=3, rows=1)\n")
     guesses.makepyfile(test_it=marked)
@@ -496,3 +496,65 @@ def test_tensorflow_that_came_too_early_fails_the_verdicts_alone(project, ini, m
     (line,) = (line for line in text.splitlines() if line.startswith(start))
     assert line.endswith("under pytest, set the ini value convergence_single_thread = true")
     assert "Traceback" not in text + result.stderr.str()
+
+
+# Six rows; row n misses its target at the judged seeds 2n and 2n + 1 while a file says so, which is too
+# little for any row's own plan.
+ROWS = """
+from pathlib import Path
+import pytest
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.claim import Claim
+
+HERE = Path(__file__).parent
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(n, marks=pytest.mark.convergence(hypotheses=3, rows=1)) for n in range(6)],
+)
+def test_row(row, convergence):
+    def train(seed):
+        missed = (HERE / "worse").exists() and seed - 2_000_000 in (2 * row, 2 * row + 1)
+        yield {"val_accuracy": 0.1 if missed else 0.95, "own": row + seed}
+
+    source = FunctionSource(train, Target(0.9, epochs=1, chance=0.1), f"row{row}", "1", "tiny")
+    convergence.judge(source, Claim("trains", 0.8, 0.3), baselines=HERE / "baselines")
+"""
+
+
+@pytest.mark.integration
+def test_what_no_row_shows_the_suite_as_a_whole_does(pytester, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makepyfile(test_it=ROWS)
+    here(pytester, "--convergence-record").assert_outcomes(passed=6)
+    same = here(pytester)
+    same.assert_outcomes(passed=6)
+    assert same.ret == pytest.ExitCode.OK
+    text = " ".join(same.stdout.str().split())
+    # By hand: 2 %, 2 % and 1 % of 5 %, shared by 6 claims and twelve comparisons of 6 rows.
+    shares = (
+        "claims: 0.4 x 0.05 / 6 claims = 0.00333 each; as before: 0.4 x 0.05 / 6 rows x 2 = 0.00167 each"
+        "; the whole: 0.2 x 0.05 / 1 test = 0.01 each"
+    )
+    assert f"convergence: alpha of {shares}" in text
+    assert "--convergence-hypotheses 18 --convergence-rows 6" in text
+    assert "The suite as a whole: green; 6 rows, 14 seeds, 30 recorded: misses and" in text
+    assert re.search(
+        r"as before; sees a fall by \d+ points of every row's rate with 90 % power", text
+    )
+
+    (pytester.path / "worse").touch()
+    worse = here(pytester)
+    worse.assert_outcomes(passed=6)
+    assert worse.ret == pytest.ExitCode.TESTS_FAILED
+    assert "The suite as a whole: red; more misses" in worse.stdout.str()
+
+    two = run(pytester, "-n", "2")  # whose controller has the courses from its workers
+    two.assert_outcomes(passed=6)
+    assert two.ret == pytest.ExitCode.TESTS_FAILED
+    assert "The suite as a whole: red; more misses" in two.stdout.str()
+
+    part = here(pytester, "-k", "row and not 3")
+    assert part.ret == pytest.ExitCode.OK
+    assert "The suite as a whole: cannot tell; 5 of 6 rows were judged." in part.stdout.str()
