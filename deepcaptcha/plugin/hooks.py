@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, Node, SessionSummary, header
+from .summary import EVIDENCE, TOLD, Node, SessionSummary, header
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -195,6 +195,8 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         elsewhere=options.jobs is not None,
         repair=options.repair,
         strict=options.strict,
+        accept=(options.accept, options.reason or "") if options.accept else None,
+        tell=node.stash.setdefault(TOLD, []).append,
         confirm=options.confirm,
     )
 
@@ -218,4 +220,6 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call" and (found := item.stash.get(EVIDENCE, [])):
         report.convergence = found  # type: ignore[attr-defined]
+    if report.when == "call" and (told := item.stash.get(TOLD, [])):
+        report.convergence_told = told  # type: ignore[attr-defined]
     return report

@@ -29,6 +29,7 @@ from ..verdicts.baseline import (
     find_record,
     make_baseline,
     read_baseline,
+    write_baseline,
     write_record,
 )
 from ..verdicts.claim import Budget, Claim, Json, TrialAt
@@ -42,7 +43,7 @@ from ..verdicts.confirm import (
     recorded_verdicts,
     why_not,
 )
-from ..verdicts.judge import WHOLE_SEEDS, Evidence, judge
+from ..verdicts.judge import WHOLE_SEEDS, Evidence, accepted, judge
 from .marker import EXAMPLE, Declared, nothing_says
 from .repairing import RepairBudget, look_for_repair
 
@@ -61,6 +62,8 @@ class Convergence:
     - `report`: receives the evidence. `again`: the command that repeats the test.
     - `elsewhere`: trials run in other processes, whatever the threads of this one.
     - `repair`: looks for a change that repairs a model whose test is red; None: does not.
+    - `accept`: a row, `NAME` or `NAME RECIPE`, whose baseline is recorded anew, and why; `tell`:
+      receives what is then shown of it.
     - `strict`: what trains better, or otherwise, than its baseline did is red.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
@@ -77,6 +80,8 @@ class Convergence:
     repair: RepairBudget | None = None
     confirm: bool = False
     strict: bool = False
+    accept: tuple[str, str] | None = None
+    tell: Callable[[str], None] = print
     _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
@@ -214,10 +219,14 @@ class Convergence:
         compared = int(baselines is not None)
         self._count((claim.kind != "mixed") + 2 * compared, compared, row)
         baseline, reason = None, ""
+        if baselines is not None and self.accept and self.accept[0] in (source.name, row):
+            self._accept(source, baselines, self.accept[1])
+            return
         if self.confirm and baselines is not None:
             found = self._confirm(source, claim, baselines)
             if isinstance(found, Evidence):
-                self._tell(found)
+                file = str(baseline_path(baselines, source.name, source.recipe))
+                self._tell(replace(found, baseline=file, twin=self.declared.twin))
                 return
             reason = found
         if baselines is not None:
@@ -350,14 +359,30 @@ class Convergence:
         self._asked.append((asked, compared))
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
-        trials = self.runner.run_all((source, seed) for seed in seeds.take("baseline", TRIALS))
-        made = make_baseline(trials)
+        made = self._recorded(source, TRIALS)
         older = find_record(folder, source.name, source.recipe, made.environment)
+        return write_record(folder, self._completed(source, made, older))
 
+    def _accept(self, source: Source, folder: Path, reason: str) -> None:
+        """Replace the record that the row is compared with, and show old beside new."""
+        old = read_baseline(folder, source.name, source.recipe)
+        made = self._recorded(source, TRIALS if old is None else len(old.outcomes))
+        made = accepted(old, self._completed(source, made, old), reason)
+        path = write_baseline(folder, made)
+        told = "; ".join(made.accepted[-1]["lines"])
+        self.tell(
+            f"{source.name} under {source.recipe} is accepted, {reason}: {told}. Commit {path}."
+        )
+
+    def _recorded(self, source: Source, count: int) -> Baseline:
+        chosen = seeds.take("baseline", count)
+        return make_baseline(self.runner.run_all((source, seed) for seed in chosen))
+
+    def _completed(self, source: Source, made: Baseline, older: Baseline | None) -> Baseline:
         def run_prefix(seed: int, steps: int) -> Trial:
             return self.runner.run(source, seed, steps=steps)
 
-        return write_record(folder, complete(made, older, run_prefix))
+        return complete(made, older, run_prefix)
 
 
 class _Stream:

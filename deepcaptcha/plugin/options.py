@@ -119,6 +119,15 @@ SETTINGS = (
         USUAL,
     ),
     Setting("record", None, "", "train and write the baselines instead of comparing with them"),
+    Setting(
+        "accept",
+        str,
+        "",
+        "record the baseline of this row, NAME or 'NAME RECIPE', in place of judging it, and show "
+        "old beside new; needs --convergence-reason",
+        "ROW",
+    ),
+    Setting("reason", str, "", "why the row is accepted, kept in its baseline", "TEXT"),
     Setting("strict", None, "", "what trains better, or otherwise, than its baseline did is red"),
     Setting(
         "confirm",
@@ -139,6 +148,7 @@ class Options:
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
     - `repair`: what a red test may spend on looking for one; None: nothing.
+    - `accept`: the row whose baseline is recorded anew, for a `reason`; None: none.
     - `reuse`, `record`, `strict`, `confirm`: see `SETTINGS`.
     """
 
@@ -153,6 +163,8 @@ class Options:
     reuse: bool
     repair: RepairBudget | None
     record: bool
+    accept: str | None
+    reason: str | None
     strict: bool
     confirm: bool
 
@@ -184,6 +196,11 @@ def read_options(config: pytest.Config) -> Options:
     values: dict[str, Any] = {setting.name: _find(config, setting) for setting in SETTINGS}
     for name in ("ledger", "report"):
         values[name] = config.rootpath / values[name] if values[name] else None
+    if bool(values["accept"]) != bool(values["reason"]):
+        raise InputError(
+            "--convergence-accept ROW and --convergence-reason TEXT are given together: a row is "
+            "accepted for a reason, which its baseline keeps"
+        )
     return Options(**values)
 
 

@@ -24,6 +24,9 @@ Json = Mapping[str, Any]
 EVIDENCE = pytest.StashKey[list[Json]]()
 """What a test's verdicts rest on, as plain data."""
 
+TOLD = pytest.StashKey[list[str]]()
+"""What else is told of a test."""
+
 
 class Node(Protocol):
     """A worker, as xdist hands it over."""
@@ -67,7 +70,8 @@ class SessionSummary:
         self._reported: list[Evidence] = []
         self._collected = 0
         self._whole: Verdict | None = None
-        self._untrue: Sequence[str] = ()
+        self._told: list[str] = []  # of single rows, besides their verdicts
+        self._notes: list[str] = []  # of all rows together
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
@@ -85,7 +89,10 @@ class SessionSummary:
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         fields: Sequence[Json] = getattr(report, "convergence", [])
-        if not fields or hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
+            return
+        self._told += getattr(report, "convergence_told", [])
+        if not fields:
             return
         from ..report.words import verdict_line
         from ..verdicts.judge import Evidence
@@ -100,23 +107,42 @@ class SessionSummary:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """The suite as a whole, which fails the session as a red test would."""
-        if hasattr(self._config, "workerinput") or not any(e.baseline for e in self._reported):
+        if hasattr(self._config, "workerinput"):
             return
-        from ..verdicts.judge import judge_rows, untrue_twins
+        failed = False
+        if (row := self._options.accept) and not self._told:
+            self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
+            failed = True
+        if any(evidence.baseline for evidence in self._reported):
+            failed = self._judge_all() or failed
+        if failed and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-        self._untrue = untrue_twins(self._reported)
+    def _judge_all(self) -> bool:
+        """Judge all rows together; whether that is red."""
+        from ..verdicts.judge import judge_rows, unnamed_baselines, untrue_twins
+
+        untrue = untrue_twins(self._reported)
+        self._notes += untrue
+        counted = {(e.recipe, e.name) for e in self._reported if e.baseline and not e.twin}
+        if len(counted) >= self._reported[0].budget.rows and (
+            unnamed := unnamed_baselines(self._reported)
+        ):
+            more = f" and {len(unnamed) - 5} more" if len(unnamed) > 5 else ""
+            self._notes.append(f"Baselines that no test names: {', '.join(unnamed[:5])}{more}.")
         try:
             self._whole = judge_rows(self._reported, strict=self._options.strict)
         except InputError as error:
-            self._untrue = (*self._untrue, f"The suite as a whole cannot be judged: {error}")
-        red = self._untrue or (self._whole is not None and self._whole.colour == "red")
-        if red and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self._notes.append(f"The suite as a whole cannot be judged: {error}")
+            return True
+        return bool(untrue) or (self._whole is not None and self._whole.colour == "red")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if hasattr(self._config, "workerinput"):
             return
         if not self._reported:
+            for line in (*self._told, *self._notes):
+                terminalreporter.write_line(line)
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
@@ -127,7 +153,7 @@ class SessionSummary:
         processes = getattr(self._config.option, "numprocesses", None) or 1
         workers = processes * (self._options.jobs or 1)
         nightly = seed >= seeds.STREAMS["nightly"].start
-        notes = [*summary_lines(self._reported, workers, nightly), *self._untrue]
+        notes = [*self._told, *summary_lines(self._reported, workers, nightly), *self._notes]
         if self._whole is not None:
             notes.insert(0, whole_line(self._whole))
         budget = self._reported[0].budget

@@ -142,7 +142,7 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
 
 def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
     own, *others = evidence.verdicts
-    compared = {verdict.hypothesis: _comparison_text(verdict) for verdict in others}
+    compared = {verdict.hypothesis: _colour_text(verdict) for verdict in others}
     summary = evidence.summary
     return (
         name,
@@ -150,7 +150,7 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
         claim_text(evidence.claim),
         f"{own.successes}/{own.trials}",
         interval_text(own.interval),
-        "interval only" if evidence.claim.kind == "mixed" else own.colour,
+        "interval only" if evidence.claim.kind == "mixed" else _colour_text(own),
         *(compared.get(hypothesis, "") for hypothesis in COMPARISONS),
         evidence.confirmation.partition(":")[0],
         "" if summary.median_epochs is None else f"{summary.median_epochs:g}",
@@ -160,9 +160,10 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
     )
 
 
-def _comparison_text(verdict: Verdict) -> str:
+def _colour_text(verdict: Verdict) -> str:
     if verdict.sees is not None:
-        return f"{verdict.colour} ({verdict.sees:.2g})"
+        sign = "+" if verdict.hypothesis == "as fast" else ""
+        return f"{verdict.colour} ({sign}{verdict.sees:.2g})"
     return verdict.colour + ("" if verdict.detects is None else f" ({percent(verdict.detects)})")
 
 
@@ -198,8 +199,13 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
             )
     verdicts = [(evidence, verdict) for evidence in reported for verdict in evidence.verdicts]
     if any(verdict.detects is not None for _, verdict in verdicts):
-        lines.append("as reliable (p): a fall of the rate to p turns it red with 90 % probability.")
-    if any(verdict.sees is not None for _, verdict in verdicts):
+        lines.append(
+            "verdict (p), as reliable (p): a fall of the rate to p turns it red with 90 % probability."
+        )
+    seeing = {verdict.hypothesis for _, verdict in verdicts if verdict.sees is not None}
+    if "as fast" in seeing:
+        lines.append("as fast (+n): n epochs more turn it red with 90 % probability.")
+    if "as before" in seeing:
         lines.append(
             "as before (s): a shift of any one measure by s spreads of its seeds is seen with 90 % "
             "probability."
@@ -209,6 +215,11 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
         f"{verdict.note}."
         for evidence, verdict in verdicts
         if verdict.colour == "yellow"
+    ]
+    lines += [  # a green that says in no number what it would have seen
+        f"{evidence.name} under {evidence.recipe} {verdict.hypothesis}: {verdict.note}."
+        for evidence, verdict in verdicts
+        if (verdict.hypothesis, verdict.colour, verdict.sees) == ("as before", "green", None)
     ]
     lines += [
         f"{evidence.name} under {evidence.recipe}: not as in the baseline, {line}."

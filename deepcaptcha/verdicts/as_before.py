@@ -80,7 +80,8 @@ def judge_as_before(
     - `monitor`: whose fall is worse, whatever else is better.
     - `ruler`, `same_seeds`: as for `compare_courses`; without them only samples are compared.
 
-    `cannot tell` where the record has no measure that the new trials logged.
+    `cannot tell` where the record has no measure that the new trials logged, and where no shift of any
+    measure would have been seen.
     """
     looks = Looks() if looks is None else looks
     new: list[Course] = []
@@ -97,11 +98,12 @@ def judge_as_before(
         if not compared or any(one.p <= level for one in compared):
             break
     changed = [one for one in compared if one.p <= level]
+    blind = not changed and not any(math.isfinite(one.sees) for one in compared)
     converged = sum(course.outcome == "converged" for course in new)
     verdict = Verdict("as before", "cannot tell", converged, len(new), (0.0, 1.0))
     if not compared:
         return replace(verdict, note="the record and the new trials have no measure in common")
-    colour = colour_of(changed, monitor, strict=strict)
+    colour = "cannot tell" if blind else colour_of(changed, monitor, strict=strict)
     note = changed_text(changed) if changed else as_before_text(compared)
     sees = max(one.sees_spreads for one in compared)
     return replace(

@@ -12,10 +12,10 @@ from typing import Any
 
 from ..errors import InputError, write_file
 from ..trials.trial import Trial
-from .claim import Budget, Colour, Json, TrialAt, Verdict, judge_plan
+from .claim import Budget, Colour, Json, TrialAt, Verdict, detectable_rate, judge_plan
 from .design import design_plan
-from .exact import rank_sum
-from .plan import Plan, binomial_interval, operating_characteristic
+from .exact import rank_sum, smallest_shift
+from .plan import Plan, binomial_interval
 
 FORMAT = 2
 """Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
@@ -39,7 +39,6 @@ TRIALS = 30
 TASK = ("shapes", "recipe", "data", "protocol")
 """What of their identities must agree, or trials of one name cannot be compared."""
 
-_POWER = 0.9
 _LEAST_BAD = 0.05  # a comparison that could only see a fall to below this is useless
 
 SEED_DIGESTS = ("order", "initial weights", "weights after 50 steps")
@@ -50,7 +49,7 @@ SEVERAL = "several"
 
 _OPTIONAL = (  # what format 1 lacks
     *("history", "losses", "first_losses", "backend", "device", "digests", "seed_digests"),
-    *("prefix", "judged", "digest", "ruler"),
+    *("prefix", "judged", "digest", "ruler", "accepted"),
 )
 _A_LINE_A_TRIAL = ("history", "losses")
 _NO_ROUNDING = ("processor", "python")  # of an environment: neither changes any bits
@@ -72,6 +71,8 @@ class Baseline:
       where not recorded.
     - `prefix`: what the first steps of one trial showed: `seed`, `steps`, `metrics` and `weights`.
     - `judged`: the verdicts on the row's judged seeds (`verdicts.confirm.judged_record`).
+    - `accepted`: each time it was recorded anew on purpose: the `date`, the `reason`, and the lines that
+      showed old beside new.
     - `ruler`: what harmless arithmetics do to its measures, the fields of `verdicts.measures.Shift`.
     """
 
@@ -97,6 +98,7 @@ class Baseline:
     prefix: Json = field(default_factory=dict)
     judged: Json = field(default_factory=dict)
     ruler: tuple[Json, ...] = ()
+    accepted: tuple[Json, ...] = ()
 
     @property
     def converged(self) -> int:
@@ -332,12 +334,6 @@ def regression_plan(baseline: Baseline, budget: Budget) -> Plan | None:
     return design_plan(p_good, p_bad, budget.comparison_alpha, ROW_BETA)
 
 
-def detectable_rate(plan: Plan) -> float:
-    """The highest P(converged), to 0.01, at which the plan turns red with 90 % probability."""
-    rates = (i / 100 for i in range(100, -1, -1))
-    return next(r for r in rates if operating_characteristic(plan, r).accept <= 1 - _POWER)
-
-
 def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> Verdict:
     """Whether P(converged) fell below the baseline's, read in seed order."""
     rate = baseline.converged / len(baseline.outcomes)
@@ -359,7 +355,8 @@ def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: in
 
     One-sided exact rank-sum test of the epochs to the target; a trial that did not converge ranks after
     all that did. `count` must be fixed by the plans, not by what the trials showed. A gain is noted and
-    green; `cannot tell` where not even misses alone would be red.
+    green; `cannot tell` where not even misses alone would be red. What it sees, in epochs, is
+    simulated.
     """
     missed = int(baseline.recipe["epochs"]) + 1
 
@@ -375,9 +372,15 @@ def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: in
     now = [trial_at(i).epochs_to_target for i in range(count)]
     p = rank_sum(ranked(now), ranked(then)).high
     note = f"{_epochs_words(now)} to target, baseline {_epochs_words(then)}; p {p:.2g}"
+    reached = tuple(float(each) for each in then if each is not None)
+    # Two-sided at twice the level is one-sided at the level; epochs are whole.
+    shift = smallest_shift(reached, then.count(None), count, 2 * alpha)
+    sees = max(1.0, math.ceil(shift)) if shift < missed else None
     colour: Colour = "red" if p <= alpha else "green"
     converged = count - now.count(None)
-    return Verdict("as fast", colour, converged, count, (0.0, 1.0), alpha=alpha, note=note)
+    return Verdict(
+        "as fast", colour, converged, count, (0.0, 1.0), alpha=alpha, sees=sees, note=note
+    )
 
 
 def _epochs_words(epochs: Sequence[int | None]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import ROUND_DOWN, Context, Decimal
+from functools import cache
 from typing import Any, Literal, get_args
 
 from ..errors import InputError, require_rate
 from ..trials.trial import OUTCOMES, Trial
 from .design import design_plan
+from .exact import POWER
 from .plan import (
     Plan,
     binomial_interval,
@@ -146,7 +148,8 @@ class Verdict:
     - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its p_good and p_bad;
       None where nothing is judged.
     - `detects`: a fall of the rate to it turns the verdict red with 90 % probability. `sees`: so does a
-      shift of any measure by so many spreads of its seeds, red or yellow.
+      shift of any measure by so many spreads of its seeds, red or yellow; of `as fast`, by so many
+      epochs.
     """
 
     hypothesis: str
@@ -238,7 +241,8 @@ def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt) -> Verdict:
         interval = binomial_interval(successes, MIXED_TRIALS)
         return Verdict("mixed", "cannot tell", successes, MIXED_TRIALS, interval, note="not judged")
     plan = claim_plan(claim, budget)
-    return judge_plan(claim.kind, plan, lambda i: claim.holds_in(trial_at(i)))
+    verdict = judge_plan(claim.kind, plan, lambda i: claim.holds_in(trial_at(i)))
+    return replace(verdict, detects=detectable_rate(plan))
 
 
 def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -> Verdict:
@@ -248,6 +252,13 @@ def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -
     interval = confidence_interval(plan, successes, trials)
     alpha, beta = map(float, exact_error_rates(plan))
     return Verdict(hypothesis, colour, successes, trials, interval, plan, alpha, beta)
+
+
+@cache
+def detectable_rate(plan: Plan) -> float:
+    """The highest P(converged), to 0.01, at which the plan turns red with 90 % probability."""
+    rates = (i / 100 for i in range(100, -1, -1))
+    return next(r for r in rates if operating_characteristic(plan, r).accept <= 1 - POWER)
 
 
 def chance_to_pass(claim: Claim, budget: Budget, rate: float) -> float:

@@ -33,6 +33,7 @@ from .claim import (
     judge_claim,
     summarise,
 )
+from .comparison import compare_courses
 from .measures import Course, chance_of, course_of, courses_of, measures_of, outcomes_of, ruler_of
 from .plan import worst_expected_trials
 
@@ -304,6 +305,46 @@ def _why_no_whole(
     starts = {made.first_seed for made in baselines.values()}
     judged = {tuple(course.seed for course in courses) for courses in new.values()}
     return "the rows' seeds are not the same" if len(starts) > 1 or len(judged) > 1 else ""
+
+
+def beside(old: Baseline, new: Baseline) -> tuple[str, ...]:
+    """An old record beside a new one, a line each: how many converged, what of the task is another, and
+    the old record's measures where both hold them."""
+    lines = [
+        f"{new.converged} of {len(new.outcomes)} converged, recorded {old.converged} of "
+        f"{len(old.outcomes)} on {old.date}"
+    ]
+    for key in ("recipe", "environment"):
+        if what := differences(getattr(old, key), getattr(new, key)):
+            lines.append(f"{key}: {what}")
+    then, now = courses_of(old), courses_of(new)
+    if then and now and "target" in old.recipe:
+        target = Target.from_dict(old.recipe)
+        measures = measures_of(then, target, chance_of(target, old.recipe))
+        lines += [one.text for one in compare_courses(measures, then, now, level=0.05)]
+    return tuple(lines)
+
+
+def accepted(old: Baseline | None, new: Baseline, reason: str) -> Baseline:
+    """The new record, with the reason to accept it, and with those of the old one."""
+    earlier = () if old is None else old.accepted
+    shown = ("there was no record",) if old is None else beside(old, new)
+    return replace(
+        new, accepted=(*earlier, {"date": new.date, "reason": reason, "lines": list(shown)})
+    )
+
+
+def unnamed_baselines(reported: Sequence[Evidence]) -> tuple[str, ...]:
+    """`recipe/name` of the records, in the folders that rows were compared with, that no row names."""
+    named = {(each.recipe, each.name) for each in reported}
+    folders = {Path(each.baseline).parents[1] for each in reported if each.baseline}
+    found = {
+        (path.parent.name, path.stem)
+        for folder in folders
+        for pattern in ("*/*.json", "*/*/*.json")
+        for path in folder.glob(pattern)
+    }
+    return tuple(f"{recipe}/{name}" for recipe, name in sorted(found - named))
 
 
 def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:

@@ -249,7 +249,7 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == [
         *("seed", "hypotheses", "rows", "alpha", "beta", "ledger", "report", "jobs"),
-        *("reuse", "repair", "record", "strict", "confirm"),
+        *("reuse", "repair", "record", "accept", "reason", "strict", "confirm"),
     ]
     guesses.makeini(
         "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
@@ -270,11 +270,17 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
         """
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
-    assert "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, True, None, True, True, True]" in text
+    assert (
+        "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, True, None, True, None, None, True, True]"
+        in text
+    )
     assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
-    assert "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, True, None, True, True, True]" in text
+    assert (
+        "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, True, None, True, None, None, True, True]"
+        in text
+    )
     assert (
         "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3"
         in text
@@ -532,6 +538,7 @@ def test_what_no_row_shows_the_suite_as_a_whole_does(pytester, monkeypatch):
     same.assert_outcomes(passed=6)
     assert same.ret == pytest.ExitCode.OK
     text = " ".join(same.stdout.str().split())
+    assert "Baselines that no test names" not in text
     # By hand: 2 %, 2 % and 1 % of 5 %, shared by 6 claims and twelve comparisons of 6 rows.
     shares = (
         "claims: 0.4 x 0.05 / 6 claims = 0.00333 each; as before: 0.4 x 0.05 / 6 rows x 2 = 0.00167 each"
@@ -558,3 +565,41 @@ def test_what_no_row_shows_the_suite_as_a_whole_does(pytester, monkeypatch):
     part = here(pytester, "-k", "row and not 3")
     assert part.ret == pytest.ExitCode.OK
     assert "The suite as a whole: cannot tell; 5 of 6 rows were judged." in part.stdout.str()
+
+
+@pytest.mark.integration
+def test_a_row_is_accepted_for_a_reason(pytester, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makepyfile(test_it=ROWS.replace("range(6)", "range(2)").replace("0.95", "HIGH"))
+    high = pytester.path / "conftest.py"
+    high.write_text("import builtins\nbuiltins.HIGH = 0.95\n")
+    here(pytester, "--convergence-record").assert_outcomes(passed=2)
+    high.write_text("import builtins\nbuiltins.HIGH = 0.92\n")
+    here(pytester).assert_outcomes(failed=2)  # lower in each trial, though every one met its target
+    lone = here(pytester, "--convergence-accept", "row0")
+    assert lone.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--convergence-reason TEXT are given together" in lone.stderr.str()
+    unknown = here(pytester, "-k", "0", "--convergence-accept=row9", "--convergence-reason=why")
+    assert "No row row9 with a baseline was judged; nothing is accepted" in unknown.stdout.str()
+
+    given = ("--convergence-accept", "row0 tiny", "--convergence-reason", "a smaller head")
+    for workers in ([], ["-n", "2"]):
+        result = run(pytester, *given, *workers)
+        result.assert_outcomes(passed=1, failed=1)  # the other row is judged as ever
+        text = " ".join(result.stdout.str().split())
+        assert (
+            "row0 under tiny is accepted, a smaller head: 30 of 30 converged, recorded 30 of"
+            in text
+        )
+    assert "val_accuracy after epoch 1: 0.920, recorded 0.920 to 0.920" in text  # the second time
+    path = pytester.path / "baselines" / "tiny" / "row0.json"
+    first, second = json.loads(path.read_text())["accepted"]
+    assert (first["reason"], second["reason"]) == ("a smaller head",) * 2
+    assert any(
+        line.startswith("val_accuracy after epoch 1: 0.920, recorded 0.950 to 0.950")
+        for line in first["lines"]
+    )
+    here(pytester, "-k", "0").assert_outcomes(passed=1, deselected=1)
+
+    (pytester.path / "baselines" / "tiny" / "gone.json").write_text(path.read_text())
+    assert "Baselines that no test names: tiny/gone." in here(pytester).stdout.str()

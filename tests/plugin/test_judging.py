@@ -2,7 +2,7 @@
 
 import itertools
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -164,8 +164,17 @@ def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
     slow = FunctionSource(slower, Target(0.9, 5), "learns")
     with pytest.raises(pytest.fail.Exception, match="does not train as its baseline did"):
         ask(hypotheses=3, rows=1).judge(slow, baselines=folder)
+
+    def faster(seed):
+        yield {"val_accuracy": 0.95, "loss": 1 / 4}
+
+    fast = FunctionSource(faster, Target(0.9, 5), "learns")
+    ask(hypotheses=3, rows=1).judge(fast, baselines=folder)
+    assert ask.reported[2].colour == "yellow"
+    with pytest.raises(pytest.fail.Exception, match="does not train as its baseline did: better"):
+        replace(ask(hypotheses=3, rows=1), strict=True).judge(fast, baselines=folder)
     ask(record=True, hypotheses=3, rows=1).check_training(learns, baselines=folder)
-    assert len(ask.reported) == 2
+    assert len(ask.reported) == 4
 
 
 def test_workers_give_the_same_evidence(ask):

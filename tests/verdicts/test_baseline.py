@@ -13,7 +13,6 @@ from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.baseline import (
     Baseline,
     baseline_path,
-    detectable_rate,
     differences,
     judge_reliability,
     judge_speed,
@@ -23,7 +22,7 @@ from deepcaptcha.verdicts.baseline import (
     require_comparable,
     write_baseline,
 )
-from deepcaptcha.verdicts.claim import Budget
+from deepcaptcha.verdicts.claim import Budget, detectable_rate
 from tests.verdicts.examples import RECIPE, baseline, trial
 
 ONE = Budget(1)
@@ -131,6 +130,14 @@ def test_a_slower_model_is_red_a_faster_one_green():
     assert judge_speed(fast, ONE, steady(epochs=4), 8).note == (
         "4 epochs to target, baseline 1 epoch; p 2e-08"
     )
+
+
+def test_a_green_row_says_how_many_epochs_more_it_would_have_seen():
+    # Among 30 that all took one epoch, 8 that took two are the slowest of all.
+    assert judge_speed(baseline(epochs=1), ONE, steady(epochs=1), 8).sees == 1
+    # Where half the record took five epochs and half one, two more are not seen at once by two trials.
+    ranks = replace(baseline(), epochs_to_target=(1,) * 15 + (5,) * 15)
+    assert judge_speed(ranks, ONE, steady(epochs=1), 2).sees > 1
 
 
 def test_a_trial_that_misses_its_target_ranks_after_all_that_met_it():

@@ -63,6 +63,8 @@ def test_a_claim_alone_reads_as_far_as_its_plan():
     )
     assert (evidence.summary.trials, evidence.summary.converged) == (3, 1)
     assert (evidence.environment, evidence.test) == ("", "tests/test_a.py::test_b")
+    # Green is three successes before two failures, p^3 (1 + 3 (1 - p)): 0.0996 at 0.32, 0.108 at 0.33.
+    assert evidence.verdicts[0].detects == 0.32
     assert evidence.seconds_per_trial == pytest.approx(1.5)
     assert evidence.most_trials == 4
 
