@@ -53,7 +53,7 @@ def header(config: pytest.Config, options: Options, count: suite.Count | None = 
         search = f"; a red test looks for a repair, in at most {options.repair.text} each"
     again = f"again with --convergence-seed {options.seed}{shared}"
     lines = [f"convergence: {again}; {', '.join(versions)}{search}"]
-    if count and count.rows:
+    if count and 0 < 2 * count.rows <= count.hypotheses:
         from ..verdicts.claim import Budget
 
         budget = Budget(count.hypotheses, options.alpha, options.beta, count.rows)

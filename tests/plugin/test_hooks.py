@@ -366,6 +366,46 @@ def test_shares_that_nobody_knows_fail_the_verdicts_alone(suite, arguments):
     here(suite, "test_one.py").assert_outcomes(errors=1)  # and none was remembered
 
 
+# Two rows and the twin of one of them: 6 hypotheses of 2 rows, whatever is collected.
+ROWED = """
+import pytest
+
+@pytest.mark.convergence(hypotheses=3, rows=1{0})
+def test_shared(convergence):
+    budget = convergence.budget
+    assert (budget.hypotheses, budget.rows, budget.claims) == (6, 2, 2)
+"""
+
+
+@pytest.fixture
+def rowed(pytester):
+    pytester.makepyfile(
+        test_one=ROWED.format(""), test_two=ROWED.format(""), test_twin=ROWED.format(', twin="one"')
+    )
+    return pytester
+
+
+def test_rows_are_counted_like_hypotheses_and_twins_once(rowed):
+    pinned = ("--convergence-hypotheses=6", "--convergence-rows=2")
+    unknown = here(rowed, pinned[0], "test_one.py")
+    unknown.assert_outcomes(errors=1)
+    assert "pin their number: ini convergence_rows = N, or --convergence-rows N" in str(
+        unknown.stdout
+    )
+    here(rowed, *pinned, "test_one.py").assert_outcomes(passed=1)
+    assert "2 hypotheses" not in (text := str(here(rowed).stdout))
+    assert (
+        "convergence: alpha of claims: 0.4 x 0.05 / 2 claims = 0.01 each; as before: 0.4 x" in text
+    )
+    part = here(rowed, "test_one.py", "test_twin.py")
+    part.assert_outcomes(passed=2)  # as counted when all were collected
+    few = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=1")
+    few.assert_outcomes(errors=3)
+    assert "1 rows are declared, and 2 were collected" in str(few.stdout)
+    many = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=4")
+    assert "4 rows are declared, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
+
+
 @pytest.mark.integration
 def test_two_workers_and_their_controller_know_the_shares_of_the_whole(suite):
     header = "convergence: again with --convergence-seed 2000000 --convergence-hypotheses 3; "
