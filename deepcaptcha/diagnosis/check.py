@@ -155,7 +155,11 @@ def _with_effort(
         for finding in [*on_data, *other]
     )
     yield from training_findings(
-        Trainer(model, rows, work, observer, looked_up), signals, off_scale, explained
+        Trainer(model, rows, work, observer, looked_up),
+        signals,
+        off_scale,
+        explained=explained,
+        pairing_unknown=own or answers.perfect is None,
     )
     if not work.is_whole:
         told = f"{work.steps} steps of {work.batch} examples were tried, not 50 of 32"

@@ -50,8 +50,14 @@ later."""
 VANISHED = 1e-4
 """Gradient of the first kernel, as a share of the last one's, that is called vanished."""
 
-ADAM, KNOWN = 0.01, 0.7
-"""A rate at which Adam learns a batch by heart, and what is left of the constant's cost where it does."""
+RATES_BY_HEART, KNOWN = (0.001, 0.01), 0.7
+"""Rates of Adam at which a batch is learnt by heart, and what is left of the constant's cost then."""
+
+STILL = 0.1
+"""Share of its size by which some weight must move in a training, at the pace of the steps."""
+
+VARIED = 0.01
+"""Spread of the outputs (`signal.spread`) from which a loss can tell whose answer is whose."""
 
 FURTHER = 1.5
 """How many times the best constant's cost the loss may be after the steps."""
@@ -93,7 +99,8 @@ class Tried:
     - `before`, `after`: what was seen of them, None for a model with a step of its own.
     - `outputs`, `signals`: of some examples and of the layers after them, in training mode.
     - `steps`: how many were taken; `gradients`: the largest in the first, of each trainable
-      variable; `untouched`: those without any gradient in all of them.
+      variable; `untouched`: those without any gradient in all of them; `movement`: the largest change of
+      one over all steps, as a share of its Euclidean norm.
     """
 
     start: float
@@ -106,6 +113,7 @@ class Tried:
     steps: int
     gradients: Array | None
     untouched: Sequence[keras.Variable]
+    movement: float
 
     @property
     def skill(self) -> float:
@@ -153,7 +161,12 @@ class Trainer:
         self._restart(x, y, rate)
         with left_as_found(model):
             before = None if own else self.look(x, y)
+            weights = [np.asarray(weight) for weight in model.trainable_variables]
             losses = self.steps.run(self.order)
+            moves = [
+                _share_moved(a, np.asarray(b))
+                for a, b in zip(weights, model.trainable_variables, strict=True)
+            ]
             after = None if own else self.look(x, y)
             outputs, signals = layer_signals(
                 model, take(self.shown[: self.effort.batch], x), training=True
@@ -175,17 +188,23 @@ class Trainer:
             len(losses),
             self.steps.gradients,
             self.steps.untouched,
+            max(moves, default=0.0),
         )
 
-    def by_heart(self) -> float:
-        """The loss of one batch that is trained on alone, by Adam at ADAM whatever the model's optimizer
-        is, after STEPS steps: whether the model could learn at all."""
-        steps = ThrowawaySteps(
-            self.model, self.rows.x, self.rows.y, None, keras.optimizers.Adam(ADAM)
-        )
-        rows = np.tile(self.shown[: self.effort.batch], (STEPS, 1))
-        with left_as_found(self.model):
-            return steps.run(rows)[-1]
+    def by_heart(self, goal: float) -> float:
+        """The least loss of one batch that is trained on alone, by Adam whatever the model's optimizer is,
+        for twice STEPS steps at each of RATES_BY_HEART until `goal` is met: whether it can learn at all."""
+        rows = np.tile(self.shown[: self.effort.batch], (2 * STEPS, 1))
+        adam = keras.optimizers.Adam(RATES_BY_HEART[0])
+        steps = ThrowawaySteps(self.model, self.rows.x, self.rows.y, None, adam)
+        least = math.inf
+        for rate in RATES_BY_HEART:
+            steps.restart(rate / RATES_BY_HEART[0])
+            with left_as_found(self.model):
+                least = min([least, *steps.run(rows)])
+            if least <= goal:
+                break
+        return least
 
     def first_loss(self, y: Nest) -> float:
         """The loss of the first batch with these targets, as training begins."""
@@ -208,18 +227,21 @@ def training_findings(
     trainer: Trainer,
     signals: Sequence[Signal],
     off_scale: Sequence[Finding],
+    *,
     explained: bool,
+    pairing_unknown: bool,
 ) -> Iterator[Finding]:
     """What the steps show of the model.
 
     - `signals`: of its layers before them, in training mode.
     - `off_scale`: what was found of the scale of the inputs. It is told where the same steps get clearly
       further with standardized inputs.
-    - `explained`: whether a cause is known already, so that none is searched.
+    - `explained`: whether a cause is known already, so that none is searched. `pairing_unknown`: whether
+      nobody knows yet if the loss depends on which target belongs to which example.
     """
     rows = trainer.rows
     tried = trainer.run(rows.x, rows.y)
-    if not end_of_signal(signals):
+    if pairing_unknown and signals and signals[-1].spread > VARIED:
         yield from _blind(trainer, tried)
     symptoms = [
         *_unstable(tried, trainer.effort),
@@ -336,6 +358,12 @@ def _size(array: Array) -> float:
     return float(np.sqrt(np.mean(np.square(np.asarray(array, dtype=np.float64)))))
 
 
+def _share_moved(before: Array, after: Array) -> float:
+    """Of kernels; a bias begins at 0."""
+    size = float(np.linalg.norm(before)) if before.ndim > 1 else 0.0
+    return float(np.linalg.norm(after - before)) / size if size else 0.0
+
+
 def _changed(new: Nest, old: Nest) -> bool:
     pairs = zip(tf.nest.flatten(new), tf.nest.flatten(old), strict=True)
     return any(a is not b for a, b in pairs)
@@ -385,8 +413,10 @@ def _unstable(tried: Tried, effort: Effort) -> Iterator[Finding]:
 def _slow(trainer: Trainer, tried: Tried, slow: bool) -> Iterator[Finding]:
     """Of a training that learns next to nothing: whether the model can learn at all, and if it can,
     whether its pace is too `slow`."""
-    least = trainer.by_heart()
-    if not (stuck := not least <= KNOWN * tried.constant) and not slow:
+    least = trainer.by_heart(KNOWN * tried.constant)
+    stuck = not least <= KNOWN * tried.constant
+    still = slow and tried.movement * trainer.rows.available < STILL * tried.steps
+    if not stuck and not still:
         return
     severity: Severity = "error" if trainer.rows.is_certain or stuck else "warning"
     start, end, constant = tried.start, tried.end, tried.constant
@@ -395,7 +425,7 @@ def _slow(trainer: Trainer, tried: Tried, slow: bool) -> Iterator[Finding]:
         f"{constant:.4g}"
     )
     if stuck:
-        sentence += f"; by Adam at {ADAM} the loss of one batch falls only to {least:.3g}"
+        sentence += f"; by Adam the loss of one batch, trained on alone, falls only to {least:.3g}"
         yield advise("cannot learn", severity, least, sentence)
         return
     pace = f"{tried.needed:.2g} steps" if math.isfinite(tried.needed) else "no number of steps"
