@@ -15,6 +15,7 @@ from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.baseline import write_baseline
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import Evidence, judge, judge_rows, untrue_twins
+from deepcaptcha.verdicts.measures import Shift
 from deepcaptcha.verdicts.plan import Plan
 from tests.verdicts.examples import baseline, logged, trial
 
@@ -166,6 +167,24 @@ def test_a_baseline_with_numbers_is_compared_by_them():
     assert "as before (s): a shift of any one measure by s" in "\n".join(
         summary_lines([evidence], 1, False)
     )
+
+
+def test_recorded_seeds_are_compared_one_by_one_where_rounding_was_measured():
+    """A shift of 0.004 on each seed, where seeds lie 0.012 apart and rounding moves them by 0.0005."""
+    ruler = Shift(
+        "oneDNN off", "points same", "training loss after epoch 1", 1e-4, 5e-4, 0.0117, 24
+    )
+    starts = {"initial weights": tuple(f"w{place:02}" for place in range(40))}
+    recorded = with_numbers(seed_digests=starts, first_losses=(2.3,) * 40)
+
+    def moved(index):
+        made = trial(1_000_000 + index, recipe=LOGGED, initial_weights=f"w{index:02}long")
+        return replace(made, epochs=(Epoch(logged(0.95, 0.464 + index / 1000)),), first_loss=2.3)
+
+    paired = judge(SOURCE, TRAINS, ONE, moved, baseline=replace(recorded, ruler=(ruler.as_dict(),)))
+    assert paired.red
+    assert "training loss after epoch 1: +0.004 on the same seeds" in paired.verdicts[2].note
+    assert not judge(SOURCE, TRAINS, ONE, moved, baseline=recorded).red  # as samples they are alike
 
 
 def test_worse_numbers_are_red_and_say_which():
