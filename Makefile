@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow study explain picture docs confusion compare bench lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record study explain picture docs confusion compare bench power lint clean
 
 setup: $(READY)
 
@@ -44,6 +44,21 @@ browser:
 
 slow: $(READY)
 	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow --convergence-seed $(SEED) --convergence-report build/report.html
+
+# Has anything changed? One recorded seed of each row, about a minute; where it comes again bit for bit, the
+# recorded verdicts stand. KEEP=1 judges unchanged rows that have none on record, and records it.
+KEEP ?=
+
+confirm: $(READY)
+	$(BIN)/pytest -n auto --maxschedchunk 1 -m slow tests/networks/test_convergence.py \
+	  --convergence-confirm $(if $(KEEP),--convergence-record)
+
+# The record that it confirms against, in slices: what the ledger in build/record holds is not trained again.
+RECORD ?= --recipes sound-subset,raw-subset --seeds 8
+
+record: $(READY)
+	$(BIN)/python -m deepcaptcha study --stream baseline $(RECORD) \
+	  --output build/record --baselines fixtures/baselines
 
 study: $(READY)
 	$(BIN)/python -m deepcaptcha study
@@ -92,6 +107,12 @@ PEERS ?=
 
 bench: $(READY)
 	BENCH_PEERS="$(PEERS)" $(BIN)/python -m benchmarks $(BENCH) $(if $(SUITE),--suite)
+
+# How often verdicts are red where nothing changed, and what they see; NIGHTS of each case.
+NIGHTS ?= 200
+
+power: $(READY)
+	$(BIN)/python -m benchmarks.power --nights $(NIGHTS) --json build/power.json
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import random
 import pytest
 from hypothesis import settings
 
-from deepcaptcha.networks.variants import HYPOTHESES
+from deepcaptcha.networks.variants import HYPOTHESES, ROWS
 
 pytest_plugins = ["pytester"]
 
@@ -20,6 +20,8 @@ def pytest_configure(config):
     """Every run shares the error rates among all declared hypotheses, whatever it selects."""
     if config.option.convergence_hypotheses is None:
         config.option.convergence_hypotheses = HYPOTHESES
+    if config.option.convergence_rows is None:
+        config.option.convergence_rows = ROWS
 
 
 @pytest.fixture(autouse=True)

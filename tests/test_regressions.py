@@ -8,7 +8,7 @@ import pytest
 
 from deepcaptcha import RECIPES
 from deepcaptcha.keras.backend import keras
-from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES
+from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES, ROWS
 from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import Declared
 from deepcaptcha.trials.runner import Runner
@@ -67,12 +67,12 @@ def judge(build, tmp_path):
     source = replace(RECIPE.source("same"), build=build, arguments={}, reuse_model=False)
     with Runner(tmp_path, reuse=False) as runner:
         convergence = Convergence(
-            Budget(HYPOTHESES),
+            Budget(HYPOTHESES, rows=ROWS),
             first_seed("pull-request"),
             runner,
             reported.append,
             "pytest",
-            Declared(hypotheses=3),
+            Declared(hypotheses=3, rows=1),
         )
         try:
             convergence.judge(source, CLAIMS["same", "sound-subset"], baselines=BASELINES)

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..finding import percent
 from ..networks.architecture import LayerRow
 from ..networks.recipes import RECIPES
-from ..networks.variants import CLAIMS, HYPOTHESES, VARIANTS
+from ..networks.variants import CLAIMS, HYPOTHESES, ROWS, VARIANTS
 from ..report.table import Table, columns
 from ..report.words import interval_text
 from ..verdicts.baseline import read_baseline
@@ -125,7 +125,7 @@ def _recipes(_: Path | None) -> tuple[list[Json], Table]:
 
 def _claims(baselines: Path | None) -> tuple[Json, Table]:
     folder = _BASELINES if baselines is None and _BASELINES.is_dir() else baselines
-    budget = Budget(HYPOTHESES)
+    budget = Budget(HYPOTHESES, rows=ROWS)
     records = [
         {
             "variant": variant,

@@ -26,10 +26,11 @@ from ..trials.seeds import take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from ..trials.worker import cores
-from ..verdicts.baseline import make_baseline, write_baseline
+from ..verdicts.baseline import find_record, make_baseline, write_record
 from ..verdicts.claim import summarise
 from ..verdicts.comparison import compare as compare_ledgers
 from ..verdicts.comparison import environments
+from ..verdicts.confirm import complete
 from .arguments import (
     FRESH,
     TARGET,
@@ -103,10 +104,24 @@ def study(options: Namespace) -> int:
     if rows:
         _publish(groups, rows, ledger, options)
     if options.baselines and not code:
-        for chosen in rows.values():
-            write_baseline(options.baselines, make_baseline(chosen))
+        _record([source for group in groups.values() for _, source in group], rows, options)
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
     return code
+
+
+def _record(sources: Sequence[Source], rows: Rows, options: Namespace) -> None:
+    """Write each row's baseline, with the prefix by which it is confirmed later."""
+    folder = options.baselines
+    with Runner(jobs=1) as runner:
+        for source in sources:
+            made = make_baseline(rows[source.name, source.recipe])
+            older = find_record(folder, source.name, source.recipe, made.environment)
+            prefix = partial(_run_prefix, runner, source)
+            write_record(folder, complete(made, older, prefix))
+
+
+def _run_prefix(runner: Runner, source: Source, seed: int, steps: int) -> Trial:
+    return runner.run(source, seed, steps=steps)
 
 
 def _groups(options: Namespace) -> Groups:
@@ -251,7 +266,7 @@ def compare(options: Namespace) -> int:
     rows = compare_ledgers(before, after, paired=options.paired)
     told = environments(before, after)
     if options.json:
-        records = [{**row.__dict__, "changed": row.changed} for row in rows]
+        records = [row.as_dict() for row in rows]
         print(json.dumps({"environment": told, "rows": records}, indent=2))
     else:
         print(f"Environment: {told}")

@@ -92,12 +92,22 @@ class Examples:
     @cached_property
     def sha256(self) -> str:
         """A hash of all arrays: their places, values, shapes and dtypes."""
-        digest = hashlib.sha256()
-        for part in (self.x_train, self.y_train, self.x_validation, self.y_validation):
-            for path, array in _leaves(part).items():
-                digest.update(f"{path}{array.dtype}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return _hash_arrays(self.x_train, self.y_train, self.x_validation, self.y_validation)
+
+    @cached_property
+    def parts_sha256(self) -> tuple[str, str]:
+        """The same of what trains and of what validates."""
+        train, validation = (self.x_train, self.y_train), (self.x_validation, self.y_validation)
+        return _hash_arrays(*train), _hash_arrays(*validation)
+
+
+def _hash_arrays(*parts: Part) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        for path, array in _leaves(part).items():
+            digest.update(f"{path}{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _leaves(part: Part, path: str = "") -> dict[str, Array]:
@@ -142,7 +152,7 @@ class Pipelines:
       `n_validation`: examples.
     - `first`: inputs and labels of the first training batch.
     - `y_validation`: all validation labels; None where they are several arrays.
-    - `sha256`: of every batch of both, in order, as made under seed 0.
+    - `parts_sha256`: of every batch of either, in order, as made under seed 0; `sha256`: of both.
     """
 
     make_train: Callable[[], tf.data.Dataset]
@@ -153,7 +163,12 @@ class Pipelines:
     n_validation: int
     first: tuple[Part, Part]
     y_validation: Array | None
-    sha256: str
+    parts_sha256: tuple[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """A hash of both parts."""
+        return hashlib.sha256("".join(self.parts_sha256).encode()).hexdigest()
 
     def steps(self, batch: int) -> int:
         """Batches an epoch: the pipeline's own, whatever `batch` is."""
@@ -210,7 +225,7 @@ def read_data(train: Part, validation: Part) -> Data:
         read_validation.examples,
         read.first,
         read_validation.labels,
-        hashlib.sha256(f"{read.sha256}{read_validation.sha256}".encode()).hexdigest(),
+        (read.sha256, read_validation.sha256),
     )
 
 

@@ -33,6 +33,14 @@ Callbacks = Callable[[], Sequence[keras.callbacks.Callback]]
 Moment = Literal["start", "execution", "epoch", "end"]
 Arrays = list[Array]
 
+EARLY_STEPS = 50
+"""The weights are kept after so many steps, and the training loss every so many, in the first
+EARLY_EPOCHS epochs."""
+
+EARLY_EPOCHS = 2
+EARLY_LOSSES = 40
+"""How many losses a trial keeps at most."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -48,7 +56,8 @@ class Probe:
 @dataclass
 class Run:
     """The state of a trial while it runs; what probes see. `step` counts batches; in `kept` a probe may
-    leave what it traced, for later trials of the same traced model."""
+    leave what it traced, for later trials of the same traced model. `early_weights` are those after
+    EARLY_STEPS, `first_loss` that of the first batch before any update; None where nobody saw them."""
 
     model: keras.Model
     data: Data
@@ -61,6 +70,8 @@ class Run:
     frozen_at_step: int | None = None
     converged: bool = False
     finite: bool = True
+    first_loss: float | None = None
+    early_weights: Arrays | None = None
     measured: dict[str, list[list[object]]] = field(default_factory=dict)
 
     @property
@@ -122,6 +133,7 @@ def fit_run(
     # A training metric of the epoch still counts what came before the proof; only a validation metric
     # is the same now as at the end of every later epoch.
     may_stop = target.monitor.startswith("val_")
+    losses = _EarlyLosses(model)
     attempt_from = 0  # a failed proof is not tried again in the same epoch
 
     def measure(moment: Moment) -> None:
@@ -139,6 +151,10 @@ def fit_run(
         done = min(last_batch + 1, run.steps_per_epoch)
         run.step = len(run.epochs) * run.steps_per_epoch + done
         before, latest = latest, model.get_weights()
+        if run.step == EARLY_STEPS:
+            run.early_weights = latest
+        if len(run.epochs) < EARLY_EPOCHS:
+            losses.look(done)
         measure("execution")
         if not all(np.isfinite(weight).all() for weight in latest):
             # No later step can make such a weight finite again.
@@ -171,7 +187,8 @@ def fit_run(
                 f"it logs {', '.join(sorted(logs))}"
             )
         metrics = {key: _finite(value) for key, value in logs.items()}
-        run.epochs.append(Epoch(metrics, _finite(share), not _equal(at_epoch_start, latest)))
+        changed = not _equal(at_epoch_start, latest)
+        run.epochs.append(Epoch(metrics, _finite(share), changed, losses.of_epoch()))
         at_epoch_start = latest
         measure("epoch")
         value = metrics[target.monitor]
@@ -182,7 +199,41 @@ def fit_run(
     measure("start")
     batches = training.feed(data, run.training.batch, seed)
     training.fit(prepared, target.epochs, batches, callbacks, after_execution, after_epoch)
+    value = prepared.first_loss.value
+    run.first_loss = value if value is None else _finite(value)
     measure("end")
+
+
+class _EarlyLosses:
+    """The training loss every EARLY_STEPS steps within an epoch: the mean over those since the last one,
+    from the sums that Keras keeps anyway. Nothing is called for a single batch."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._room = EARLY_LOSSES
+        self._kept: list[float | None] = []
+        self._sums = (0.0, 0.0)
+        self._done = 0
+
+    def look(self, done: int) -> None:
+        """After an execution; `done` batches of this epoch are trained."""
+        if done // EARLY_STEPS == self._done // EARLY_STEPS or not self._room:
+            return
+        # A training step of one's own may keep no loss at all.
+        mean = next((metric for metric in self._model.metrics if metric.name == "loss"), None)
+        if not isinstance(mean, keras.metrics.Mean):
+            return
+        total, count = float(mean.total), float(mean.count)
+        before, counted = self._sums
+        if count > counted:
+            self._kept.append(_finite((total - before) / (count - counted)))
+            self._room -= 1
+        self._sums, self._done = (total, count), done
+
+    def of_epoch(self) -> tuple[float | None, ...]:
+        """Those of the epoch that ends now; the next one begins."""
+        kept, self._kept, self._sums, self._done = tuple(self._kept), [], (0.0, 0.0), 0
+        return kept
 
 
 def prepare_model(

@@ -21,7 +21,9 @@ from ..trials.worker import is_worker
 from . import environment
 from .backend import KERAS_ERRORS, keras, tf
 from .data import Data, Part, Pipelines, read_data
+from .digests import LENGTH, Digests, make_digests, training_code
 from .fit import (
+    EARLY_STEPS,
     Callbacks,
     Factory,
     Further,
@@ -193,12 +195,20 @@ class KerasSource:
             weights_sha256=hash_weights(prepared.model.get_weights()),
             identity=identity if run.stop_reason != "steps" else {**identity, "steps": steps},
             probes=run.measured,
+            digests=_with_early_weights(ready.digests, run),
+            first_loss=run.first_loss,
         )
 
     @property
     def length(self) -> tuple[int, int]:
         """How long a trial is: examples in a batch, and epochs."""
         return self.training.batch, self.target.epochs
+
+    @property
+    def code(self) -> str:
+        """A digest of the code that trains, other than what a user brings; a trial has it among its
+        digests where that is all the code there is."""
+        return training_code()
 
     def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
         """What a check before training takes: the compiled model as it begins the trial of this seed,
@@ -232,8 +242,12 @@ class KerasSource:
         traced = _traced if self.reuse_model else None
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
         callbacks = make_callbacks(self.callbacks)
-        identity = self._identify(prepared.model, seed, data, callbacks)
-        _ready.append(_Ready(self, seed, data, prepared, identity, callbacks, _random_states()))
+        model, batch = prepared.model, self.training.batch
+        identity = self._identify(model, seed, data, callbacks)
+        digests = make_digests(model, data, self.target, callbacks, batch, seed, self.version)
+        _ready.append(
+            _Ready(self, seed, data, prepared, identity, digests, callbacks, _random_states())
+        )
         return _ready[0]
 
     def _identify(
@@ -268,8 +282,18 @@ class _Ready:
     data: Data
     prepared: Prepared
     identity: Identity
+    digests: Digests
     callbacks: Sequence[keras.callbacks.Callback]
     random_states: tuple[object, ...]
+
+
+def _with_early_weights(digests: Digests, run: Run) -> Digests:
+    if run.early_weights is None:
+        return digests
+    return {
+        **digests,
+        f"weights after {EARLY_STEPS} steps": hash_weights(run.early_weights)[:LENGTH],
+    }
 
 
 # At most one a process: two could share a traced model. Whoever draws random numbers in between spoils

@@ -27,17 +27,42 @@ the step that trained on them. No parameter receives anything from such an examp
 
 _VALIDATION_BATCH = 250
 
+
+class FirstLoss:
+    """The loss of a training's first batch before any update, as its own training step computed it."""
+
+    def __init__(self) -> None:
+        self._value = tf.Variable(0.0, trainable=False, name="first_loss")
+        self._seen = tf.Variable(False, trainable=False, name="first_loss_seen")
+
+    def see(self, loss: tf.Tensor) -> None:
+        """Keep the loss of the first batch; of every training step, in its graph."""
+        value = tf.reduce_mean(tf.cast(loss, tf.float32))
+        self._value.assign(tf.where(self._seen, self._value, value))
+        self._seen.assign(True)
+
+    def forget(self) -> None:
+        """Wait for the first batch again."""
+        self._seen.assign(False)
+
+    @property
+    def value(self) -> float | None:
+        """None where no batch was seen: a model that trains itself is left alone."""
+        return float(self._value.numpy()) if bool(self._seen.numpy()) else None
+
+
 _SEED_MODULUS = 2**31 - 1
 """TensorFlow takes seeds modulo this, and this in place of a second seed of zero where both are."""
 
 
 @dataclass
 class Prepared:
-    """A compiled model ready to fit, with the metric that watches its zero gradients, the values its
-    optimizer starts from, and what probes traced for it."""
+    """A compiled model ready to fit, with what watches its zero gradients and its first loss, the values
+    its optimizer starts from, and what probes traced for it."""
 
     model: keras.Model
     share: keras.Metric
+    first_loss: FirstLoss
     optimizer_start: list[Array]
     kept: Kept = field(default_factory=dict)
 
@@ -67,8 +92,9 @@ def prepare(model: keras.Model, training: Training, target: Target, data: Data) 
         optimizer.build(model.trainable_variables)
     start = [] if optimizer is None else [np.asarray(variable) for variable in optimizer.variables]
     share = keras.metrics.Mean(name=ZERO_GRADIENT_SHARE)
-    _observe_zero_gradients(model, share)
-    return Prepared(model, share, start)
+    first_loss = FirstLoss()
+    _observe_batches(model, share, first_loss)
+    return Prepared(model, share, first_loss, start)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
@@ -165,6 +191,7 @@ def fit(
     `model.stop_training`. The user's `callbacks` are called before them.
     """
     training_data, validation_data = batches
+    prepared.first_loss.forget()
     prepared.model.fit(
         training_data,
         validation_data=validation_data,
@@ -230,6 +257,13 @@ def shuffled(numbers: tf.data.Dataset, count: int, seed: int) -> tf.data.Dataset
     )
 
 
+def first_order(examples: Examples, seed: int) -> Array:
+    """The places of the training examples in the order in which a trial's first epoch has them."""
+    count = examples.n_train
+    (order,) = shuffled(tf.data.Dataset.range(count), count, seed).batch(count)
+    return np.asarray(order)
+
+
 @lru_cache(maxsize=2)
 def _validation_batches(examples: Examples) -> tf.data.Dataset:
     indices = tf.data.Dataset.range(examples.n_validation).batch(_VALIDATION_BATCH)
@@ -251,8 +285,8 @@ def _single_threaded(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _observe_zero_gradients(model: keras.Model, share: keras.Metric) -> None:
-    """Have the training step report ZERO_GRADIENT_SHARE among its metrics.
+def _observe_batches(model: keras.Model, share: keras.Metric, first_loss: FirstLoss) -> None:
+    """Have the training step report ZERO_GRADIENT_SHARE among its metrics, and keep its first loss.
 
     It costs one backward pass through the loss alone. Models with a `train_step` or `compute_loss` of
     their own are left as they are.
@@ -265,7 +299,8 @@ def _observe_zero_gradients(model: keras.Model, share: keras.Metric) -> None:
         x: Part, y: Part, y_pred: Part, sample_weight: Part = None
     ) -> dict[str, tf.Tensor]:
         results = compute(x, y, y_pred, sample_weight)
-        zero = zero_gradient(model, x, y, y_pred, sample_weight)
+        loss, zero = _loss_and_zero_gradient(model, x, y, y_pred, sample_weight, training=True)
+        first_loss.see(loss)  # outputs are computed before the update
         if zero is None:
             return dict(results)
         share.update_state(zero)
@@ -285,18 +320,24 @@ def zero_gradient(
 ) -> tf.Tensor | None:
     """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
     does not depend on the outputs at all."""
+    return _loss_and_zero_gradient(model, x, y, y_pred, sample_weight, training=training)[1]
+
+
+def _loss_and_zero_gradient(
+    model: keras.Model, x: Part, y: Part, y_pred: Part, sample_weight: Part, *, training: bool
+) -> tuple[tf.Tensor, tf.Tensor | None]:
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(read)
         loss = model.compute_loss(x, y, y_pred, sample_weight, training=training)
     gradients = [gradient for gradient in tape.gradient(loss, read) if gradient is not None]
     if not gradients:
-        return None
+        return loss, None
     silent = [
         tf.reduce_all(tf.equal(gradient, 0), axis=list(range(1, gradient.shape.rank)))
         for gradient in gradients
     ]
-    return tf.cast(tf.reduce_all(silent, axis=0), tf.float32)
+    return loss, tf.cast(tf.reduce_all(silent, axis=0), tf.float32)
 
 
 def _read_by_loss(output: tf.Tensor) -> list[tf.Tensor]:

@@ -113,9 +113,18 @@ CLAIMS: Mapping[tuple[str, str], Claim] = MappingProxyType(
 """(variant, recipe) -> what is claimed of its training. Chosen from the pilot in fixtures/pilot and
 reviewed against the baselines in fixtures/baselines; neither's seeds are ever judged."""
 
-HYPOTHESES = sum(2 if claim.kind == "mixed" else 3 for claim in CLAIMS.values())
-"""What the suite's error rates are shared by: for each row reliability and speed against its baseline,
-and the claim itself where it is judged."""
+TWINS: Mapping[str, str] = MappingProxyType({"same-reshape-first": "same-logits"})
+"""Variants that are one training with another one, bit for bit, and that one's name: their rows are one
+piece of evidence, and are counted once."""
+
+_COUNTED = [claim for (name, _), claim in CLAIMS.items() if name not in TWINS]
+
+ROWS = len(_COUNTED)
+"""Rows of the suite that are compared with their baselines."""
+
+HYPOTHESES = sum(2 if claim.kind == "mixed" else 3 for claim in _COUNTED)
+"""What the suite's error rates are shared by: for each row whether it is as reliable and as it was
+before, and the claim itself where it is judged."""
 
 
 def find_variant(name: str) -> Variant:

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, Node, SessionSummary, header
+from .summary import EVIDENCE, TOLD, Node, SessionSummary, header
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .marker import Declared
 
 _OPTIONS = pytest.StashKey[Options]()
-_COUNT = pytest.StashKey[int]()
+_COUNT = pytest.StashKey[suite.Count]()
 _USED = pytest.StashKey[bool]()
 _MISTAKE = pytest.StashKey[str]()
 
@@ -92,18 +92,23 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     """Read every marker and count the hypotheses before anything is deselected."""
     config = session.config
     try:
-        collected = sum(_declared(item).hypotheses for item in items if _marker(item) is not None)
+        declared = [_declared(item) for item in items if _marker(item) is not None]
     except InputError as error:
         if not hasattr(config, "workerinput"):
             raise pytest.UsageError(str(error)) from None
         # A worker of xdist cannot end the run; each of its verdicts says so instead.
         config.stash[_MISTAKE] = str(error)
         return
-    config.stash[_USED] = collected > 0
+    config.stash[_USED] = bool(declared)
+    counted = [each for each in declared if not each.twin]
+    collected = suite.Count(
+        sum(each.hypotheses for each in counted), sum(each.rows for each in counted)
+    )
+    options = config.stash[_OPTIONS]
     try:
         config.stash[_COUNT] = suite.count_hypotheses(
             config,
-            config.stash[_OPTIONS].hypotheses,
+            (options.hypotheses, options.rows),
             collected,
             failed=session.testsfailed > 0,
         )
@@ -120,7 +125,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     if not config.stash.get(_USED, False) or config.option.verbose < 0:
         return []
-    return [header(config, config.stash[_OPTIONS], config.stash.get(_COUNT, None))]
+    return header(config, config.stash[_OPTIONS], config.stash.get(_COUNT, None))
 
 
 def _marker(item: pytest.Item) -> pytest.Mark | None:
@@ -144,7 +149,9 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     from ..trials.runner import Runner
 
     options = pytestconfig.stash[_OPTIONS]
-    with Runner(options.ledger, reuse=options.reuse, jobs=options.jobs) as runner:
+    # A trial taken from the ledger would confirm nothing.
+    reuse = options.reuse and not options.confirm
+    with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
         yield runner
 
 
@@ -174,10 +181,10 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     again = (
         f"pytest {shlex.quote(test)}",
         *marker_expression(config),
-        repeating_options(config, count),
+        repeating_options(config, *count),
     )
     return Convergence(
-        Budget(count, options.alpha, options.beta),
+        Budget(count.hypotheses, options.alpha, options.beta, count.rows),
         options.seed,
         convergence_runner,
         report,
@@ -187,6 +194,10 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         test,
         elsewhere=options.jobs is not None,
         repair=options.repair,
+        strict=options.strict,
+        accept=(options.accept, options.reason or "") if options.accept else None,
+        tell=node.stash.setdefault(TOLD, []).append,
+        confirm=options.confirm,
     )
 
 
@@ -209,4 +220,6 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call" and (found := item.stash.get(EVIDENCE, [])):
         report.convergence = found  # type: ignore[attr-defined]
+    if report.when == "call" and (told := item.stash.get(TOLD, [])):
+        report.convergence_told = told  # type: ignore[attr-defined]
     return report

@@ -15,15 +15,35 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from ..errors import InputError, error_words
+from ..keras import environment
 from ..keras.settings import Training
 from ..report.words import explanation, failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
 from ..trials.source import FunctionSource, Source, Train
 from ..trials.trial import Target, Trial
-from ..verdicts.baseline import TRIALS, make_baseline, read_baseline, write_baseline
-from ..verdicts.claim import Budget, Claim
-from ..verdicts.judge import Evidence, judge
+from ..verdicts.baseline import (
+    TRIALS,
+    Baseline,
+    baseline_path,
+    find_record,
+    make_baseline,
+    read_baseline,
+    write_baseline,
+    write_record,
+)
+from ..verdicts.claim import Budget, Claim, Json, TrialAt
+from ..verdicts.confirm import (
+    choose_repetition,
+    complete,
+    confirm,
+    confirmed_evidence,
+    difference_text,
+    judged_record,
+    recorded_verdicts,
+    why_not,
+)
+from ..verdicts.judge import WHOLE_SEEDS, Evidence, accepted, judge
 from .marker import EXAMPLE, Declared, nothing_says
 from .repairing import RepairBudget, look_for_repair
 
@@ -42,6 +62,10 @@ class Convergence:
     - `report`: receives the evidence. `again`: the command that repeats the test.
     - `elsewhere`: trials run in other processes, whatever the threads of this one.
     - `repair`: looks for a change that repairs a model whose test is red; None: does not.
+    - `accept`: a row, `NAME` or `NAME RECIPE`, whose baseline is recorded anew, and why; `tell`:
+      receives what is then shown of it.
+    - `strict`: what trains better, or otherwise, than its baseline did is red.
+    - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
 
     budget: Budget
@@ -54,7 +78,11 @@ class Convergence:
     test: str = ""
     elsewhere: bool = False
     repair: RepairBudget | None = None
-    _asked: list[int] = field(default_factory=list)
+    confirm: bool = False
+    strict: bool = False
+    accept: tuple[str, str] | None = None
+    tell: Callable[[str], None] = print
+    _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
         self,
@@ -188,10 +216,21 @@ class Convergence:
         if claim is None:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         row = f"{source.name} {source.recipe}"
-        self._count((claim.kind != "mixed") + 2 * (baselines is not None), row)
-        baseline = None
+        compared = int(baselines is not None)
+        self._count((claim.kind != "mixed") + 2 * compared, compared, row)
+        baseline, reason = None, ""
+        if baselines is not None and self.accept and self.accept[0] in (source.name, row):
+            self._accept(source, baselines, self.accept[1])
+            return
+        if self.confirm and baselines is not None:
+            found = self._confirm(source, claim, baselines)
+            if isinstance(found, Evidence):
+                file = str(baseline_path(baselines, source.name, source.recipe))
+                self._tell(replace(found, baseline=file, twin=self.declared.twin))
+                return
+            reason = found
         if baselines is not None:
-            if not self.record:
+            if not self.record or self.confirm:
                 baseline = read_baseline(baselines, source.name, source.recipe)
             if baseline is None:
                 path = self._write_baseline(source, baselines)
@@ -199,13 +238,44 @@ class Convergence:
                     _fail(f"{row} had no baseline; it is now {path}. Commit it.")
                 return
         trial_at = _Stream(self.runner, source, self.first_seed)
-        evidence = judge(source, claim, self.budget, trial_at, baseline=baseline, test=self.test)
+        evidence = self._evidence(source, claim, trial_at, baselines, baseline)
+        if reason:
+            cost = f"judged instead, with {evidence.summary.trials} trainings"
+            evidence = replace(evidence, confirmation=f"{reason}; {cost}")
         if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
             trials = [trial_at(index) for index in range(evidence.summary.trials)]
             evidence = self._explained(evidence, source, trials)
             if self.repair is not None:
                 self._finish()
                 evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
+        self._tell(evidence)
+
+    def _evidence(
+        self,
+        source: Source,
+        claim: Claim,
+        trial_at: TrialAt,
+        folder: Path | None,
+        baseline: Baseline | None,
+    ) -> Evidence:
+        counts = baseline is not None and self.budget.rows > 1
+        least = WHOLE_SEEDS if counts else 0
+        evidence = judge(
+            source,
+            claim,
+            self.budget,
+            trial_at,
+            baseline=baseline,
+            test=self.test,
+            strict=self.strict,
+            least=least,
+        )
+        if folder is not None:
+            path = str(baseline_path(folder, source.name, source.recipe))
+            evidence = replace(evidence, baseline=path)
+        return replace(evidence, twin=self.declared.twin)
+
+    def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
         if evidence.red:
             self._finish()
@@ -239,20 +309,80 @@ class Convergence:
         assert self.repair is not None
         return look_for_repair(source, claim, self.repair, self.runner, known, self.first_seed)
 
-    def _count(self, asked: int, row: str) -> None:
-        used = sum(self._asked)
-        if used + asked > self.declared.hypotheses:
+    def _confirm(self, source: Source, claim: Claim, folder: Path) -> Evidence | str:
+        """Train a recorded seed again: what stands then, or why the row is to be judged."""
+        here = environment.describe()
+        record = find_record(folder, source.name, source.recipe, here)
+        if (reason := why_not(record, here)) or record is None:
+            return f"not confirmed: {reason}"
+        code = getattr(source, "code", "")
+        chosen = choose_repetition(record, code)
+        trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
+        confirmation = confirm(record, chosen, trial)
+        if not confirmation.unchanged:
+            return f"changed: {difference_text(confirmation)}"
+        made = record
+        if "code" in record.digests:  # a part of it is enough from now on
+            made = replace(made, digests={**record.digests, "code": code})
+        if self.record and not recorded_verdicts(record, claim):
+            made = replace(made, judged=self._judged_now(source, claim, folder))
+        if made != record:
+            write_record(folder, made)
+        told = (source.target, claim, self.budget, self.test)
+        return confirmed_evidence(made, confirmation, trial, *told)
+
+    def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
+        """The verdicts of an unchanged row that has none on record."""
+        baseline = read_baseline(folder, source.name, source.recipe)
+        trial_at = _Stream(self.runner, source, self.first_seed)
+        evidence = self._evidence(source, claim, trial_at, folder, baseline)
+        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
+
+    def _count(self, asked: int, compared: int, row: str) -> None:
+        used, rows = (sum(each) for each in zip((0, 0), *self._asked, strict=True))
+        declared, needed = (
+            self.declared,
+            f"hypotheses={max(used + asked, self.declared.hypotheses)}",
+        )
+        if rows + compared:
+            needed += f", rows={rows + compared}"
+        if used + asked > declared.hypotheses or rows + compared > declared.rows:
             raise InputError(
-                f"{row} asks for {asked} verdicts and its test declares {self.declared.hypotheses}"
+                f"{row} asks for {asked} verdicts"
+                + (", two of them against its baseline," if compared else "")
+                + f" and its test declares {declared.hypotheses}"
+                + (f" and {declared.rows} rows" if compared else "")
                 + (f", of which {used} are used" if used else "")
-                + f"; mark it with pytest.mark.convergence(hypotheses={used + asked}), or the suite's "
-                "error rates do not hold"
+                + f"; mark it with pytest.mark.convergence({needed}), or the suite's error rates do not "
+                "hold"
             )
-        self._asked.append(asked)
+        self._asked.append((asked, compared))
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
-        trials = self.runner.run_all((source, seed) for seed in seeds.take("baseline", TRIALS))
-        return write_baseline(folder, make_baseline(trials))
+        made = self._recorded(source, TRIALS)
+        older = find_record(folder, source.name, source.recipe, made.environment)
+        return write_record(folder, self._completed(source, made, older))
+
+    def _accept(self, source: Source, folder: Path, reason: str) -> None:
+        """Replace the record that the row is compared with, and show old beside new."""
+        old = read_baseline(folder, source.name, source.recipe)
+        made = self._recorded(source, TRIALS if old is None else len(old.outcomes))
+        made = accepted(old, self._completed(source, made, old), reason)
+        path = write_baseline(folder, made)
+        told = "; ".join(made.accepted[-1]["lines"])
+        self.tell(
+            f"{source.name} under {source.recipe} is accepted, {reason}: {told}. Commit {path}."
+        )
+
+    def _recorded(self, source: Source, count: int) -> Baseline:
+        chosen = seeds.take("baseline", count)
+        return make_baseline(self.runner.run_all((source, seed) for seed in chosen))
+
+    def _completed(self, source: Source, made: Baseline, older: Baseline | None) -> Baseline:
+        def run_prefix(seed: int, steps: int) -> Trial:
+            return self.runner.run(source, seed, steps=steps)
+
+        return complete(made, older, run_prefix)
 
 
 class _Stream:

@@ -24,7 +24,10 @@ EXAMPLE = "pytest.mark.convergence(target=0.95, epochs=3, p_good=0.95, p_bad=0.5
 class Declared:
     """A marker's content.
 
-    - `hypotheses`: how many verdicts its test asks for.
+    - `hypotheses`: how many verdicts its test asks for. `rows`: how many rows it compares with a
+      baseline, each by two of these verdicts.
+    - `twin`: the name of another row that this one is the very training of, so that its verdicts are
+      that one's and count no further; empty where there is none.
     - `claim`: what is judged unless the test names it itself, which it must where this is None.
     - `target`: what a training is to reach, where a source does not bring its own.
     - `batch`: examples in a batch of a Keras model; None: its training's own.
@@ -34,6 +37,8 @@ class Declared:
     claim: Claim | None = None
     target: Target | None = None
     batch: int | None = None
+    rows: int = 0
+    twin: str = ""
 
 
 def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Declared:
@@ -47,7 +52,13 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
         raise InputError(
             f"write pytest.mark.convergence(hypotheses=N), N a whole number >= 1, or {EXAMPLE}"
         )
-    known = ("hypotheses", *TARGET, "batch", *CLAIM)
+    rows, twin = keywords.get("rows", 0), keywords.get("twin", "")
+    if type(rows) is not int or not 0 <= 2 * rows <= count:
+        raise InputError(
+            f"rows is {rows!r}; a whole number is needed, and 2 of the {count} hypotheses for each row "
+            "that is compared with a baseline"
+        )
+    known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin")
     if unknown := [name for name in keywords if name not in known]:
         raise InputError(
             f"pytest.mark.convergence does not know {', '.join(unknown)}; it knows {', '.join(known)}"
@@ -60,7 +71,7 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
         Training(batch=training["batch"])  # refuses an impossible one
     target = _read_target(training) if {*TARGET} & {*training} else None
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
-    return Declared(count, claim, target, training.get("batch"))
+    return Declared(count, claim, target, training.get("batch"), rows, twin)
 
 
 def _read_target(training: Mapping[str, Any]) -> Target:
@@ -89,7 +100,7 @@ def nothing_says(*names: str) -> InputError:
 def _require_kind(name: str, value: object) -> None:
     """InputError where a number or a text is needed and `value` is something else. Only `chance` may be
     None; bool is no number."""
-    if name in ("monitor", "mode", "kind"):
+    if name in ("monitor", "mode", "kind", "twin"):
         if not isinstance(value, str):
             raise InputError(f"{name} is {value!r}; a text is needed")
     elif name in ("target", "p_good", "p_bad", "chance"):

@@ -44,6 +44,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"{text!r} is given; a whole number is needed")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting: how its text is read (None: it is on or off), and its text where none is given or,
@@ -71,6 +77,13 @@ SETTINGS = (
         _count,
         "",
         "verdicts that share the suite's error rates, whatever is collected; default: all that were",
+        "N",
+    ),
+    Setting(
+        "rows",
+        _number,
+        "",
+        "rows that are compared with a baseline, each by two of these verdicts; default: all that were",
         "N",
     ),
     Setting("alpha", _rate, "0.05", "the suite's chance of a false red (0.05)", "A"),
@@ -106,6 +119,24 @@ SETTINGS = (
         USUAL,
     ),
     Setting("record", None, "", "train and write the baselines instead of comparing with them"),
+    Setting(
+        "accept",
+        str,
+        "",
+        "record the baseline of this row, NAME or 'NAME RECIPE', in place of judging it, and show "
+        "old beside new; needs --convergence-reason",
+        "ROW",
+    ),
+    Setting("reason", str, "", "why the row is accepted, kept in its baseline", "TEXT"),
+    Setting("strict", None, "", "what trains better, or otherwise, than its baseline did is red"),
+    Setting(
+        "confirm",
+        None,
+        "",
+        "train one recorded seed of each row that has a baseline: where it comes again bit for bit, the "
+        "recorded verdicts stand, else the row is judged; with --convergence-record, judge an unchanged "
+        "row that has no verdict, and record it",
+    ),
 )
 
 
@@ -113,15 +144,17 @@ SETTINGS = (
 class Options:
     """A run's settings.
 
-    - `seed`: the first of every verdict. `hypotheses`: None where their number is not pinned.
+    - `seed`: the first of every verdict. `hypotheses`, `rows`: None where their number is not pinned.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
     - `repair`: what a red test may spend on looking for one; None: nothing.
-    - `reuse`, `record`: see `SETTINGS`.
+    - `accept`: the row whose baseline is recorded anew, for a `reason`; None: none.
+    - `reuse`, `record`, `strict`, `confirm`: see `SETTINGS`.
     """
 
     seed: int
     hypotheses: int | None
+    rows: int | None
     alpha: float
     beta: float
     ledger: Path
@@ -130,6 +163,10 @@ class Options:
     reuse: bool
     repair: RepairBudget | None
     record: bool
+    accept: str | None
+    reason: str | None
+    strict: bool
+    confirm: bool
 
 
 def add_settings(parser: pytest.Parser) -> None:
@@ -159,6 +196,11 @@ def read_options(config: pytest.Config) -> Options:
     values: dict[str, Any] = {setting.name: _find(config, setting) for setting in SETTINGS}
     for name in ("ledger", "report"):
         values[name] = config.rootpath / values[name] if values[name] else None
+    if bool(values["accept"]) != bool(values["reason"]):
+        raise InputError(
+            "--convergence-accept ROW and --convergence-reason TEXT are given together: a row is "
+            "accepted for a reason, which its baseline keeps"
+        )
     return Options(**values)
 
 
@@ -176,9 +218,11 @@ def _find(config: pytest.Config, setting: Setting) -> object:
         raise InputError(f"{ini}: {error}") from None
 
 
-def repeating_options(config: pytest.Config, hypotheses: int) -> str:
+def repeating_options(config: pytest.Config, hypotheses: int, rows: int = 0) -> str:
     """The options, but for the seed, that give the same verdicts again."""
     options = [f"--convergence-hypotheses {hypotheses}"]
+    if rows:
+        options.append(f"--convergence-rows {rows}")
     for name in ("alpha", "beta"):
         if (value := config.getoption(f"--convergence-{name}")) is not None:
             options.append(f"--convergence-{name} {value}")
@@ -187,7 +231,7 @@ def repeating_options(config: pytest.Config, hypotheses: int) -> str:
 
 def own_command(config: pytest.Config) -> str:
     """The command line of this run, but for what the seed and `repeating_options` say anew."""
-    options = [f"--convergence-{name}" for name in ("seed", "hypotheses", "alpha", "beta")]
+    options = [f"--convergence-{name}" for name in ("seed", "hypotheses", "rows", "alpha", "beta")]
 
     def kept() -> Iterator[str]:
         words = map(str, config.invocation_params.args)

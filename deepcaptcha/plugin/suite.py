@@ -4,6 +4,7 @@ of it declare some."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -22,47 +23,90 @@ def declares_hypotheses(path: Path) -> bool:
     return any(word in text for word in _WORDS)
 
 
+class Count(NamedTuple):
+    """How many hypotheses share the rates, and how many rows among them are compared with baselines."""
+
+    hypotheses: int
+    rows: int = 0
+
+
 def count_hypotheses(
-    config: pytest.Config, pinned: int | None, collected: int, *, failed: bool
-) -> int:
-    """The whole suite's number: `pinned`, or `collected` where that was all of it, or else what was
-    collected when it last was; at least 1. `failed`: some file could not be collected.
+    config: pytest.Config, pinned: Pinned, collected: Count, *, failed: bool
+) -> Count:
+    """The whole suite's numbers: those `pinned`, or `collected` where that was all of it, or else what
+    was collected when it last was; at least 1 hypothesis. `failed`: some file could not be collected.
 
-    Raises InputError where none of these is known, or the known one is less than `collected`.
+    Raises InputError where none of these is known, or a known one is less than `collected`.
     """
-    if pinned is None and not failed and not _selects(config):
-        _remember(config, collected)
-        return max(collected, 1)
-    known = known_hypotheses(config, pinned)
-    if known is None:
+    hypotheses, rows = pinned
+    known = remembered(config)
+    if not failed and not _selects(config):
+        known = collected
+        if hypotheses is None:
+            _remember(config, collected)
+    if hypotheses is None:
+        if known is None:
+            raise _unknown("hypotheses")
+        hypotheses = known.hypotheses
+    if rows is None:
+        if known is None and collected.rows:
+            raise _unknown("rows")
+        rows = 0 if known is None else known.rows
+    for word, count, given in (
+        ("hypotheses", hypotheses, collected.hypotheses),
+        ("rows", rows, collected.rows),
+    ):
+        if count < given:
+            raise InputError(
+                f"{count} {word} are declared, and {given} were collected; their error rates would "
+                "not add up to the suite's: "
+                + ("pin more" if any(pinned) else "let `pytest --collect-only` count them again")
+            )
+    if 2 * rows > hypotheses:
         raise InputError(
-            "only a part of the suite was collected, and its error rates are shared by all of it; let "
-            "`pytest --collect-only` count them once, or pin their number: ini convergence_hypotheses "
-            "= N, or --convergence-hypotheses N"
+            f"{rows} rows are declared, which are two verdicts each, and {hypotheses} hypotheses; pin "
+            "both numbers"
         )
-    if known < collected:
-        raise InputError(
-            f"{known} hypotheses are declared, and {collected} were collected; their error rates would "
-            "not add up to the suite's: "
-            + ("pin more" if pinned else "let `pytest --collect-only` count them again")
-        )
-    return max(known, 1)
+    return Count(max(hypotheses, 1), rows)
 
 
-def known_hypotheses(config: pytest.Config, pinned: int | None) -> int | None:
-    """The number that is pinned, or else remembered of the last collection of all; None without any."""
+Pinned = tuple[int | None, int | None]
+"""Hypotheses and rows that the ini file or the command line name; None: not."""
+
+
+def _unknown(word: str) -> InputError:
+    return InputError(
+        "only a part of the suite was collected, and its error rates are shared by all of it; let "
+        f"`pytest --collect-only` count them once, or pin their number: ini convergence_{word} = N, or "
+        f"--convergence-{word} N"
+    )
+
+
+def known_count(config: pytest.Config, pinned: Pinned) -> Count | None:
+    """What is pinned, or else remembered of the last collection of all; None without any."""
+    hypotheses, rows = pinned
+    known = remembered(config)
+    if hypotheses is None:
+        return known if known is None or rows is None else Count(known.hypotheses, rows)
+    return Count(hypotheses, rows if rows is not None else known.rows if known else 0)
+
+
+def remembered(config: pytest.Config) -> Count | None:
+    """What was counted when all of the suite was last collected; None where it never was."""
     cache = _cache(config)
-    if pinned is not None or cache is None:
-        return pinned
-    found: object = cache.get(_KEY, None)
-    return found if type(found) is int else None
+    found: object = None if cache is None else cache.get(_KEY, None)
+    if type(found) is int:  # of version 0.3
+        return Count(found)
+    if isinstance(found, list) and len(found) == 2 and all(type(each) is int for each in found):
+        return Count(*found)
+    return None
 
 
-def _remember(config: pytest.Config, collected: int) -> None:
+def _remember(config: pytest.Config, collected: Count) -> None:
     # A project that declares none gets no file of ours.
     cache = _cache(config)
-    if cache is not None and collected != (cache.get(_KEY, None) or 0):
-        cache.set(_KEY, collected)
+    if cache is not None and collected != (remembered(config) or Count(0)):
+        cache.set(_KEY, list(collected))
 
 
 def _cache(config: pytest.Config) -> pytest.Cache | None:

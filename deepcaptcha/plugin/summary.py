@@ -16,12 +16,16 @@ from . import suite
 from .options import Options, own_command, repeating_options
 
 if TYPE_CHECKING:
+    from ..verdicts.claim import Verdict
     from ..verdicts.judge import Evidence
 
 Json = Mapping[str, Any]
 
 EVIDENCE = pytest.StashKey[list[Json]]()
 """What a test's verdicts rest on, as plain data."""
+
+TOLD = pytest.StashKey[list[str]]()
+"""What else is told of a test."""
 
 
 class Node(Protocol):
@@ -31,9 +35,9 @@ class Node(Protocol):
     workerinput: dict[str, int]
 
 
-def header(config: pytest.Config, options: Options, count: int | None = None) -> str:
-    """How to have the same verdicts again, with what they are computed; `count` hypotheses share the
-    rates, or as many as are known to."""
+def header(config: pytest.Config, options: Options, count: suite.Count | None = None) -> list[str]:
+    """How to have the same verdicts again, with what they are computed; and how `count`, or as many
+    hypotheses and rows as are known, share alpha, where any row is compared with a baseline."""
     facts = environment.describe()
     versions = [
         f"{name} {facts[name]}"
@@ -42,13 +46,19 @@ def header(config: pytest.Config, options: Options, count: int | None = None) ->
     ]
     if facts["tensorflow"] != "not installed":
         versions.append("one thread a process, oneDNN on")
-    count = count or suite.known_hypotheses(config, options.hypotheses)
-    shared = f" {repeating_options(config, count)}" if count else ""
+    count = count or suite.known_count(config, (options.hypotheses, options.rows))
+    shared = f" {repeating_options(config, *count)}" if count else ""
     search = ""
     if options.repair is not None:
         search = f"; a red test looks for a repair, in at most {options.repair.text} each"
     again = f"again with --convergence-seed {options.seed}{shared}"
-    return f"convergence: {again}; {', '.join(versions)}{search}"
+    lines = [f"convergence: {again}; {', '.join(versions)}{search}"]
+    if count and 0 < 2 * count.rows <= count.hypotheses:
+        from ..verdicts.claim import Budget
+
+        budget = Budget(count.hypotheses, options.alpha, options.beta, count.rows)
+        lines.append(f"convergence: alpha of {'; '.join(budget.lines)}")
+    return lines
 
 
 class SessionSummary:
@@ -59,6 +69,9 @@ class SessionSummary:
         self._options = options
         self._reported: list[Evidence] = []
         self._collected = 0
+        self._whole: Verdict | None = None
+        self._told: list[str] = []  # of single rows, besides their verdicts
+        self._notes: list[str] = []  # of all rows together
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
@@ -70,12 +83,16 @@ class SessionSummary:
             return
         files = {self._config.rootpath / name.partition("::")[0] for name in ids}
         if any(map(suite.declares_hypotheses, files)):
-            terminal.write_line(header(self._config, self._options))
+            for line in header(self._config, self._options):
+                terminal.write_line(line)
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         fields: Sequence[Json] = getattr(report, "convergence", [])
-        if not fields or hasattr(self._config, "workerinput"):
+        if hasattr(self._config, "workerinput"):
+            return
+        self._told += getattr(report, "convergence_told", [])
+        if not fields:
             return
         from ..report.words import verdict_line
         from ..verdicts.judge import Evidence
@@ -87,22 +104,60 @@ class SessionSummary:
             for evidence in found:
                 terminal.write_line(verdict_line(evidence))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """The suite as a whole, which fails the session as a red test would."""
+        if hasattr(self._config, "workerinput"):
+            return
+        failed = False
+        if (row := self._options.accept) and not self._told:
+            self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
+            failed = True
+        if any(evidence.baseline for evidence in self._reported):
+            failed = self._judge_all() or failed
+        if failed and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _judge_all(self) -> bool:
+        """Judge all rows together; whether that is red."""
+        from ..verdicts.judge import judge_rows, unnamed_baselines, untrue_twins
+
+        untrue = untrue_twins(self._reported)
+        self._notes += untrue
+        counted = {(e.recipe, e.name) for e in self._reported if e.baseline and not e.twin}
+        if len(counted) >= self._reported[0].budget.rows and (
+            unnamed := unnamed_baselines(self._reported)
+        ):
+            more = f" and {len(unnamed) - 5} more" if len(unnamed) > 5 else ""
+            self._notes.append(f"Baselines that no test names: {', '.join(unnamed[:5])}{more}.")
+        try:
+            self._whole = judge_rows(self._reported, strict=self._options.strict)
+        except InputError as error:
+            self._notes.append(f"The suite as a whole cannot be judged: {error}")
+            return True
+        return bool(untrue) or (self._whole is not None and self._whole.colour == "red")
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if hasattr(self._config, "workerinput"):
             return
         if not self._reported:
+            for line in (*self._told, *self._notes):
+                terminalreporter.write_line(line)
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
-        from ..report.words import summary_lines, verdict_table
+        from ..report.words import summary_lines, verdict_table, whole_line
 
         seed = self._options.seed
         table = verdict_table(self._reported)
         processes = getattr(self._config.option, "numprocesses", None) or 1
         workers = processes * (self._options.jobs or 1)
         nightly = seed >= seeds.STREAMS["nightly"].start
-        notes = summary_lines(self._reported, workers, nightly)
-        options = repeating_options(self._config, self._reported[0].budget.hypotheses)
+        notes = [*self._told, *summary_lines(self._reported, workers, nightly), *self._notes]
+        if self._whole is not None:
+            notes.insert(0, whole_line(self._whole))
+        budget = self._reported[0].budget
+        options = repeating_options(self._config, budget.hypotheses, budget.rows)
         again = f"--convergence-seed {seed} {options}"
         lines = [*notes, f"Again: {again}"]
         if self._options.report is not None:
@@ -122,8 +177,11 @@ class SessionSummary:
         from ..report.page import write_report
 
         command = f"{own_command(self._config)} {again}"
+        judged = [evidence for evidence in self._reported if not evidence.unchanged]
+        if not judged:
+            return "No report: every row is unchanged, and none was judged"
         try:
-            write_report(path, self._options.ledger, command, self._reported, notes)
+            write_report(path, self._options.ledger, command, judged, notes)
         except InputError as error:
             return f"No report: {error}"
         return f"Report: {path}"

@@ -251,8 +251,9 @@ def opening(rows: Sequence[ReportRow]) -> str:
         return f"{text} Every training converged in {full} of {plural(len(rows), 'row')}."
     red = [f"{row.name} under {row.recipe}" for row in rows if row.colour == "red"]
     named = f" Red: {', '.join(red)}." if red else ""
+    yellow = f"{colours['yellow']} yellow, " if colours["yellow"] else ""
     return (
-        f"{plural(len(rows), 'row')} judged: {colours['red']} red, {colours['green']} green, "
+        f"{plural(len(rows), 'row')} judged: {colours['red']} red, {yellow}{colours['green']} green, "
         f"{colours['cannot tell']} cannot tell.{named} {text}"
     )
 

@@ -11,11 +11,12 @@ from ..finding import Finding, percent
 from ..trials.history import symptom_lines
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
-from ..verdicts.comparison import ComparedRow
+from ..verdicts.comparison import ALPHA, ComparedRow
+from ..verdicts.confirm import NO_VERDICT
 from ..verdicts.judge import Evidence
 from .table import Table, columns
 
-COMPARISONS = ("as reliable", "as fast")
+COMPARISONS = ("as reliable", "as fast", "as before")
 """What a row is judged for against its baseline."""
 
 
@@ -51,7 +52,8 @@ def failure_message(evidence: Evidence, again: str) -> str:
     `again` is the command that repeats the test. What explains it is as wide as a terminal of 80
     columns takes; the verdict, which pytest repeats in its summary, and commands stay whole.
     """
-    lines = []
+    lines = [f"{evidence.confirmation[:1].upper()}{evidence.confirmation[1:]}."]
+    lines = lines if evidence.confirmation else []
     for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
         said = _red_text(verdict, evidence.claim)
         lines.append(f"{evidence.name} under {evidence.recipe} {said}.")
@@ -60,6 +62,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
     if missed := failures_text(evidence.summary.outcomes):
         lines.append(f"The target, {evidence.target.text}, was missed: {missed}.")
     lines += [wrapped(f"{line}.") for line in evidence.symptoms]
+    lines += [f"Not as in the baseline, {line}." for line in evidence.changed]
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     lines += evidence.repairs
@@ -97,6 +100,8 @@ def _red_text(verdict: Verdict, claim: Claim) -> str:
     counted, interval = f"{verdict.successes} of {verdict.trials} trials", _interval_words(verdict)
     if verdict.hypothesis == "as fast":
         return f"trains more slowly than its baseline: {verdict.note}"
+    if verdict.hypothesis == "as before":
+        return f"does not train as its baseline did: {verdict.note}"
     if verdict.hypothesis == "as reliable":
         return f"trains less reliably than its baseline: {counted} converged {interval}; {verdict.note}"
     return (
@@ -127,6 +132,7 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
     titles = columns(
         *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
         *(f"<{hypothesis}" for hypothesis in COMPARISONS),
+        "<bits",
         *("epochs", "min", "<missed", "<symptoms"),
     )
     ordered = sorted(named, key=lambda pair: (pair[1].recipe, pair[0]))
@@ -136,7 +142,7 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
 
 def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
     own, *others = evidence.verdicts
-    compared = {verdict.hypothesis: _comparison_text(verdict) for verdict in others}
+    compared = {verdict.hypothesis: _colour_text(verdict) for verdict in others}
     summary = evidence.summary
     return (
         name,
@@ -144,8 +150,9 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
         claim_text(evidence.claim),
         f"{own.successes}/{own.trials}",
         interval_text(own.interval),
-        "interval only" if evidence.claim.kind == "mixed" else own.colour,
+        "interval only" if evidence.claim.kind == "mixed" else _colour_text(own),
         *(compared.get(hypothesis, "") for hypothesis in COMPARISONS),
+        evidence.confirmation.partition(":")[0],
         "" if summary.median_epochs is None else f"{summary.median_epochs:g}",
         f"{summary.seconds / 60:.1f}",
         failures_text(summary.outcomes),
@@ -153,13 +160,19 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
     )
 
 
-def _comparison_text(verdict: Verdict) -> str:
+def _colour_text(verdict: Verdict) -> str:
+    if verdict.sees is not None:
+        sign = "+" if verdict.hypothesis == "as fast" else ""
+        return f"{verdict.colour} ({sign}{verdict.sees:.2g})"
     return verdict.colour + ("" if verdict.detects is None else f" ({percent(verdict.detects)})")
 
 
 def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> list[str]:
     """What the colours are worth, what they cost on so many `workers` and what they may cost."""
     budget = reported[0].budget
+    confirmed = _confirmation_lines(reported, workers)
+    if not (reported := [evidence for evidence in reported if not evidence.unchanged]):
+        return confirmed
     spent, worst, most = (
         _minutes(seconds / workers)
         for seconds in (
@@ -170,8 +183,9 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     )
     lines = [
         f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
-        f"{100 * budget.alpha:g} %, any false green with at most {100 * budget.beta:g} % probability "
-        f"({budget.share[0]:g} and {budget.share[1]:g} each).",
+        f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
+        f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
+        *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
         f"{sum(evidence.summary.trials for evidence in reported)} trials took {spent} on {workers} "
         f"worker{'s' if workers > 1 else ''}; expected at most {worst}, never more than {most}.",
     ]
@@ -185,7 +199,33 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
             )
     verdicts = [(evidence, verdict) for evidence in reported for verdict in evidence.verdicts]
     if any(verdict.detects is not None for _, verdict in verdicts):
-        lines.append("as reliable (p): a fall of the rate to p turns it red with 90 % probability.")
+        lines.append(
+            "verdict (p), as reliable (p): a fall of the rate to p turns it red with 90 % probability."
+        )
+    seeing = {verdict.hypothesis for _, verdict in verdicts if verdict.sees is not None}
+    if "as fast" in seeing:
+        lines.append("as fast (+n): n epochs more turn it red with 90 % probability.")
+    if "as before" in seeing:
+        lines.append(
+            "as before (s): a shift of any one measure by s spreads of its seeds is seen with 90 % "
+            "probability."
+        )
+    lines += [
+        f"{evidence.name} under {evidence.recipe} trains otherwise than its baseline did: "
+        f"{verdict.note}."
+        for evidence, verdict in verdicts
+        if verdict.colour == "yellow"
+    ]
+    lines += [  # a green that says in no number what it would have seen
+        f"{evidence.name} under {evidence.recipe} {verdict.hypothesis}: {verdict.note}."
+        for evidence, verdict in verdicts
+        if (verdict.hypothesis, verdict.colour, verdict.sees) == ("as before", "green", None)
+    ]
+    lines += [
+        f"{evidence.name} under {evidence.recipe}: not as in the baseline, {line}."
+        for evidence in reported
+        for line in evidence.changed
+    ]
     lines += [
         f"{evidence.name} under {evidence.recipe}: cannot tell whether {verdict.hypothesis}: "
         f"{verdict.note}."
@@ -194,14 +234,51 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     ]
     for difference in sorted({evidence.environment for evidence in reported} - {""}):
         lines.append(f"Not the environment of the baselines: {difference}.")
+    lines = [*confirmed, *lines]
     if nightly:
         alarms = 365 * budget.alpha  # of all hypotheses, while every claim is true
         lines.append(f"Run every night, expect at most {alarms:.0f} false alarms a year.")
     return lines
 
 
+def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]:
+    """What training recorded seeds again showed; nothing where none was."""
+    same = [evidence for evidence in reported if evidence.unchanged]
+    lines = []
+    if same:
+        seconds = sum(evidence.summary.seconds for evidence in same) / workers
+        lines.append(
+            f"{plural(len(same), 'row')} unchanged: a recorded seed of each came again bit for bit, in "
+            f"{seconds:.0f} s on {plural(workers, 'worker')}; recorded verdicts stand, with the rates "
+            "they were reached with."
+        )
+    if bare := sum(e.verdicts[0].note == NO_VERDICT for e in same):
+        lines.append(
+            f"{plural(bare, 'row')} of them have no verdict on record; judge them once: "
+            "--convergence-confirm --convergence-record."
+        )
+    keys = Counter(evidence.evidence_key for evidence in same)
+    for key in [key for key, count in keys.items() if count > 1]:
+        twins = [f"{e.name} under {e.recipe}" for e in same if e.evidence_key == key]
+        lines.append(
+            f"{' and '.join(twins)} are one piece of evidence: their recorded trials ended in the same "
+            "weights."
+        )
+    lines += [
+        f"{evidence.name} under {evidence.recipe}: {evidence.confirmation}."
+        for evidence in reported
+        if evidence.confirmation and not evidence.unchanged
+    ]
+    return lines
+
+
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
+
+
+def whole_line(verdict: Verdict) -> str:
+    """The verdict on all rows together, in one line."""
+    return f"The suite as a whole: {verdict.colour}; {verdict.note}."
 
 
 def verdict_line(evidence: Evidence) -> str:
@@ -211,6 +288,7 @@ def verdict_line(evidence: Evidence) -> str:
     return (
         f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, {own.successes} of "
         f"{own.trials} {_interval_words(own)}{compared}; {evidence.summary.seconds:.0f} s"
+        + (f"; {evidence.confirmation}" if evidence.confirmation else "")
     )
 
 
@@ -227,6 +305,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "trials": own.trials,
         "interval_95": interval_text(own.interval),
         **{verdict.hypothesis.replace(" ", "_"): verdict.colour for verdict in others},
+        "confirmation": evidence.confirmation,
         "outcomes_missed": failures_text(evidence.summary.outcomes),
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
@@ -261,9 +340,16 @@ def comparison_table(rows: Sequence[ComparedRow]) -> Table:
 def _change_text(row: ComparedRow) -> str:
     if row.common and row.same_bits == row.common:
         return "identical"
-    if not row.changed:
-        return "no change seen"
-    return "trains less reliably" if row.worse else "trains more reliably"
+    told = []
+    if row.p <= ALPHA:
+        fell = row.after[0] / row.after[1] < row.before[0] / row.before[1]
+        told.append(f"trains {'less' if fell else 'more'} reliably")
+    if row.moved is not None:
+        told.append(f"{row.moved.way} in {row.moved.text}")
+    if told:
+        return "; ".join(told)
+    seen = f" (sees {row.sees:.2g} spreads)" if math.isfinite(row.sees) else ""
+    return f"no change seen{seen}"
 
 
 def _share(converged: int, trials: int) -> str:

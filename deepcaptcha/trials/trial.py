@@ -109,6 +109,8 @@ class Trial:
     - `identity`: what makes it the very same trial.
     - `probes`: what was measured along the way, by name: [step, value] pairs.
     - `backend`, `device`: what computed it. `digests`: of its data, code and configuration, by name.
+    - `first_loss`: of the first batch before any update, in the loss' own unit; None where it was not
+      recorded.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Trial:
     backend: str = ""
     device: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    first_loss: float | None = None
 
     @property
     def settings(self) -> Identity:
@@ -148,8 +151,8 @@ class Trial:
         """Plain dicts, lists, strings and numbers; what has its default is left out where records of
         format 1 have no such field."""
         fields = asdict(self)
-        for name in ("backend", "device", "digests"):
-            if not fields[name]:
+        for name in ("backend", "device", "digests", "first_loss"):
+            if fields[name] in ("", {}, None):
                 del fields[name]
         for epoch in fields["epochs"]:
             if not epoch["losses"]:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError, write_file
 from ..trials.trial import Trial
-from .claim import Budget, Colour, Json, TrialAt, Verdict, judge_plan
+from .claim import Budget, Colour, Json, TrialAt, Verdict, detectable_rate, judge_plan
 from .design import design_plan
-from .plan import Plan, binomial_interval, operating_characteristic
+from .exact import rank_sum, smallest_shift
+from .plan import Plan, binomial_interval
 
 FORMAT = 2
 """Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
 later ones are refused."""
 
-DROP = 0.4
-"""The fall of P(converged) below the baseline's lower bound that a comparison looks for."""
+BOUND = 0.9
+"""Confidence of the one-sided lower bound of a baseline's P(converged), where its plan begins."""
+
+HIGH, DROP_FROM_HIGH, DROP = 0.9, 0.16, 0.25
+"""The fall of P(converged) below that bound that a comparison looks for, above HIGH and elsewhere."""
+
+ROW_BETA = 0.1
+"""A row's chance to be green after that fall."""
 
 HASH_LENGTH = 12
 """Digits kept of a SHA-256: two different trainings share them with a chance of 4e-15."""
@@ -33,10 +39,20 @@ TRIALS = 30
 TASK = ("shapes", "recipe", "data", "protocol")
 """What of their identities must agree, or trials of one name cannot be compared."""
 
-_POWER = 0.9
 _LEAST_BAD = 0.05  # a comparison that could only see a fall to below this is useless
 
-_OPTIONAL = ("history", "losses", "backend", "device", "digests", "digest")  # what format 1 lacks
+SEED_DIGESTS = ("order", "initial weights", "weights after 50 steps")
+"""Digests of a trial that its seed has a part in; all others are the same for every seed of a row."""
+
+SEVERAL = "several"
+"""The digest of the code that trains, where a record's slices were trained by different ones."""
+
+_OPTIONAL = (  # what format 1 lacks
+    *("history", "losses", "first_losses", "backend", "device", "digests", "seed_digests"),
+    *("prefix", "judged", "digest", "ruler", "accepted"),
+)
+_A_LINE_A_TRIAL = ("history", "losses")
+_NO_ROUNDING = ("processor", "python")  # of an environment: neither changes any bits
 
 
 @dataclass(frozen=True)
@@ -47,10 +63,17 @@ class Baseline:
     - `epochs_to_target`: None for a trial that did not converge.
     - `weights`: begin the SHA-256 of each trial's last weights, by which a later training in the same
       environment is known to be the same.
-    - `history`: each trial's logged values by epoch; `losses`: its series of training losses by epoch,
+    - `history`: each trial's logged values by epoch; `losses`: by epoch its training losses every 50
+      steps, of the first two epochs; `first_losses`: its loss of the first batch before any update; both
       in the loss' own unit. Empty where they were not recorded.
-    - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name.
-      `digest`: of the file itself. Empty where not recorded.
+    - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name;
+      `seed_digests`: those of each trial that depend on its seed. `digest`: of the file itself. Empty
+      where not recorded.
+    - `prefix`: what the first steps of one trial showed: `seed`, `steps`, `metrics` and `weights`.
+    - `judged`: the verdicts on the row's judged seeds (`verdicts.confirm.judged_record`).
+    - `accepted`: each time it was recorded anew on purpose: the `date`, the `reason`, and the lines that
+      showed old beside new.
+    - `ruler`: what harmless arithmetics do to its measures, the fields of `verdicts.measures.Shift`.
     """
 
     name: str
@@ -70,6 +93,12 @@ class Baseline:
     device: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    first_losses: tuple[float | None, ...] = ()
+    seed_digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    prefix: Json = field(default_factory=dict)
+    judged: Json = field(default_factory=dict)
+    ruler: tuple[Json, ...] = ()
+    accepted: tuple[Json, ...] = ()
 
     @property
     def converged(self) -> int:
@@ -88,7 +117,9 @@ class Baseline:
     @classmethod
     def from_dict(cls, fields: Json) -> Baseline:
         """The inverse of `as_dict`, also after JSON; TypeError for other fields."""
-        return cls(**{name: _frozen(value) for name, value in fields.items()})
+        by_seed = {k: _frozen(v) for k, v in fields.get("seed_digests", {}).items()}
+        frozen = {name: _frozen(value) for name, value in fields.items()}
+        return cls(**{**frozen, **({"seed_digests": by_seed} if by_seed else {})})
 
 
 def _frozen(value: Any) -> Any:
@@ -99,7 +130,8 @@ def _frozen(value: Any) -> Any:
 def make_baseline(trials: Sequence[Trial]) -> Baseline:
     """The baseline of one factory's and recipe's trials, consecutive seeds, in order.
 
-    Raises InputError where the trials are of different models, recipes, data or environments.
+    Values and digests are only in it where every trial has them. Raises InputError where the trials are
+    of different models, recipes, data or environments.
     """
     first = trials[0]
     for place, trial in enumerate(trials):
@@ -124,7 +156,57 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
         environment=first.identity["environment"],
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         weights=tuple(trial.weights_sha256[:HASH_LENGTH] for trial in trials),
+        history=tuple(tuple(epoch.metrics for epoch in trial.epochs) for trial in trials),
+        losses=_losses(trials),
+        backend=first.backend,
+        device=first.device,
+        first_losses=_first_losses(trials),
+        **_digests(trials),
     )
+
+
+def _losses(trials: Sequence[Trial]) -> tuple[tuple[tuple[float | None, ...], ...], ...]:
+    """By trial and epoch, or none where no trial has any."""
+    losses = tuple(tuple(epoch.losses for epoch in trial.epochs) for trial in trials)
+    return losses if any(map(any, losses)) else ()
+
+
+def _first_losses(trials: Sequence[Trial]) -> tuple[float | None, ...]:
+    """By trial, or none where no trial has one."""
+    losses = tuple(trial.first_loss for trial in trials)
+    return () if set(losses) == {None} else losses
+
+
+def _digests(trials: Sequence[Trial]) -> dict[str, Any]:
+    """What of the trials' digests is the row's and what is each trial's, of those that all have."""
+    names = [name for name in trials[0].digests if all(name in trial.digests for trial in trials)]
+    by_seed = {
+        name: tuple(trial.digests[name] for trial in trials)
+        for name in names
+        if name in SEED_DIGESTS
+    }
+    shared = {name: trials[0].digests[name] for name in names if name not in SEED_DIGESTS}
+    for trial in trials:
+        for name, value in shared.items():
+            # Code that trains the same may change between two slices of a record.
+            if trial.digests[name] != value and name != "code":
+                raise InputError(
+                    f"the trials of {trial.name} differ in their {name}; record them anew"
+                )
+    if any(trial.digests.get("code") != shared.get("code") for trial in trials):
+        shared = {name: SEVERAL if name == "code" else shared[name] for name in shared}
+    return {"digests": shared, "seed_digests": by_seed}
+
+
+def processor_class(environment: Json) -> str:
+    """The class of processors with the same instructions to round by, such as `x86_64-avx2`."""
+    named = [name for name in environment.get("instructions", ()) if name != "fma"]
+    return "-".join(filter(None, [str(environment.get("machine", "")), *named[-1:]])) or "unknown"
+
+
+def rounding(environment: Json) -> Json:
+    """What of an environment may change bits: versions of libraries, instructions, threads, oneDNN."""
+    return {key: value for key, value in environment.items() if key not in _NO_ROUNDING}
 
 
 def baseline_path(folder: Path, name: str, recipe: str) -> Path:
@@ -133,12 +215,45 @@ def baseline_path(folder: Path, name: str, recipe: str) -> Path:
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
-    """Write it, one line a field, replacing an older one; returns the path."""
+    """Write it, one line a field or a trial, replacing an older one; returns the path."""
     path = baseline_path(folder, baseline.name, baseline.recipe["name"])
     record = {**baseline.as_dict(), "format": FORMAT}
-    lines = [f'  "{key}": {json.dumps(value)}' for key, value in record.items()]
+    lines = [
+        f'  "{key}": {_lines(value) if key in _A_LINE_A_TRIAL else json.dumps(value)}'
+        for key, value in record.items()
+    ]
     write_file(path, "{\n" + ",\n".join(lines) + "\n}\n", "the baseline")
     return path
+
+
+def _lines(trials: Sequence[object]) -> str:
+    return "[\n" + ",\n".join(f"    {json.dumps(trial)}" for trial in trials) + "\n  ]"
+
+
+def write_record(folder: Path, baseline: Baseline) -> Path:
+    """Write it beside those of other classes of processors: in the folder itself where it has none or
+    one of the same class, else in a folder of the class; returns the path."""
+    name, recipe = baseline.name, baseline.recipe["name"]
+    own = processor_class(baseline.environment)
+    there = read_baseline(folder, name, recipe)
+    if there is not None and processor_class(there.environment) != own:
+        folder = folder / own
+    return write_baseline(folder, baseline)
+
+
+def find_record(folder: Path, name: str, recipe: str, environment: Json) -> Baseline | None:
+    """Of a row's records, one a class of processors, the one nearest to this environment: first by its
+    instructions, then by how much else differs. None where there is none; InputError for a damaged
+    one."""
+    places = [folder, *(path.parents[1] for path in sorted(folder.glob(f"*/{recipe}/{name}.json")))]
+    found = [record for each in places if (record := read_baseline(each, name, recipe))]
+
+    def distance(record: Baseline) -> tuple[bool, int]:
+        then, now = rounding(record.environment), rounding(environment)
+        differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        return processor_class(then) != processor_class(now), len(differing)
+
+    return min(found, key=distance, default=None)
 
 
 def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
@@ -178,6 +293,29 @@ def require_comparable(baseline: Baseline, trial: Trial) -> None:
             )
 
 
+def changes(baseline: Baseline, trial: Trial) -> tuple[str, ...]:
+    """What of the task is another one than the baseline's, a line each; of recipes, what differs."""
+    lines = []
+    for key in TASK:
+        was, now = getattr(baseline, key), _frozen(trial.identity[key])
+        if was != now:
+            what = differences(was, now) if isinstance(was, Mapping) else f"{was} -> {now}"
+            lines.append(f"{key}: {what}")
+    return tuple(lines)
+
+
+def require_same_monitor(baseline: Baseline, trial: Trial) -> None:
+    """InputError where another monitor, or the other direction of it, was recorded: numbers of two
+    monitors say nothing of one another."""
+    for key in ("monitor", "mode"):
+        was, now = baseline.recipe.get(key), trial.settings.get(key)
+        if was != now:
+            raise InputError(
+                f"the baseline of {baseline.name} is of another {key} ({was} then, {now} now); record "
+                "it anew"
+            )
+
+
 def differences(was: Json, now: Json) -> str:
     """What differs, such as `tensorflow 2.19.1 -> 2.21.0, ...`; empty where nothing does."""
     keys = [key for key in {**was, **now} if was.get(key) != now.get(key)]
@@ -185,25 +323,21 @@ def differences(was: Json, now: Json) -> str:
 
 
 def regression_plan(baseline: Baseline, budget: Budget) -> Plan | None:
-    """The plan with p_good at the baseline's lower 95 % bound and p_bad DROP below; None where that
-    leaves nothing to fall to."""
-    p_good = int(100 * baseline.interval[0]) / 100
-    p_bad = round(p_good - DROP, 2)
+    """The plan with p_good at the baseline's one-sided lower BOUND and p_bad a drop below; None where
+    that leaves nothing to fall to."""
+    # A one-sided bound is an end of the two-sided interval with twice the tail.
+    low, _ = binomial_interval(baseline.converged, len(baseline.outcomes), 2 * BOUND - 1)
+    p_good = math.floor(100 * low) / 100
+    p_bad = round(p_good - (DROP_FROM_HIGH if p_good > HIGH else DROP), 2)
     if p_bad < _LEAST_BAD:
         return None
-    return design_plan(p_good, p_bad, *budget.share)
-
-
-def detectable_rate(plan: Plan) -> float:
-    """The highest P(converged), to 0.01, at which the plan turns red with 90 % probability."""
-    rates = (i / 100 for i in range(100, -1, -1))
-    return next(r for r in rates if operating_characteristic(plan, r).accept <= 1 - _POWER)
+    return design_plan(p_good, p_bad, budget.comparison_alpha, ROW_BETA)
 
 
 def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> Verdict:
     """Whether P(converged) fell below the baseline's, read in seed order."""
     rate = baseline.converged / len(baseline.outcomes)
-    why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} % to detect"
+    why = f"a baseline of {100 * rate:.0f} % leaves no fall of {100 * DROP:.0f} points to detect"
     try:
         plan = regression_plan(baseline, budget)
     except InputError as error:
@@ -219,25 +353,41 @@ def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> 
 def judge_speed(baseline: Baseline, budget: Budget, trial_at: TrialAt, count: int) -> Verdict:
     """Whether the first `count` trials take longer to their target than the baseline's.
 
-    One-sided permutation test on the mean number of epochs (SciPy), every trial that did not
-    converge counted at one epoch more than the recipe has. `count` must be fixed by the plans, not
-    by what the trials showed. A gain is noted and green.
+    One-sided exact rank-sum test of the epochs to the target; a trial that did not converge ranks after
+    all that did. `count` must be fixed by the plans, not by what the trials showed. A gain is noted and
+    green; `cannot tell` where not even misses alone would be red. What it sees, in epochs, is
+    simulated.
     """
-    from scipy.stats import permutation_test
+    missed = int(baseline.recipe["epochs"]) + 1
 
-    censored = int(baseline.recipe["epochs"]) + 1
-    then = np.array([epochs or censored for epochs in baseline.epochs_to_target], float)
-    now = np.array([trial_at(i).epochs_to_target or censored for i in range(count)], float)
-    result = permutation_test(
-        (now, then),
-        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
-        vectorized=True,
-        alternative="greater",
-        n_resamples=99_999,
-        rng=np.random.default_rng(0),
-    )
-    p, alpha = float(result.pvalue), budget.share[0]
-    converged = sum(trial_at(i).outcome == "converged" for i in range(count))
-    note = f"{now.mean():.2f} epochs to target, baseline {then.mean():.2f}; p {p:.2g}"
+    def ranked(epochs: Sequence[int | None]) -> list[tuple[int, float]]:
+        return [(0, float(each or missed)) for each in epochs]
+
+    then = baseline.epochs_to_target
+    alpha = budget.comparison_alpha
+    slowest = rank_sum(ranked([None] * count), ranked(then)).high
+    if slowest > alpha:
+        why = f"{count} trials that all missed their target would not be red (p {slowest:.2g})"
+        return Verdict("as fast", "cannot tell", 0, 0, (0.0, 1.0), note=why)
+    now = [trial_at(i).epochs_to_target for i in range(count)]
+    p = rank_sum(ranked(now), ranked(then)).high
+    note = f"{_epochs_words(now)} to target, baseline {_epochs_words(then)}; p {p:.2g}"
+    reached = tuple(float(each) for each in then if each is not None)
+    # Two-sided at twice the level is one-sided at the level; epochs are whole.
+    shift = smallest_shift(reached, then.count(None), count, 2 * alpha)
+    sees = max(1.0, math.ceil(shift)) if shift < missed else None
     colour: Colour = "red" if p <= alpha else "green"
-    return Verdict("as fast", colour, converged, count, (0.0, 1.0), alpha=alpha, note=note)
+    converged = count - now.count(None)
+    return Verdict(
+        "as fast", colour, converged, count, (0.0, 1.0), alpha=alpha, sees=sees, note=note
+    )
+
+
+def _epochs_words(epochs: Sequence[int | None]) -> str:
+    """`1 to 3 epochs`, `1 epoch or missed`: the range of those that are not None."""
+    reached = [each for each in epochs if each is not None]
+    if not reached:
+        return "missed"
+    low, high = min(reached), max(reached)
+    count = f"{low} epoch{'s' if low > 1 else ''}" if low == high else f"{low} to {high} epochs"
+    return count + (" or missed" if len(reached) < len(epochs) else "")

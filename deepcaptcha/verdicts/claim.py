@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import ROUND_DOWN, Context, Decimal
+from functools import cache
 from typing import Any, Literal, get_args
 
 from ..errors import InputError, require_rate
 from ..trials.trial import OUTCOMES, Trial
 from .design import design_plan
+from .exact import POWER
 from .plan import (
     Plan,
     binomial_interval,
@@ -21,7 +23,7 @@ from .plan import (
 )
 
 Kind = Literal["trains", "stuck", "mixed"]
-Colour = Literal["green", "red", "cannot tell"]
+Colour = Literal["green", "yellow", "red", "cannot tell"]
 Json = Mapping[str, Any]  # plain dicts, lists, texts and numbers
 
 TrialAt = Callable[[int], Trial]
@@ -59,28 +61,82 @@ class Claim:
         return trial.outcome == ("stuck" if self.kind == "stuck" else "converged")
 
 
+CLAIMS, AS_BEFORE, WHOLE = 0.4, 0.4, 0.2
+"""Of a budget's alpha, what claims have, comparisons of rows with their baselines, and the suite as a
+whole."""
+
+
 @dataclass(frozen=True)
 class Budget:
-    """The suite's chances to be wrong, shared by Bonferroni over all declared hypotheses: whatever
-    is selected or run, each has alpha / hypotheses and beta / hypotheses."""
+    """The suite's chances to be wrong, shared by Bonferroni over all that is declared, whatever is
+    selected or run. No stage reads what an earlier one left at that one's level again: each has a part
+    of its own.
+
+    - `hypotheses`: all verdicts. `rows`: those rows among them that are compared with a baseline, each
+      by two verdicts; the others are claims. Without rows the claims have all of alpha.
+    - `alpha`: any false red. `beta`: any false green of a claim; a comparison says instead what it
+      would have seen.
+    """
 
     hypotheses: int
     alpha: float = 0.05
     beta: float = 0.05
+    rows: int = 0
 
     def __post_init__(self) -> None:
         if type(self.hypotheses) is not int or self.hypotheses < 1:
             raise InputError(f"{self.hypotheses!r} hypotheses; a whole number >= 1 is needed")
+        if type(self.rows) is not int or not 0 <= 2 * self.rows <= self.hypotheses:
+            raise InputError(
+                f"{self.rows!r} rows are compared, by two of {self.hypotheses} hypotheses each; a whole "
+                "number of at most half of them is needed"
+            )
         require_rate("the suite's alpha", self.alpha)
         require_rate("the suite's beta", self.beta)
 
     @property
+    def claims(self) -> int:
+        """Hypotheses that are claims."""
+        return self.hypotheses - 2 * self.rows
+
+    @property
     def share(self) -> tuple[float, float]:
-        """One hypothesis' (alpha, beta), rounded down to four digits so that their sum keeps the
-        whole."""
-        down, count = Context(prec=4, rounding=ROUND_DOWN), Decimal(self.hypotheses)
-        alpha, beta = (down.divide(Decimal(str(rate)), count) for rate in (self.alpha, self.beta))
-        return float(alpha), float(beta)
+        """One claim's (alpha, beta), rounded down to four digits so that their sum keeps the whole."""
+        part = CLAIMS if self.rows else 1
+        return _share(self.alpha, part, self.claims), _share(self.beta, 1, self.claims)
+
+    @property
+    def comparison_alpha(self) -> float:
+        """The alpha of one of a row's two comparisons with its baseline, rounded down likewise."""
+        return _share(self.alpha, AS_BEFORE, 2 * self.rows) if self.rows else self.share[0]
+
+    @property
+    def whole_alpha(self) -> float:
+        """The alpha of the suite as a whole; 0 where no row is compared."""
+        return _share(self.alpha, WHOLE, 1) if self.rows else 0.0
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The arithmetic: who has which part of alpha."""
+        if not self.rows:
+            return (f"{self.alpha:.3g} / {self.hypotheses} verdicts = {self.share[0]:.3g} each",)
+        parts = (
+            ("claims", CLAIMS, f"{self.claims} claims", self.claims, self.share[0]),
+            ("as before", AS_BEFORE, f"{self.rows} rows x 2", self.rows, self.comparison_alpha),
+            ("the whole", WHOLE, "1 test", 1, self.whole_alpha),
+        )
+        return tuple(
+            f"{name}: {part:g} x {self.alpha:.3g} / {count} = {each:.3g} each"
+            for name, part, count, any_of_it, each in parts
+            if any_of_it
+        )
+
+
+def _share(rate: float, part: float, count: int) -> float:
+    """A part of a rate shared by so many, rounded down; all of the part where there are none."""
+    down = Context(prec=4, rounding=ROUND_DOWN)
+    whole = Decimal(str(rate)) * Decimal(str(part))
+    return float(down.divide(whole, Decimal(max(count, 1))))
 
 
 @dataclass(frozen=True)
@@ -91,7 +147,9 @@ class Verdict:
     - `plan`: read the trials; None where their number was fixed, or where nothing is judged.
     - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its p_good and p_bad;
       None where nothing is judged.
-    - `detects`: a fall of the rate to it turns the verdict red with 90 % probability.
+    - `detects`: a fall of the rate to it turns the verdict red with 90 % probability. `sees`: so does a
+      shift of any measure by so many spreads of its seeds, red or yellow; of `as fast`, by so many
+      epochs.
     """
 
     hypothesis: str
@@ -103,6 +161,7 @@ class Verdict:
     alpha: float | None = None
     beta: float | None = None
     detects: float | None = None
+    sees: float | None = None
     note: str = ""
 
     def as_dict(self) -> Json:
@@ -182,7 +241,8 @@ def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt) -> Verdict:
         interval = binomial_interval(successes, MIXED_TRIALS)
         return Verdict("mixed", "cannot tell", successes, MIXED_TRIALS, interval, note="not judged")
     plan = claim_plan(claim, budget)
-    return judge_plan(claim.kind, plan, lambda i: claim.holds_in(trial_at(i)))
+    verdict = judge_plan(claim.kind, plan, lambda i: claim.holds_in(trial_at(i)))
+    return replace(verdict, detects=detectable_rate(plan))
 
 
 def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -> Verdict:
@@ -192,6 +252,13 @@ def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -
     interval = confidence_interval(plan, successes, trials)
     alpha, beta = map(float, exact_error_rates(plan))
     return Verdict(hypothesis, colour, successes, trials, interval, plan, alpha, beta)
+
+
+@cache
+def detectable_rate(plan: Plan) -> float:
+    """The highest P(converged), to 0.01, at which the plan turns red with 90 % probability."""
+    rates = (i / 100 for i in range(100, -1, -1))
+    return next(r for r in rates if operating_characteristic(plan, r).accept <= 1 - POWER)
 
 
 def chance_to_pass(claim: Claim, budget: Budget, rate: float) -> float:

@@ -16,6 +16,10 @@ Problem = tuple[float, float, float, float, int]  # p_good, p_bad, alpha, beta, 
 STARTS, MOVES, COMPUTED, PENALTY, CLOSE = 12, 50, 200, 6.0, 0.001
 TRIPLES = np.array(list(itertools.combinations(range(MOVES + 3), 3)))
 
+# Plans of more than LARGE trials lie nearer to the bound, and each step of the search costs more: fewer
+# STEPS to the bound, fewer starts, an earlier end. No search goes beyond twice the fixed plan, or LARGE.
+LARGE, HUGE, STEPS, FEW_STARTS, NEAR = 40, 120, (60, 35), 3, (0.002, 0.005)
+
 
 def _settle(problem: Problem, plans: Array) -> tuple[Array, Array]:
     """Bring plans to one form, whose boundaries rise by 0 or 1 a trial, and drop those that cross;
@@ -26,8 +30,10 @@ def _settle(problem: Problem, plans: Array) -> tuple[Array, Array]:
     accept = np.minimum.accumulate(accept - trials, axis=1) + trials
     reject = np.maximum.accumulate(reject, axis=1)
     reject = np.maximum.accumulate((reject - trials)[:, ::-1], axis=1)[:, ::-1] + trials
-    sound = (reject < accept).all(axis=1) & (accept[:, 0] - reject[:, 0] == 2)
+    sound = (reject < accept).all(axis=1) & (accept[:, 0] == 1) & (reject[:, 0] == -1)
     plans = np.stack([accept, reject], axis=1)[sound]
+    if not len(plans):
+        return plans, np.empty((0, 3))
     both = follow(np.tile(plans, (2, 1, 1)), np.repeat(problem[:2], len(plans))).reshape(3, 2, -1)
     return plans, np.stack([both[2].mean(axis=0), both[1, 0], both[0, 1]], axis=1)
 
@@ -88,37 +94,89 @@ def _improve(problem: Problem, multipliers: Array, plan: Array) -> Array:
         value, plan = float(merits.min()), plans[merits.argmin()]
 
 
-@functools.lru_cache(maxsize=256)
-def _search(problem: Problem) -> tuple[float, Plan | None]:
-    """The lower bound, and the best plan met that keeps both rates exactly."""
-    # The dual is concave: climb it on a grid of log multipliers that narrows around the best pair.
+def _climb(problem: Problem) -> tuple[float, Array, Array]:
+    """The dual's largest value found, its multipliers, and plans met near them. The dual is concave."""
     bound, best, met = 0.0, 1 / np.array(problem[2:4]), []
-    for width in 4 * 0.45 ** np.arange(10):
-        grid = itertools.product(width * np.linspace(-1, 1, 15), repeat=2)
-        multipliers = best * 10 ** np.array(list(grid))
+
+    def look(multipliers: Array) -> Array:
+        nonlocal bound, best
         values, plans = _price(problem, multipliers)
         if values.max() > bound:
             bound, best = float(values.max()), multipliers[values.argmax()]
         met.append(plans[values >= 0.9 * bound])
-    if bound > problem[4]:  # no plan reads more than max_trials, so none keeps both rates
-        return bound, None
-    plans, measures = _settle(problem, np.unique(np.concatenate(met), axis=0))
+        return values
+
+    if problem[4] <= LARGE:  # a grid of log multipliers that narrows around the best pair
+        for width in 4 * 0.45 ** np.arange(10):
+            grid = itertools.product(width * np.linspace(-1, 1, 15), repeat=2)
+            look(best * 10 ** np.array(list(grid)))
+    else:
+        from scipy.optimize import minimize
+
+        start = best
+        minimize(
+            # Where no plan keeps both rates the dual has no top.
+            lambda logs: -look(start[None] * 10 ** logs[None].clip(-20, 20))[0],
+            np.zeros(2),
+            method="Nelder-Mead",
+            options={
+                "maxfev": STEPS[problem[4] > HUGE],
+                "initial_simplex": [[-1, -1], [1, 0], [0, 1]],
+            },
+        )
+        # Slightly dearer errors lead to plans that keep both rates.
+        look(best * np.array(list(itertools.product((1, 1.03, 1.1, 1.3, 1.8, 4), repeat=2))))
+    return bound, best, np.unique(np.concatenate(met), axis=0)
+
+
+def _starts(problem: Problem, best: Array, plans: Array) -> list[tuple[Array, float]]:
+    """Where the search begins, in its order, with the price of errors there; 0: the plan as it is."""
+    plans, measures = _settle(problem, plans)
     order = np.argsort(_merit(problem, best, measures), kind="stable")
-    starts = list(plans[order[:STARTS]])
     (size, threshold), trials = fixed_plan(*problem[:4]), np.arange(problem[4] + 1)
-    if size <= problem[4]:  # the fixed plan makes sure that one is found
+    fixed = []
+    if size <= problem[4]:  # it makes sure that one is found
         accept = np.minimum(trials + 1, threshold)
-        starts.append(np.stack([accept, np.clip(trials - size + threshold, 0, threshold) - 1]))
+        fixed = [np.stack([accept, np.clip(trials - size + threshold, 0, threshold) - 1])]
+    if problem[4] <= LARGE:
+        return list(itertools.product([*plans[order[:STARTS]], *fixed], (1, 10, 0)))
+    keep = (measures[:, 1:] <= problem[2:4]).all(axis=1)
+    kept = plans[keep][np.argsort(measures[keep, 0], kind="stable")]
+    few = 0 if len(kept) and problem[4] > HUGE else FEW_STARTS
+    starts = plans[order[:few]]
+    return [
+        *itertools.product(kept[:20], (0,)),
+        *itertools.product(starts, (1, 10)),
+        *((f, 0) for f in fixed),
+    ]
+
+
+@functools.lru_cache(maxsize=256)
+def _search(problem: Problem) -> tuple[float, Plan | None]:
+    """The lower bound, and the best plan met that keeps both rates exactly."""
+    rates, most = problem[:4], problem[4]
+    reach = min(most, max(LARGE, 2 * fixed_plan(*rates)[0]))  # more trials hardly save any
+    inner = (*rates, reach)
+    bound, best, plans = _climb(inner)
+    if bound > reach == most:  # no plan reads more than max_trials, so none keeps both rates
+        return bound, None
+    close = CLOSE if reach <= LARGE else NEAR[reach > HUGE]
     found, least = None, math.inf
-    for start, price in itertools.product(starts, (1, 10, 0)):  # 0: the start as it is
-        bounds = _improve(problem, best * price, start) if price else start
-        plan = Plan(*problem, *map(tuple, bounds.tolist()))
-        objective = float(_settle(problem, bounds[None])[1][0, 0])
+    for start, price in _starts(inner, best, plans):
+        bounds = _improve(inner, best * price, start) if price else start
+        plan = Plan(*inner, *map(tuple, bounds.tolist()))
+        objective = float(_settle(inner, bounds[None])[1][0, 0])
         if objective < least and keeps_rates(plan):
             found, least = plan, objective
-        if least <= bound * (1 + CLOSE):
+        if least <= bound * (1 + close):
             break
-    return bound * (1 - ROUNDING), found
+    if found is not None and reach < most:  # it never reads further, and has a boundary there
+        accept = (*found.accept, *[found.accept[-1]] * (most - reach))
+        reject = (*found.reject, *[found.reject[-1]] * (most - reach))
+        found = Plan(*problem, accept, reject)
+        bound = float(_price(problem, best[None])[0][0])
+    # At random, no trial may be enough; a plan reads one.
+    return max(1.0, bound * (1 - ROUNDING)), found
 
 
 @functools.lru_cache(maxsize=256, typed=True)
@@ -134,6 +192,8 @@ def design_plan(
     most = min(math.ceil(1.25 * size), MOST_TRIALS) if max_trials is None else max_trials
     plan = _search((*rates, require_whole("max_trials", most, 1, MOST_TRIALS)))[1]
     if plan is None:
+        if most > LARGE:  # to find the very least would take a search for each
+            raise InputError(f"max_trials={most} is too small for both rates; {size} are enough")
         least = next(n for n in range(size, 0, -1) if not _search((*rates, n - 1))[1])
         raise InputError(f"max_trials={most} is too small for both rates; the least is {least}")
     return plan
@@ -154,6 +214,10 @@ def fixed_plan(p_good: float, p_bad: float, alpha: float, beta: float) -> tuple[
     from scipy.special import bdtr, bdtrc
 
     require_rates(p_good, p_bad, alpha, beta)
+    if alpha + beta >= 1:
+        raise InputError(
+            f"alpha + beta must be less than 1, not {alpha:g} + {beta:g}; a coin would do as well"
+        )
     accept = 0
     for trials in range(1, MOST_TRIALS + 1):
         accept += int(bdtr(float(accept), trials, p_good) <= alpha * (1 + ROUNDING))

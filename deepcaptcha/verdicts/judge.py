@@ -1,15 +1,26 @@
-"""Verdicts on one source: its claim and, where there is a baseline, reliability and speed."""
+"""Verdicts on one source: its claim and, where there is a baseline, whether it trains as before."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .baseline import Baseline, differences, judge_reliability, judge_speed, require_comparable
+from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
+from .baseline import (
+    Baseline,
+    changes,
+    differences,
+    judge_reliability,
+    judge_speed,
+    read_baseline,
+    require_comparable,
+    require_same_monitor,
+)
 from .claim import (
     Budget,
     Claim,
@@ -22,6 +33,8 @@ from .claim import (
     judge_claim,
     summarise,
 )
+from .comparison import compare_courses
+from .measures import Course, chance_of, course_of, courses_of, measures_of, outcomes_of, ruler_of
 from .plan import worst_expected_trials
 
 
@@ -37,6 +50,13 @@ class Evidence:
     - `environment`: how it differs from the baseline's; `test`: which asked, both for people.
     - `repairs`: what a search for a change that repairs it found, a line each, or the command that
       looks for one.
+    - `confirmation`: what training a recorded seed again showed, for people; empty where none was.
+      `unchanged`: it showed the very same trial, and the verdicts are the recorded ones. `evidence_key`:
+      the same for two rows whose recorded trials ended with the same weights; empty where not unchanged.
+    - `changed`: what of the task differs from the baseline's, a line each.
+    - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
+      of. Empty where there is none.
+    - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
     """
 
     name: str
@@ -55,12 +75,20 @@ class Evidence:
     environment: str = ""
     test: str = ""
     repairs: tuple[str, ...] = ()
+    confirmation: str = ""
+    unchanged: bool = False
+    evidence_key: str = ""
+    changed: tuple[str, ...] = ()
+    baseline: str = ""
+    twin: str = ""
+    courses: tuple[Course, ...] = ()
 
     @property
     def colour(self) -> Colour:
-        """Red with any red verdict, else green with any green one."""
+        """Red with any red verdict, else yellow, else green with any."""
         colours = {verdict.colour for verdict in self.verdicts}
-        return "red" if "red" in colours else "green" if "green" in colours else "cannot tell"
+        ordered: tuple[Colour, ...] = ("red", "yellow", "green")
+        return next((colour for colour in ordered if colour in colours), "cannot tell")
 
     @property
     def red(self) -> bool:
@@ -97,9 +125,10 @@ class Evidence:
             "budget": Budget(**fields["budget"]),
             "verdicts": tuple(map(Verdict.from_dict, fields["verdicts"])),
             "summary": Summary(**fields["summary"]),
+            "courses": tuple(map(Course.from_dict, fields["courses"])),
             **{
                 name: tuple(fields[name])
-                for name in ("trials", "symptoms", "failed_seeds", "repairs")
+                for name in ("trials", "symptoms", "failed_seeds", "repairs", "changed")
             },
         }
         return cls(**{**fields, **made})
@@ -113,32 +142,62 @@ def judge(
     *,
     baseline: Baseline | None = None,
     test: str = "",
+    strict: bool = False,
+    least: int = 0,
 ) -> Evidence:
-    """Judge the claim and, with a baseline, reliability and speed.
+    """Judge the claim and, with a baseline, reliability, and by the baseline's numbers whether it trains
+    as before; where the baseline holds none, speed.
 
     - `trial_at`: yields the trial of the n-th seed of the judged stream, from 0 on; each is asked for
       once, in order, and none that no verdict needs.
     - `test`: its name, for people.
+    - `strict`: what is better, or otherwise, than before is red.
+    - `least`: trials that are read in any case, unless a verdict is red, and kept as `courses` for the
+      suite as a whole.
 
-    Raises InputError for a claim without a plan, and for a baseline of something else.
+    Where the judged seeds are recorded ones, and the record says what rounding does, the numbers are
+    compared seed by seed.
+
+    Raises InputError for a claim without a plan, and for a baseline of something else: of another
+    monitor, and, where it holds no numbers, of any other task.
     """
+    recorded = () if baseline is None else courses_of(baseline)
     trials: list[Trial] = []
 
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
             if baseline is not None and len(trials) == 1:
-                require_comparable(baseline, trials[0])
+                (require_same_monitor if recorded else require_comparable)(baseline, trials[0])
         return trials[index]
 
     if claim.kind != "mixed":  # rates that no plan can tell apart are refused before any training
         claim_plan(claim, budget)
     compared: list[Verdict] = []
     if baseline is not None:
-        compared.append(judge_reliability(baseline, budget, read))
-        if (plan := compared[0].plan) is not None and compared[0].colour == "green":
-            least = next(n for n, successes in enumerate(plan.accept) if successes <= n)
-            compared.append(judge_speed(baseline, budget, read, least))
+        target = Target.from_dict(baseline.recipe) if recorded else source.target
+        if target.text == source.target.text:
+            compared.append(judge_reliability(baseline, budget, read))
+        else:  # who converged then and who does now are two questions
+            why = f"its target was {target.text}"
+            compared.append(Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why))
+        if recorded:
+            compared.append(
+                judge_as_before(
+                    measures_of(recorded, target, chance_of(target, baseline.recipe)),
+                    recorded,
+                    lambda index: course_of(read(index)),
+                    budget.comparison_alpha,
+                    monitor=target.monitor,
+                    row=f"{source.recipe} {source.name}",
+                    ruler=ruler_of(baseline),
+                    same_seeds={course.seed: course for course in recorded},
+                    strict=strict,
+                )
+            )
+        elif (plan := compared[0].plan) is not None and compared[0].colour == "green":
+            fewest = next(n for n, successes in enumerate(plan.accept) if successes <= n)
+            compared.append(judge_speed(baseline, budget, read, fewest))
     if claim.kind == "mixed" and compared and compared[0].trials:
         # The trials were read for the comparison, so the interval must know its stopping rule.
         own = compared[0]
@@ -147,6 +206,9 @@ def judge(
         )
     else:
         own = judge_claim(claim, budget, read)
+    if all(verdict.colour != "red" for verdict in (own, *compared)):
+        for index in range(least):
+            read(index)
     frozen = [trial for trial in trials if trial.stop_reason == "frozen"]
     return Evidence(
         name=source.name,
@@ -166,4 +228,138 @@ def judge(
         if baseline is None
         else differences(baseline.environment, trials[0].identity["environment"]),
         test=test,
+        changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
+        courses=tuple(course_of(trial) for trial in trials[:least]),
     )
+
+
+WHOLE_SEEDS = Whole().seeds
+"""New seeds of each row that the suite as a whole is judged by, declared before any record is read."""
+
+
+def judge_rows(reported: Sequence[Evidence], *, strict: bool = False) -> Verdict | None:
+    """The suite as a whole: whether all rows together train as they did. None where less than two rows
+    are compared with baselines; `cannot tell`, with why, where some row has too little to say.
+
+    - `reported`: of the whole session. `strict`: better than before is red too.
+
+    Rows whose trials ended in the same weights count once, as do declared twins. InputError for a
+    damaged baseline.
+    """
+    rows = {
+        f"{each.recipe} {each.name}": each
+        for each in reported
+        if each.baseline and not each.twin and not each.unchanged
+    }
+    if not rows or (budget := reported[0].budget).rows < 2:
+        return None
+    why = ""
+    if len(rows) < budget.rows:
+        why = f"{len(rows)} of {budget.rows} rows were judged"
+    elif few := [row for row, each in rows.items() if len(each.courses) < WHOLE_SEEDS]:
+        count = len(rows[few[0]].courses)
+        why = f"{few[0]} has {count} new trials, and {WHOLE_SEEDS} are declared"
+    if why:
+        return _whole_unknown(why)
+    baselines: dict[str, Baseline] = {}
+    for row, each in rows.items():
+        found = read_baseline(Path(each.baseline).parents[1], each.name, each.recipe)
+        if found is None:
+            return _whole_unknown(f"the baseline of {row} is gone")
+        baselines[row] = found
+    new = {row: each.courses[:WHOLE_SEEDS] for row, each in rows.items()}
+    if why := _why_no_whole(rows, new, baselines):
+        return _whole_unknown(why)
+    recorded = {row: courses_of(made) or outcomes_of(made) for row, made in baselines.items()}
+    measures = {
+        row: measures_of(courses, rows[row].target, chance_of(rows[row].target, made.recipe))
+        for (row, made), courses in zip(baselines.items(), recorded.values(), strict=True)
+        if made.history
+    }
+    ends = {row: [course.end for course in courses] for row, courses in new.items()}
+    declared = Whole(WHOLE_SEEDS, budget.whole_alpha, twins_of(ends))
+    verdict = judge_whole(declared, recorded, new, measures, strict=strict)
+    if verdict.colour != "green":
+        return verdict
+    sees = whole_sees(declared, recorded)
+    told = "no fall of 20 points" if sees is None else f"a fall by {100 * sees:.0f} points"
+    note = f"{verdict.note}; sees {told} of every row's rate with 90 % power"
+    return replace(verdict, note=note, detects=sees)
+
+
+def _whole_unknown(why: str) -> Verdict:
+    return Verdict("the whole", "cannot tell", 0, 0, (0.0, 1.0), note=why)
+
+
+def _why_no_whole(
+    rows: Mapping[str, Evidence], new: Rows, baselines: Mapping[str, Baseline]
+) -> str:
+    """Why seeds cannot be permuted across all rows; empty where they can."""
+    for row, made in baselines.items():
+        seeds = range(made.first_seed, made.first_seed + len(made.outcomes))
+        if any(course.seed in seeds for course in new[row]):
+            return "the recorded seeds themselves were judged"
+        was = Target.from_dict(made.recipe).text if "target" in made.recipe else ""
+        if was and was != rows[row].target.text:
+            return f"the target of {row} was {was}"
+    starts = {made.first_seed for made in baselines.values()}
+    judged = {tuple(course.seed for course in courses) for courses in new.values()}
+    return "the rows' seeds are not the same" if len(starts) > 1 or len(judged) > 1 else ""
+
+
+def beside(old: Baseline, new: Baseline) -> tuple[str, ...]:
+    """An old record beside a new one, a line each: how many converged, what of the task is another, and
+    the old record's measures where both hold them."""
+    lines = [
+        f"{new.converged} of {len(new.outcomes)} converged, recorded {old.converged} of "
+        f"{len(old.outcomes)} on {old.date}"
+    ]
+    for key in ("recipe", "environment"):
+        if what := differences(getattr(old, key), getattr(new, key)):
+            lines.append(f"{key}: {what}")
+    then, now = courses_of(old), courses_of(new)
+    if then and now and "target" in old.recipe:
+        target = Target.from_dict(old.recipe)
+        measures = measures_of(then, target, chance_of(target, old.recipe))
+        lines += [one.text for one in compare_courses(measures, then, now, level=0.05)]
+    return tuple(lines)
+
+
+def accepted(old: Baseline | None, new: Baseline, reason: str) -> Baseline:
+    """The new record, with the reason to accept it, and with those of the old one."""
+    earlier = () if old is None else old.accepted
+    shown = ("there was no record",) if old is None else beside(old, new)
+    return replace(
+        new, accepted=(*earlier, {"date": new.date, "reason": reason, "lines": list(shown)})
+    )
+
+
+def unnamed_baselines(reported: Sequence[Evidence]) -> tuple[str, ...]:
+    """`recipe/name` of the records, in the folders that rows were compared with, that no row names."""
+    named = {(each.recipe, each.name) for each in reported}
+    folders = {Path(each.baseline).parents[1] for each in reported if each.baseline}
+    found = {
+        (path.parent.name, path.stem)
+        for folder in folders
+        for pattern in ("*/*.json", "*/*/*.json")
+        for path in folder.glob(pattern)
+    }
+    return tuple(f"{recipe}/{name}" for recipe, name in sorted(found - named))
+
+
+def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
+    """Rows that are declared twins of another one and are not, a line each: a seed of both ended in
+    other weights."""
+    ends = {
+        (each.recipe, each.name): {course.seed: course.end for course in each.courses}
+        for each in reported
+    }
+    lines = []
+    for each in reported:
+        own, other = ends[each.recipe, each.name], ends.get((each.recipe, each.twin), {})
+        if each.twin and (seeds := [s for s in own if s in other and own[s] != other[s]]):
+            lines.append(
+                f"{each.name} under {each.recipe} is declared the twin of {each.twin}, and seed "
+                f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
+            )
+    return tuple(lines)

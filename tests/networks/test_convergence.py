@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deepcaptcha import RECIPES
-from deepcaptcha.networks.variants import CLAIMS
+from deepcaptcha.networks.variants import CLAIMS, TWINS
 
 BASELINES = Path(__file__).parents[2] / "fixtures" / "baselines"
 
@@ -14,9 +14,10 @@ ROWS = sorted(CLAIMS, key=lambda row: (row[1] != "raw-subset", CLAIMS[row].kind 
 
 
 def row(variant, recipe):
-    # Reliability and speed against the baseline, and the claim where it is judged.
+    # Two verdicts against the baseline, and the claim where it is judged.
     hypotheses = 2 if CLAIMS[variant, recipe].kind == "mixed" else 3
-    return pytest.param(variant, recipe, marks=pytest.mark.convergence(hypotheses=hypotheses))
+    mark = pytest.mark.convergence(hypotheses=hypotheses, rows=1, twin=TWINS.get(variant, ""))
+    return pytest.param(variant, recipe, marks=mark)
 
 
 @pytest.mark.slow

@@ -186,8 +186,11 @@ def test_a_missing_baseline_is_written_and_fails(guesses):
     guesses.makepyfile(test_it=source)
     undeclared = here(guesses, "-k", "stuck")
     undeclared.assert_outcomes(failed=1, deselected=1)
-    assert "asks for 3 verdicts and its test declares 1; mark it with" in undeclared.stdout.str()
-    marked = source.replace("mark.convergence\n", "mark.convergence(hypotheses=3)\n")
+    assert (
+        "asks for 3 verdicts, two of them against its baseline, and its test declares 1 and 0 rows; "
+        "mark it with pytest.mark.convergence(hypotheses=3, rows=1)"
+    ) in undeclared.stdout.str()
+    marked = source.replace("mark.convergence\n", "mark.convergence(hypotheses=3, rows=1)\n")
     guesses.makepyfile(test_it=marked)
     first = here(guesses, "-k", "stuck")
     first.assert_outcomes(failed=1, deselected=1)
@@ -244,24 +247,16 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
 
 
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
-    assert [setting.name for setting in SETTINGS] == (
-        [
-            "seed",
-            "hypotheses",
-            "alpha",
-            "beta",
-            "ledger",
-            "report",
-            "jobs",
-            "reuse",
-            "repair",
-            "record",
-        ]
-    )
+    assert [setting.name for setting in SETTINGS] == [
+        *("seed", "hypotheses", "rows", "alpha", "beta", "ledger", "report", "jobs"),
+        *("reuse", "repair", "record", "accept", "reason", "strict", "confirm"),
+    ]
     guesses.makeini(
-        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_alpha = 0.2\n"
+        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
+        "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
-        "convergence_reuse = true\nconvergence_record = true\n"
+        "convergence_reuse = true\nconvergence_record = true\nconvergence_strict = true\n"
+        "convergence_confirm = true\n"
     )
     guesses.makeconftest(
         """
@@ -275,12 +270,21 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
         """
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
-    assert "SETTINGS [7, 9, 0.2, 0.1, 'kept', None, 3, True, None, True]" in text
-    assert "again with --convergence-seed 7 --convergence-hypotheses 9" in text
+    assert (
+        "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, True, None, True, None, None, True, True]"
+        in text
+    )
+    assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
-    assert "SETTINGS [8, 9, 0.3, 0.1, 'other', None, 3, True, None, True]" in text
-    assert "--convergence-seed 8 --convergence-hypotheses 9 --convergence-alpha 0.3" in text
+    assert (
+        "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, True, None, True, None, None, True, True]"
+        in text
+    )
+    assert (
+        "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3"
+        in text
+    )
 
 
 def test_the_marker_is_registered(guesses):
@@ -360,6 +364,44 @@ def test_shares_that_nobody_knows_fail_the_verdicts_alone(suite, arguments):
     assert outcomes.get("failed", 0) == 0  # none was judged with other shares
     assert outcomes.get("passed", 0) == ("test_one" not in arguments[0])
     here(suite, "test_one.py").assert_outcomes(errors=1)  # and none was remembered
+
+
+# Two rows and the twin of one of them: 6 hypotheses of 2 rows, whatever is collected.
+ROWED = """
+import pytest
+
+@pytest.mark.convergence(hypotheses=3, rows=1{0})
+def test_shared(convergence):
+    budget = convergence.budget
+    assert (budget.hypotheses, budget.rows, budget.claims) == (6, 2, 2)
+"""
+
+
+@pytest.fixture
+def rowed(pytester):
+    pytester.makepyfile(
+        test_one=ROWED.format(""), test_two=ROWED.format(""), test_twin=ROWED.format(', twin="one"')
+    )
+    return pytester
+
+
+def test_rows_are_counted_like_hypotheses_and_twins_once(rowed):
+    pinned = ("--convergence-hypotheses=6", "--convergence-rows=2")
+    unknown = here(rowed, pinned[0], "test_one.py")
+    unknown.assert_outcomes(errors=1)
+    assert "pin their number: ini convergence_rows = N, or --convergence-rows N" in str(
+        unknown.stdout
+    )
+    here(rowed, *pinned, "test_one.py").assert_outcomes(passed=1)
+    told = "convergence: alpha of claims: 0.4 x 0.05 / 2 claims = 0.01 each; as before: 0.4 x"
+    assert told in str(here(rowed).stdout)
+    part = here(rowed, "test_one.py", "test_twin.py")
+    part.assert_outcomes(passed=2)  # as counted when all were collected
+    few = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=1")
+    few.assert_outcomes(errors=3)
+    assert "1 rows are declared, and 2 were collected" in str(few.stdout)
+    many = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=4")
+    assert "4 rows are declared, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
 
 
 @pytest.mark.integration
@@ -498,3 +540,104 @@ def test_tensorflow_that_came_too_early_fails_the_verdicts_alone(project, ini, m
     (line,) = (line for line in text.splitlines() if line.startswith(start))
     assert line.endswith("under pytest, set the ini value convergence_single_thread = true")
     assert "Traceback" not in text + result.stderr.str()
+
+
+# Six rows; row n misses its target at the judged seeds 2n and 2n + 1 while a file says so, which is too
+# little for any row's own plan.
+ROWS = """
+from pathlib import Path
+import pytest
+from deepcaptcha.trials.source import FunctionSource
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.claim import Claim
+
+HERE = Path(__file__).parent
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(n, marks=pytest.mark.convergence(hypotheses=3, rows=1)) for n in range(6)],
+)
+def test_row(row, convergence):
+    def train(seed):
+        missed = (HERE / "worse").exists() and seed - 2_000_000 in (2 * row, 2 * row + 1)
+        yield {"val_accuracy": 0.1 if missed else 0.95, "own": row + seed}
+
+    source = FunctionSource(train, Target(0.9, epochs=1, chance=0.1), f"row{row}", "1", "tiny")
+    convergence.judge(source, Claim("trains", 0.8, 0.3), baselines=HERE / "baselines")
+"""
+
+
+@pytest.mark.integration
+def test_what_no_row_shows_the_suite_as_a_whole_does(pytester, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makepyfile(test_it=ROWS)
+    here(pytester, "--convergence-record").assert_outcomes(passed=6)
+    same = here(pytester)
+    same.assert_outcomes(passed=6)
+    assert same.ret == pytest.ExitCode.OK
+    text = " ".join(same.stdout.str().split())
+    assert "Baselines that no test names" not in text
+    # By hand: 2 %, 2 % and 1 % of 5 %, shared by 6 claims and twelve comparisons of 6 rows.
+    shares = (
+        "claims: 0.4 x 0.05 / 6 claims = 0.00333 each; as before: 0.4 x 0.05 / 6 rows x 2 = 0.00167 each"
+        "; the whole: 0.2 x 0.05 / 1 test = 0.01 each"
+    )
+    assert f"convergence: alpha of {shares}" in text
+    assert "--convergence-hypotheses 18 --convergence-rows 6" in text
+    assert "The suite as a whole: green; 6 rows, 14 seeds, 30 recorded: misses and" in text
+    assert re.search(
+        r"as before; sees a fall by \d+ points of every row's rate with 90 % power", text
+    )
+
+    (pytester.path / "worse").touch()
+    worse = here(pytester)
+    worse.assert_outcomes(passed=6)
+    assert worse.ret == pytest.ExitCode.TESTS_FAILED
+    assert "The suite as a whole: red; more misses" in worse.stdout.str()
+
+    two = run(pytester, "-n", "2")  # whose controller has the courses from its workers
+    two.assert_outcomes(passed=6)
+    assert two.ret == pytest.ExitCode.TESTS_FAILED
+    assert "The suite as a whole: red; more misses" in two.stdout.str()
+
+    part = here(pytester, "-k", "row and not 3")
+    assert part.ret == pytest.ExitCode.OK
+    assert "The suite as a whole: cannot tell; 5 of 6 rows were judged." in part.stdout.str()
+
+
+@pytest.mark.integration
+def test_a_row_is_accepted_for_a_reason(pytester, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makepyfile(test_it=ROWS.replace("range(6)", "range(2)").replace("0.95", "HIGH"))
+    high = pytester.path / "conftest.py"
+    high.write_text("import builtins\nbuiltins.HIGH = 0.95\n")
+    here(pytester, "--convergence-record").assert_outcomes(passed=2)
+    high.write_text("import builtins\nbuiltins.HIGH = 0.92\n")
+    here(pytester).assert_outcomes(failed=2)  # lower in each trial, though every one met its target
+    lone = here(pytester, "--convergence-accept", "row0")
+    assert lone.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--convergence-reason TEXT are given together" in lone.stderr.str()
+    unknown = here(pytester, "-k", "0", "--convergence-accept=row9", "--convergence-reason=why")
+    assert "No row row9 with a baseline was judged; nothing is accepted" in unknown.stdout.str()
+
+    given = ("--convergence-accept", "row0 tiny", "--convergence-reason", "a smaller head")
+    for workers in ([], ["-n", "2"]):
+        result = run(pytester, *given, *workers)
+        result.assert_outcomes(passed=1, failed=1)  # the other row is judged as ever
+        text = " ".join(result.stdout.str().split())
+        assert (
+            "row0 under tiny is accepted, a smaller head: 30 of 30 converged, recorded 30 of"
+            in text
+        )
+    assert "val_accuracy after epoch 1: 0.920, recorded 0.920 to 0.920" in text  # the second time
+    path = pytester.path / "baselines" / "tiny" / "row0.json"
+    first, second = json.loads(path.read_text())["accepted"]
+    assert (first["reason"], second["reason"]) == ("a smaller head",) * 2
+    assert any(
+        line.startswith("val_accuracy after epoch 1: 0.920, recorded 0.950 to 0.950")
+        for line in first["lines"]
+    )
+    here(pytester, "-k", "0").assert_outcomes(passed=1, deselected=1)
+
+    (pytester.path / "baselines" / "tiny" / "gone.json").write_text(path.read_text())
+    assert "Baselines that no test names: tiny/gone." in here(pytester).stdout.str()

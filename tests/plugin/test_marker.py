@@ -13,6 +13,8 @@ FULL = {"target": 0.95, "epochs": 3, "p_good": 0.95, "p_bad": 0.5}
 def test_a_bare_marker_counts_one_verdict_and_claims_nothing():
     assert read_marker((), {}) == Declared(1, None, None, None)
     assert read_marker((), {"hypotheses": 3}) == Declared(3, None, None, None)
+    twin = read_marker((), {"hypotheses": 3, "rows": 1, "twin": "same-logits"})
+    assert twin == Declared(3, rows=1, twin="same-logits")
 
 
 def test_a_full_marker():
@@ -57,6 +59,12 @@ def test_a_full_marker():
         ({**FULL, "chance": "x"}, "chance is 'x'; a number is needed"),
         ({**FULL, "epochs": 2.0}, "epochs is 2.0; a whole number"),
         ({**FULL, "batch": None}, "batch is None; a whole number"),
+        (
+            {"rows": 1},
+            "rows is 1; a whole number is needed, and 2 of the 1 hypotheses for each row",
+        ),
+        ({"hypotheses": 3, "rows": -1}, "rows is -1; a whole number is needed"),
+        ({"twin": 1}, "twin is 1; a text is needed"),
         (
             {**FULL, "chance": 0.95},
             "chance is 0.95, and already meets the target, val_accuracy >= 0.95 within 3 epochs",

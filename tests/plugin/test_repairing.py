@@ -10,6 +10,7 @@ from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
 from deepcaptcha.plugin.options import read_options
 from deepcaptcha.plugin.repairing import RepairBudget, read_budget
+from deepcaptcha.plugin.suite import Count
 from deepcaptcha.report.words import verdict_properties
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.source import FunctionSource
@@ -117,7 +118,7 @@ def test_the_option_and_the_header(pytester, words, budget):
     config = pytester.parseconfig(*words)
     options = read_options(config)
     assert options.repair == budget
-    told = summary.header(config, options, 3)
+    (told,) = summary.header(config, options, Count(3))
     assert ("a red test looks for a repair" in told) == (budget is not None)
     if budget is not None:
         assert f"in at most {budget.text} each" in told

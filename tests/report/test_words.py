@@ -134,7 +134,7 @@ def test_a_column_that_says_nothing_is_left_out():
 def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
     lines = summary_lines([EVIDENCE, BLIND], workers=1, nightly=False)
     assert lines[2:] == [
-        "as reliable (p): a fall of the rate to p turns it red with 90 % probability.",
+        "verdict (p), as reliable (p): a fall of the rate to p turns it red with 90 % probability.",
         "dense64 under raw: cannot tell whether as reliable: it is too low.",
     ]
     assert len(summary_lines([replace(BLIND, verdicts=(OWN,))], workers=1, nightly=False)) == 2

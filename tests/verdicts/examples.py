@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.baseline import make_baseline
+from deepcaptcha.verdicts.measures import Course
 from tests.helpers import make_trial
 
 RECIPE = {
@@ -29,6 +30,26 @@ def trial(seed=0, outcome="converged", epochs=1, **identity):
 
 
 def baseline(converged=30, of=30, epochs=1):
-    return make_baseline(
-        [trial(1_000_000 + i, "converged" if i < converged else "stuck", epochs) for i in range(of)]
-    )
+    """One of outcomes alone."""
+    outcomes = ["converged" if place < converged else "stuck" for place in range(of)]
+    trials = [trial(1_000_000 + place, each, epochs) for place, each in enumerate(outcomes)]
+    return replace(make_baseline(trials), history=(), losses=())
+
+
+def logged(accuracy, loss=0.5, validation_loss=0.25):
+    return {"loss": loss, "val_loss": validation_loss, "val_accuracy": accuracy}
+
+
+def courses(losses, first=1_000_000, accuracy=0.95, start="", **fields):
+    """Trials of one epoch, whose training losses these are and whose validation loss is half of it."""
+    return [
+        Course(
+            first + place,
+            "converged",
+            (logged(accuracy - loss / 100, loss, loss / 2),),
+            start=f"{start}{place}" if start else "",
+            first_loss=2.3 if start else None,
+            **fields,
+        )
+        for place, loss in enumerate(losses)
+    ]

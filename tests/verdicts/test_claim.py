@@ -145,3 +145,25 @@ def test_an_impossible_budget_is_refused(arguments, words):
     with pytest.raises(InputError) as error:
         Budget(*arguments)
     assert words in str(error.value)
+
+
+def test_a_budget_with_compared_rows_has_three_parts():
+    budget = Budget(67, rows=24)
+    assert budget.claims == 19
+    # 2 % of 5 for 19 claims, 2 % for twice 24 comparisons, 1 % for the whole
+    assert budget.share == (0.001052, 0.002631)
+    assert (budget.comparison_alpha, budget.whole_alpha) == (0.0004166, 0.01)
+    parts = 19 * Fraction("0.001052") + 48 * Fraction("0.0004166") + Fraction("0.01")
+    assert parts <= Fraction("0.05")
+    assert budget.lines == (
+        "claims: 0.4 x 0.05 / 19 claims = 0.00105 each",
+        "as before: 0.4 x 0.05 / 24 rows x 2 = 0.000417 each",
+        "the whole: 0.2 x 0.05 / 1 test = 0.01 each",
+    )
+    alone = Budget(5)
+    assert (alone.share, alone.comparison_alpha, alone.whole_alpha) == ((0.01, 0.01), 0.01, 0)
+    assert alone.lines == ("0.05 / 5 verdicts = 0.01 each",)
+    assert Budget(6, rows=3).claims == 0
+    for rows in (-1, 4, 1.0, True):
+        with pytest.raises(InputError, match="rows are compared, by two of 7 hypotheses each"):
+            Budget(7, rows=rows)

@@ -1,5 +1,7 @@
 """Two ledgers side by side."""
 
+import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from deepcaptcha import InputError
 from deepcaptcha.report.words import comparison_table
 from deepcaptcha.trials.ledger import LedgerTrials
+from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts.comparison import compare, environments
-from tests.verdicts.examples import trial
+from tests.verdicts.examples import logged, trial
 
 
 def ledger(outcomes, start="w", version="2.19.1", weights="aa", name="same"):
@@ -17,6 +20,7 @@ def ledger(outcomes, start="w", version="2.19.1", weights="aa", name="same"):
             trial(seed, outcome),
             name=name,
             weights_sha256=weights,
+            epochs=(),  # outcomes alone
             identity={
                 **trial().identity,
                 "initial_weights": f"{start}{seed}",
@@ -105,3 +109,37 @@ def test_trials_without_weights_are_never_paired():
     ]
     (row,) = rows(bare, bare, paired=True)
     assert not row.paired
+
+
+LOGGED = {"name": "points", "n_class": 10, **Target().as_dict()}
+
+
+def with_losses(losses, version="2.19.1"):
+    return [
+        replace(
+            trial(seed, recipe=LOGGED, environment={"tensorflow": version}),
+            epochs=(Epoch(logged(0.95, loss)),),
+            weights_sha256=version,
+        )
+        for seed, loss in enumerate(losses)
+    ]
+
+
+def test_numbers_are_compared_where_both_ledgers_hold_them():
+    before = with_losses([0.46 + place / 1000 for place in range(12)])
+    after = with_losses([0.52 + place / 1000 for place in range(12)], "2.21.0")
+    (row,) = rows(before, after)
+    # All twelve above all twelve: 2 / C(24, 12), by four measures (Holm), and by two hypotheses.
+    assert row.numbers_p == pytest.approx(2 * 4 * 2 / math.comb(24, 12))
+    assert (row.p, row.changed, row.worse) == (1, True, True)
+    cell = comparison_table([row]).rows[0][-1]
+    assert cell.startswith("worse in training loss after epoch 1: 0.526, recorded 0.460 to 0.471")
+    told = json.loads(json.dumps(row.as_dict(), allow_nan=False))
+    assert (told["changed"], told["numbers"][0]["measure"]) == (True, "training loss after epoch 1")
+    assert told["numbers"][0]["text"] == row.numbers[0].text
+    (other,) = rows(after, before)
+    assert (other.changed, other.worse) == (True, False)
+    (same,) = rows(before, with_losses([0.465] * 12, "2.21.0"))
+    assert not same.changed
+    assert comparison_table([same]).rows[0][-1] == f"no change seen (sees {same.sees:.2g} spreads)"
+    assert 1 < same.sees < 4

@@ -1,19 +1,23 @@
 """The whole judgement of a source: what is read, in which order, and the evidence it leaves."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from deepcaptcha import InputError
+from deepcaptcha.report.words import failure_message, summary_lines, verdict_table
 from deepcaptcha.trials.ledger import trial_key
-from deepcaptcha.trials.trial import Target
+from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts import baseline as baselines
 from deepcaptcha.verdicts import claim as claims
+from deepcaptcha.verdicts.baseline import write_baseline
 from deepcaptcha.verdicts.claim import Budget, Claim
-from deepcaptcha.verdicts.judge import Evidence, judge
+from deepcaptcha.verdicts.judge import Evidence, judge, judge_rows, untrue_twins
+from deepcaptcha.verdicts.measures import Shift
 from deepcaptcha.verdicts.plan import Plan
-from tests.verdicts.examples import baseline, trial
+from tests.verdicts.examples import baseline, logged, trial
 
 SOURCE = SimpleNamespace(name="same", recipe="points", target=Target())
 TRAINS = Claim("trains", 0.9, 0.5)
@@ -60,6 +64,8 @@ def test_a_claim_alone_reads_as_far_as_its_plan():
     )
     assert (evidence.summary.trials, evidence.summary.converged) == (3, 1)
     assert (evidence.environment, evidence.test) == ("", "tests/test_a.py::test_b")
+    # Green is three successes before two failures, p^3 (1 + 3 (1 - p)): 0.0996 at 0.32, 0.108 at 0.33.
+    assert evidence.verdicts[0].detects == 0.32
     assert evidence.seconds_per_trial == pytest.approx(1.5)
     assert evidence.most_trials == 4
 
@@ -123,3 +129,166 @@ def test_evidence_goes_through_json_and_back():
     carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
     assert Evidence.from_dict(carried) == evidence
     assert Evidence.from_dict(carried).verdicts[1].plan == FALLEN
+
+
+LOGGED = {"name": "points", "n_class": 10, "rate": 0.001, **Target().as_dict()}
+
+
+def with_numbers(**changes):
+    """A baseline of 40 trials that converged in their first epoch with losses of 0.460 to 0.499."""
+    history = tuple((logged(0.95, 0.46 + place / 1000),) for place in range(40))
+    return replace(baseline(40, of=40), recipe=LOGGED, history=history, **changes)
+
+
+def numbers(losses, **identity):
+    """The trials of a stream that logged these losses."""
+    identity = {"recipe": LOGGED, **identity}
+
+    def trial_at(index):
+        epochs = (Epoch(logged(0.95, losses[index])),)
+        return replace(trial(2_000_000 + index, **identity), epochs=epochs)
+
+    return trial_at
+
+
+def test_a_baseline_with_numbers_is_compared_by_them():
+    among = numbers([0.47, 0.49, 0.48, 0.465, 0.485])
+    evidence = judge(SOURCE, TRAINS, ONE, among, baseline=with_numbers())
+    assert [(v.hypothesis, v.colour, v.trials) for v in evidence.verdicts] == [
+        ("trains", "green", 3),
+        ("as reliable", "green", 4),
+        ("as before", "green", 4),
+    ]
+    assert evidence.changed == ()
+    # 4 of 44 at half of 5 % over 3 measures, which sees some two spreads, by its own words.
+    sees = evidence.verdicts[2].sees
+    assert 1 < sees < 3
+    assert verdict_table([evidence]).rows[0][-3] == f"green ({sees:.2g})"
+    assert "as before (s): a shift of any one measure by s" in "\n".join(
+        summary_lines([evidence], 1, False)
+    )
+
+
+def test_recorded_seeds_are_compared_one_by_one_where_rounding_was_measured():
+    """A shift of 0.004 on each seed, where seeds lie 0.012 apart and rounding moves them by 0.0005."""
+    ruler = Shift(
+        "oneDNN off", "points same", "training loss after epoch 1", 1e-4, 5e-4, 0.0117, 24
+    )
+    starts = {"initial weights": tuple(f"w{place:02}" for place in range(40))}
+    recorded = with_numbers(seed_digests=starts, first_losses=(2.3,) * 40)
+
+    def moved(index):
+        made = trial(1_000_000 + index, recipe=LOGGED, initial_weights=f"w{index:02}long")
+        return replace(made, epochs=(Epoch(logged(0.95, 0.464 + index / 1000)),), first_loss=2.3)
+
+    paired = judge(SOURCE, TRAINS, ONE, moved, baseline=replace(recorded, ruler=(ruler.as_dict(),)))
+    assert paired.red
+    assert "training loss after epoch 1: +0.004 on the same seeds" in paired.verdicts[2].note
+    assert not judge(SOURCE, TRAINS, ONE, moved, baseline=recorded).red  # as samples they are alike
+
+
+def test_worse_numbers_are_red_and_say_which():
+    evidence = judge(SOURCE, TRAINS, ONE, numbers([0.9] * 5), baseline=with_numbers())
+    assert (evidence.colour, evidence.verdicts[0].colour) == ("red", "green")
+    message = failure_message(evidence, "again")
+    assert "same under points does not train as its baseline did: worse in training loss" in message
+    assert "training loss after epoch 1: 0.900, recorded 0.460 to 0.499" in message
+
+
+def test_better_numbers_are_yellow_or_red_if_strict():
+    arguments = (SOURCE, TRAINS, ONE, numbers([0.3] * 5))
+    evidence = judge(*arguments, baseline=with_numbers())
+    assert (evidence.colour, evidence.red) == ("yellow", False)
+    told = "\n".join(summary_lines([evidence], 1, False))
+    assert "same under points trains otherwise than its baseline did: better in training" in told
+    assert judge(*arguments, baseline=with_numbers(), strict=True).red
+
+
+def test_another_recipe_is_listed_and_compared_by_its_numbers():
+    changed = numbers([0.9] * 5, recipe={**LOGGED, "rate": 0.003}, data="e", shapes=[[9]])
+    evidence = judge(SOURCE, TRAINS, ONE, changed, baseline=with_numbers())
+    assert evidence.red
+    assert evidence.changed == (
+        "shapes: ((1, 2), (2,)) -> ((9,),)",
+        "recipe: rate 0.001 -> 0.003",
+        "data: d -> e",
+    )
+    assert "Not as in the baseline, recipe: rate 0.001 -> 0.003." in failure_message(evidence, "")
+    carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
+    assert Evidence.from_dict(carried) == evidence
+
+
+def test_only_another_monitor_is_refused():
+    other = numbers([0.9] * 5, recipe={**LOGGED, "monitor": "val_loss"})
+    with pytest.raises(InputError, match=r"of another monitor \(val_accuracy then, val_loss now\)"):
+        judge(SOURCE, TRAINS, ONE, other, baseline=with_numbers())
+
+
+def test_another_target_is_no_rate_to_compare():
+    higher = SimpleNamespace(name="same", recipe="points", target=Target(0.94))
+    trial_at = numbers([0.47, 0.49, 0.48, 0.465], recipe={**LOGGED, "target": 0.94})
+    evidence = judge(higher, TRAINS, ONE, trial_at, baseline=with_numbers())
+    assert told(evidence)[1] == ("as reliable", "cannot tell", 0, 0)
+    assert evidence.verdicts[1].note == "its target was val_accuracy >= 0.9 within 5 epochs"
+    assert told(evidence)[2][:2] == ("as before", "green")
+
+
+ROWS = Budget(6, rows=2)
+
+
+def whole(tmp_path, missed=(), names=("one", "two"), count=14, first=2_000_000, twin=""):
+    """The evidence of rows with 40 recorded trials that all converged; `missed`: row and place of the
+    new trials that did not."""
+    for name in names:
+        made = replace(with_numbers(), name=name, first_seed=1_000_000)
+        path = write_baseline(tmp_path, made)
+
+        def trial_at(index, own=name):
+            outcome = "stuck" if (own, index) in missed else "converged"
+            ended = {
+                "epochs": (Epoch(logged(0.95, 0.46 + 3 * index / 1000)),),
+                "weights_sha256": own,
+            }
+            return replace(trial(first + index, outcome, recipe=LOGGED), **ended)
+
+        source = SimpleNamespace(name=name, recipe="points", target=Target())
+        evidence = judge(source, Claim("mixed"), ROWS, trial_at, least=count)
+        yield replace(evidence, baseline=str(path), twin=twin if name == "two" else "")
+
+
+def test_the_whole_is_judged_by_all_rows(tmp_path):
+    same = judge_rows(list(whole(tmp_path)))
+    assert (same.hypothesis, same.colour) == ("the whole", "green")
+    assert same.note.startswith("2 rows, 14 seeds, 40 recorded: misses and ")
+    assert same.note.endswith("of every row's rate with 90 % power")
+    # Six of 14 seeds with a miss, none of 40: C(14, 6) / C(54, 6) = 0.00012; twice, for half of alpha.
+    missed = [("one", 0), ("one", 1), ("one", 2), ("two", 3), ("two", 4), ("two", 5)]
+    fell = judge_rows(list(whole(tmp_path, missed)))
+    assert (fell.colour, fell.note) == ("red", "more misses, p 0.00023")
+    carried = [
+        Evidence.from_dict(json.loads(json.dumps(each.as_dict(), allow_nan=False)))
+        for each in whole(tmp_path, missed)
+    ]
+    assert judge_rows(carried) == fell
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"names": ("one",)}, "1 of 2 rows were judged"),
+        ({"count": 3}, "points one has 3 new trials, and 14 are declared"),
+        ({"first": 1_000_000}, "the recorded seeds themselves were judged"),
+    ],
+)
+def test_the_whole_says_why_it_cannot_tell(tmp_path, change, words):
+    verdict = judge_rows(list(whole(tmp_path, **change)))
+    assert (verdict.colour, verdict.note) == ("cannot tell", words)
+
+
+def test_a_twin_that_is_none_is_told(tmp_path):
+    """Rows that end in other weights are two pieces of evidence, whatever is declared."""
+    assert untrue_twins(list(whole(tmp_path))) == ()
+    (line,) = untrue_twins(list(whole(tmp_path, twin="one")))
+    assert "two under points is declared the twin of one, and seed 2000000 ended in other" in line
+    (alone, *_), (*_, same) = whole(tmp_path), whole(tmp_path, names=("two",), twin="two")
+    assert untrue_twins([alone, same]) == ()

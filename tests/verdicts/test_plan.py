@@ -237,6 +237,47 @@ def test_every_design_keeps_its_promises(alpha: float, beta: float, bad: int, ap
     assert lower_bound(p_good, p_bad, alpha, beta, plan.max_trials) <= objective(plan)
 
 
+@pytest.mark.parametrize(
+    ("problem", "most"),
+    [
+        # A search of 8 s on two cores gave 22.498 and one of 40 s 44.753.
+        ((0.95, 0.5, 1e-6, 1e-6, 84), 22.498),
+        ((0.95, 0.5, 1e-12, 1e-12, 187), 44.753),
+        ((0.97, 0.81, 0.0008, 0.1, 75), math.inf),
+    ],
+    ids=str,
+)
+def test_large_designs_are_near_their_bound_too(
+    problem: tuple[float, float, float, float, int], most: float
+) -> None:
+    plan = design_plan(*problem[:4])
+    assert plan.max_trials == problem[4]
+    assert lower_bound(*problem) <= objective(plan) <= 1.005 * lower_bound(*problem)
+    assert objective(plan) <= 1.003 * most
+
+
+def test_trials_that_no_plan_needs_are_never_read() -> None:
+    """The fixed plan takes 11; whatever may be read beyond 40 saves nothing."""
+    plan = design_plan(0.95, 0.5, 0.05, 0.05, 1000)
+    assert plan.max_trials == 1000
+    assert plan.accept[40:] == plan.accept[40:41] * 961
+    assert plan.reject[40] == plan.accept[40] - 1
+    assert lower_bound(0.95, 0.5, 0.05, 0.05, 1000) <= objective(plan)
+    assert operating_characteristic(plan, 0.75).expected_trials < 11
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.9, 0.05), (0.94, 0.05), (0.05, 0.94), (0.5, 0.49)])
+def test_careless_rates_have_a_plan_that_reads_at_least_one_trial(
+    alpha: float, beta: float
+) -> None:
+    plan = design_plan(0.95, 0.5, alpha, beta)
+    assert (plan.accept[0], plan.reject[0]) == (1, -1)
+    assert lower_bound(0.95, 0.5, alpha, beta, plan.max_trials) >= 1
+    achieved = exact_error_rates(plan)
+    assert achieved[0] <= Fraction(str(alpha))
+    assert achieved[1] <= Fraction(str(beta))
+
+
 def test_design_is_the_same_when_made_again() -> None:
     plan = design_plan(*REFERENCE)
     assert _search.__wrapped__((*REFERENCE, plan.max_trials))[1] == plan
@@ -461,6 +502,11 @@ def test_refuses_rates_the_wrong_way_round_or_too_close() -> None:
             design_plan(0.9, bad, 0.05, 0.05)
     with pytest.raises(InputError, match="take over 1000 trials; set them wider apart"):
         design_plan(0.51, 0.5, 0.05, 0.05)
+    for alpha, beta in ((0.5, 0.5), (0.9, 0.6)):
+        with pytest.raises(InputError, match=rf"alpha \+ beta must be less than 1, not {alpha} \+"):
+            design_plan(0.9, 0.5, alpha, beta)
+    with pytest.raises(InputError, match=r"max_trials=62 is too small .*; 67 are enough"):
+        design_plan(0.95, 0.5, 1e-6, 1e-6, 62)
     with pytest.raises(
         InputError, match=r"max_trials=3 is too small for both rates; the least is \d$"
     ):

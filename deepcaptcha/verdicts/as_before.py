@@ -1,0 +1,287 @@
+"""Whether rows train as they did before: new trials among the recorded ones, by numbers; a row alone,
+and all rows as a whole.
+
+*Between samples* is exact: new trials and recorded ones are exchangeable where nothing changed. *Seed by
+seed*, with the record of the very same seeds, is calibrated: how far a harmless change of arithmetic
+moves a measure was measured, and is the ruler.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, require_rate, require_whole
+from .claim import Colour, Verdict
+from .comparison import Compared, compare_courses, readings_of
+from .exact import POWER, Tails, doubled_ranks, holm, permutation
+from .measures import Course, Measure, Ruler
+
+
+@dataclass(frozen=True)
+class Looks:
+    """When the new trials are compared, declared beforehand.
+
+    - `trials`: after how many, rising. `shares`: of the row's alpha, what each look has; at most 1 in
+      all. A further look is taken only where the one before left doubt: a smallest adjusted p of at
+      most `doubt`. Looks not taken spend nothing, so stopping early never adds to alpha.
+    """
+
+    trials: tuple[int, ...] = (4, 8, 16)
+    shares: tuple[float, ...] = (0.5, 0.25, 0.25)
+    doubt: float = 0.1
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip((0, *self.trials), self.trials, strict=False))
+        if not self.trials or not rising or len(self.shares) != len(self.trials):
+            raise InputError(
+                f"looks after {self.trials} trials with shares {self.shares}; rising numbers of "
+                "trials are needed, and a share of each"
+            )
+        if min(self.shares) <= 0 or math.fsum(self.shares) > 1 + 1e-9:
+            raise InputError(f"the looks' shares are {self.shares}; above 0 and at most 1 in all")
+
+
+def colour_of(changed: Sequence[Compared], target_key: str, *, strict: bool = False) -> Colour:
+    """Worse is red, better or different yellow, which `strict` makes red; green where nothing changed.
+
+    Where some measures are worse and some better, it is worse if the monitor, or the time to its target,
+    is.
+    """
+    worse = [one for one in changed if one.way == "worse"]
+    if not changed:
+        return "green"
+    if strict or len(worse) == len(changed) or any(one.measure.key == target_key for one in worse):
+        return "red"
+    return "yellow"
+
+
+def judge_as_before(
+    measures: Sequence[Measure],
+    recorded: Sequence[Course],
+    course_at: Callable[[int], Course],
+    alpha: float,
+    *,
+    monitor: str,
+    row: str = "",
+    looks: Looks | None = None,
+    ruler: Ruler = (),
+    same_seeds: Mapping[int, Course] | None = None,
+    strict: bool = False,
+) -> Verdict:
+    """Whether a row trains as it did: new trials, read in seed order, by the record's measures.
+
+    - `course_at`: yields the course of the n-th new trial, asked for in order.
+    - `alpha`: the row's chance to be called changed if it is not, over all looks.
+    - `monitor`: whose fall is worse, whatever else is better.
+    - `ruler`, `same_seeds`: as for `compare_courses`; without them only samples are compared.
+
+    `cannot tell` where the record has no measure that the new trials logged, and where no shift of any
+    measure would have been seen.
+    """
+    looks = Looks() if looks is None else looks
+    new: list[Course] = []
+    compared: tuple[Compared, ...] = ()
+    level = alpha * looks.shares[0]
+    for count, share in zip(looks.trials, looks.shares, strict=True):
+        if compared and min(one.p for one in compared) > looks.doubt:
+            break
+        new += [course_at(place) for place in range(len(new), count)]
+        level = alpha * share
+        compared = compare_courses(
+            measures, recorded, new, level, row=row, ruler=ruler, same_seeds=same_seeds
+        )
+        if not compared or any(one.p <= level for one in compared):
+            break
+    changed = [one for one in compared if one.p <= level]
+    blind = not changed and not any(math.isfinite(one.sees) for one in compared)
+    converged = sum(course.outcome == "converged" for course in new)
+    verdict = Verdict("as before", "cannot tell", converged, len(new), (0.0, 1.0))
+    if not compared:
+        return replace(verdict, note="the record and the new trials have no measure in common")
+    colour = "cannot tell" if blind else colour_of(changed, monitor, strict=strict)
+    note = changed_text(changed) if changed else as_before_text(compared)
+    sees = max(one.sees_spreads for one in compared)
+    return replace(
+        verdict,
+        colour=colour,
+        alpha=alpha,
+        note=note,
+        sees=sees if math.isfinite(sees) else None,
+    )
+
+
+def changed_text(changed: Sequence[Compared]) -> str:
+    """What changed, the surest first."""
+    ordered = sorted(changed, key=lambda one: one.p)
+    return "; ".join(f"{one.way} in {one.text}, p {one.p:.2g}" for one in ordered)
+
+
+def as_before_text(compared: Sequence[Compared]) -> str:
+    """What moved seed by seed, and the smallest shifts that would have been seen."""
+    parts = []
+    if paired := [one for one in compared if one.paired]:
+        most = max(paired, key=lambda one: abs(one.spreads))
+        parts.append(f"moved by {abs(most.spreads):.2g} spreads ({most.measure.name})")
+    seen = sorted(compared, key=lambda one: one.sees_spreads)
+    finite = [one for one in seen if math.isfinite(one.sees_spreads)]
+    if finite:
+        finest, coarsest = finite[0], finite[-1]
+        told = f"{finest.sees_spreads:.2g} spreads in {finest.measure.name}"
+        if len(finite) > 1:
+            told += f" to {coarsest.sees_spreads:.2g} in {coarsest.measure.name}"
+        parts.append(f"sees shifts of {told}")
+    if len(finite) < len(seen):
+        parts.append(
+            f"sees no shift of {', '.join(o.measure.name for o in seen if o not in finite)}"
+        )
+    return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The test of all rows at once, declared before any record is read.
+
+    What is permuted is the seed, across all rows: rows of one seed share their data's order and much
+    of their start. Each seed has a score by each statistic: its misses, and by each measure its ranks
+    among all seeds, added over rows. Exact under exchangeability. Misses have one half of alpha, all
+    measures the other (Holm); without measures misses have all of it.
+
+    - `seeds`: new ones, of each row. `alpha`: the chance of a false alarm.
+    - `twins`: rows that are the training of another one, by name; the other one counts for both.
+    """
+
+    seeds: int = 14
+    alpha: float = 0.01
+    twins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_whole("the whole suite's seeds", self.seeds)
+        require_rate("the whole suite's alpha", self.alpha)
+
+
+Rows = Mapping[str, Sequence[Course]]
+"""Courses in seed order, by row."""
+
+
+def twins_of(weights: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Rows whose recorded trials ended with the very weights of an earlier row, and which that is; by
+    the digests of each row's trials in seed order, none where a row has no digests."""
+    first: dict[tuple[str, ...], str] = {}
+    found = {}
+    for row, digests in weights.items():
+        if digests and (earlier := first.setdefault(tuple(digests), row)) != row:
+            found[row] = earlier
+    return found
+
+
+def judge_whole(
+    declared: Whole,
+    recorded: Rows,
+    new: Rows,
+    measures: Mapping[str, Sequence[Measure]],
+    *,
+    strict: bool = False,
+) -> Verdict:
+    """Whether all rows together miss their targets more often, or train otherwise, than they did.
+
+    - `recorded`, `new`: of the same rows, each row's n-th course of the n-th seed; the first
+      `declared.seeds` new ones are read, and as many recorded ones as every row has.
+    - `measures`: of each row.
+
+    More misses, or a worse measure, is red, a better one yellow, which `strict` makes red. InputError
+    where a row lacks new trials.
+    """
+    rows = [row for row in recorded if row not in declared.twins]
+    for row in rows:
+        if (count := len(new.get(row, ()))) < declared.seeds:
+            raise InputError(f"{row} has {count} new trials; {declared.seeds} are declared")
+    least = min(len(recorded[row]) for row in rows)
+    both = {row: [*new[row][: declared.seeds], *recorded[row][:least]] for row in rows}
+    missed = _misses([[c.outcome != "converged" for c in both[row]] for row in rows])
+    names = ["misses"]
+    tails = [_seed_scores(missed, declared.seeds)]
+    for name in dict.fromkeys(m.name for row in rows for m in measures.get(row, ())):
+        ranks = [
+            doubled_ranks(readings)
+            for row in rows
+            for measure in measures.get(row, ())
+            if measure.name == name and (readings := readings_of(measure, both[row]))
+        ]
+        if ranks:
+            names.append(name)
+            tails.append(_seed_scores(np.sum(ranks, axis=0), declared.seeds))
+    # Fewer misses than before are no change that anybody looks for.
+    adjusted = [tails[0].high, *holm([each.p for each in tails[1:]])]
+    if len(names) > 1:
+        adjusted = [min(1.0, 2 * p) for p in adjusted]
+    converged = sum(c.outcome == "converged" for row in rows for c in new[row][: declared.seeds])
+    verdict = Verdict(
+        "the whole",
+        "green",
+        converged,
+        declared.seeds * len(rows),
+        (0.0, 1.0),
+        alpha=declared.alpha,
+    )
+    ways = ["more", *("worse" if each.high < each.low else "better" for each in tails[1:])]
+    changed = [
+        each for each in zip(adjusted, ways, names, strict=True) if each[0] <= declared.alpha
+    ]
+    if not changed:
+        size = f"{len(rows)} rows, {declared.seeds} seeds, {least} recorded"
+        told = f" and {len(names) - 1} measures" if len(names) > 1 else ""
+        return replace(verdict, note=f"{size}: {names[0]}{told} as before")
+    better = all(way == "better" for _, way, _ in changed)
+    text = "; ".join(
+        f"{way} {name}" if way == "more" else f"{way} in {name} over all rows"
+        for _, way, name in changed
+    )
+    note = f"{text}, p {min(changed)[0]:.2g}"
+    return replace(verdict, colour="yellow" if better and not strict else "red", note=note)
+
+
+def _misses(missed: Sequence[Sequence[bool]]) -> NDArray[np.float64]:
+    """Each seed's misses over rows (rows, seeds), each row's weighed by the inverse of its variance
+    among all seeds, new and recorded ones alike: an even fall of all rates is best seen so."""
+    table = np.asarray(missed, float)
+    rates = (table.sum(axis=1) + 0.5) / (table.shape[1] + 1)
+    return np.asarray((table / (rates * (1 - rates))[:, None]).sum(axis=0))
+
+
+_GRID = 100  # whole numbers that a seed's score is rounded to, which costs no validity
+
+
+def _seed_scores(scores: NDArray[np.float64], count: int) -> Tails:
+    low, width = scores.min(), np.ptp(scores) or 1.0
+    whole = [round(_GRID * (score - low) / width) for score in scores.tolist()]
+    return permutation(whole[:count], whole[count:])
+
+
+def whole_sees(
+    declared: Whole, recorded: Rows, falls: Sequence[float] = (0.02, 0.03, 0.05, 0.1, 0.2)
+) -> float | None:
+    """The least of the `falls` of every row's P(converged) that the misses alone show with POWER; None:
+    not the largest. Simulated from the recorded seeds, by the same draws each time."""
+    rows = [row for row in recorded if row not in declared.twins]
+    least = min(len(recorded[row]) for row in rows)
+    table = np.array([[c.outcome != "converged" for c in recorded[row][:least]] for row in rows])
+    random = np.random.default_rng(0)
+    for fall in falls:
+        seen = 0
+        for _ in range(_SIMULATED):
+            drawn = table[:, random.integers(least, size=declared.seeds)]
+            chance = np.minimum(1, fall / np.maximum(1 - table.mean(axis=1), fall))[:, None]
+            drawn = drawn | (random.random(drawn.shape) < chance)
+            scores = _misses(np.concatenate([drawn, table], axis=1).tolist())
+            seen += _seed_scores(scores, declared.seeds).high <= declared.alpha / 2
+        if seen >= POWER * _SIMULATED:
+            return fall
+    return None
+
+
+_SIMULATED = 100  # nights

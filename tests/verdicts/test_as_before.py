@@ -1,0 +1,262 @@
+"""Whether rows train as before, against hand arithmetic and SciPy."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import hypergeom, mannwhitneyu
+
+from deepcaptcha import InputError
+from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.as_before import (
+    Looks,
+    Whole,
+    colour_of,
+    judge_as_before,
+    judge_whole,
+    twins_of,
+    whole_sees,
+)
+from deepcaptcha.verdicts.comparison import compare_courses
+from deepcaptcha.verdicts.measures import Course, Shift, measures_of
+from tests.verdicts.examples import courses, logged
+
+TARGET = Target(0.9, epochs=3)
+LOSSES = [round(0.46 + 0.001 * place, 3) for place in range(90)]  # 0.460 to 0.549
+RECORDED = courses(LOSSES)
+MEASURES = measures_of(RECORDED, TARGET, 0.1)
+LOSS = MEASURES[:1]
+
+
+def judged(new, measures=MEASURES, alpha=0.001, **options):
+    return judge_as_before(
+        measures, RECORDED, new.__getitem__, alpha, monitor="val_accuracy", **options
+    )
+
+
+def same_start(losses, **fields):
+    return courses(losses, first=2_000_000, start="ab", **fields)
+
+
+RULER = [
+    Shift(name, "row", "training loss after epoch 1", shift, 0.0006, 0.026, 20)
+    for name, shift in (("onednn off", 0.0001), ("two threads", -0.0002))
+]
+
+
+def test_what_lies_among_the_recorded_is_green():
+    verdict = judged(courses([0.47, 0.50, 0.52, 0.54], first=0))
+    assert (verdict.hypothesis, verdict.colour, verdict.trials) == ("as before", "green", 4)
+    assert verdict.alpha == 0.001
+    assert "sees shifts of" in verdict.note
+
+
+def test_what_lies_above_is_red_and_says_by_how_much():
+    new = courses([0.902, 0.898, 0.906, 0.9], first=0)
+    (one,) = compare_courses(LOSS, RECORDED, new, 0.001)
+    # All four above all 90: one of C(94, 4) choices, doubled.
+    assert one.p == pytest.approx(2 / math.comb(94, 4))
+    assert one.p == pytest.approx(
+        mannwhitneyu([0.902, 0.898, 0.906, 0.9], LOSSES, method="exact").pvalue
+    )
+    assert (one.way, one.paired, one.now, one.without) == ("worse", False, pytest.approx(0.901), 0)
+    # The mean of 0.460 to 0.549 is 0.5045, and its standard deviation 0.0261.
+    assert one.spreads == pytest.approx((0.9015 - 0.5045) / np.std(LOSSES, ddof=1))
+    assert one.text == "training loss after epoch 1: 0.901, recorded 0.460 to 0.549 (+15 spreads)"
+    verdict = judged(new, LOSS)
+    assert verdict.colour == "red"
+    assert verdict.note == f"worse in {one.text}, p {one.p:.2g}"
+
+
+def test_better_is_yellow_unless_it_is_strict():
+    new = courses([0.39, 0.38, 0.397, 0.377], first=0)
+    assert judged(new, LOSS).colour == "yellow"
+    assert judged(new, LOSS).note.startswith("better in training loss after epoch 1: 0.385")
+    assert judged(new, LOSS, strict=True).colour == "red"
+
+
+def test_what_is_worse_by_some_and_better_by_others_is_worse_if_its_monitor_is():
+    found = compare_courses(MEASURES, RECORDED, courses([0.9] * 4, first=0), 0.001)
+    worse = {one.measure.key: one for one in found if one.way == "worse"}
+    loss, monitor = worse["loss"], worse["val_accuracy"]
+    better = replace(loss, way="better")
+    assert colour_of([], "val_accuracy") == "green"
+    assert colour_of([loss], "val_accuracy") == "red"
+    assert colour_of([better], "val_accuracy") == "yellow"
+    assert colour_of([better, loss], "val_accuracy") == "yellow"
+    assert colour_of([better, monitor], "val_accuracy") == "red"
+
+
+def test_p_values_are_adjusted_over_a_rows_measures():
+    new = courses([0.9] * 4, first=0)
+    alone = compare_courses(LOSS, RECORDED, new, 0.001)[0].p
+    together = compare_courses(MEASURES, RECORDED, new, 0.001)
+    assert len(together) == 4
+    assert together[0].p == pytest.approx(4 * alone)
+
+
+def test_a_trial_that_misses_its_target_ranks_last():
+    missed = [Course(n, "stuck", (logged(0.1, 0.5, 0.25),) * 3) for n in range(4)]
+    (one,) = compare_courses(MEASURES[-1:], RECORDED, missed, 0.001)
+    assert (one.p, one.way) == (pytest.approx(2 / math.comb(94, 4)), "worse")
+    assert (one.now, one.without, one.shift) == (None, 4, 0)
+    assert one.text.startswith("time to target: none in 4 trials, recorded ")
+
+
+def test_looks_are_counted_and_a_clear_answer_is_not_looked_at_again():
+    asked = []
+
+    def course_at(place):
+        asked.append(place)
+        return courses([0.545, 0.546, 0.547, 0.548, 0.5455, 0.5465, 0.5475, 0.5485], first=0)[place]
+
+    # Four of the upper five: too few of C(94, 4) for a tenth of the level, not for the second look.
+    looks = Looks((4, 8), (0.01, 0.9), doubt=0.05)
+    verdict = judge_as_before(LOSS, RECORDED, course_at, 0.0001, monitor="", looks=looks)
+    assert (verdict.colour, asked) == ("red", list(range(8)))
+    asked.clear()
+    sure = Looks((4, 8), (0.01, 0.9), doubt=1e-9)
+    verdict = judge_as_before(LOSS, RECORDED, course_at, 0.0001, monitor="", looks=sure)
+    assert (verdict.colour, asked) == ("green", [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("looks", "words"),
+    [
+        (((8, 4), (0.5, 0.5)), "rising numbers of trials"),
+        (((4, 8), (1.0,)), "a share of each"),
+        (((), ()), "rising numbers"),
+        (((4, 8), (0.6, 0.5)), "at most 1 in all"),
+        (((4, 8), (0.6, 0.0)), "above 0"),
+    ],
+)
+def test_impossible_looks_are_refused(looks, words):
+    with pytest.raises(InputError, match=words):
+        Looks(*looks)
+
+
+def test_the_same_seeds_are_compared_one_by_one_and_much_finer():
+    old = same_start([0.47, 0.48, 0.5, 0.52])
+    options = {"row": "row", "ruler": RULER, "same_seeds": {c.seed: c for c in old}}
+    # 0.02 more on each seed is well among the recorded ones, and 0.77 of their spread.
+    moved = same_start([0.49, 0.50, 0.52, 0.54])
+    assert compare_courses(LOSS, RECORDED, moved, 0.001)[0].p > 0.2
+    (one,) = compare_courses(LOSS, RECORDED, moved, 0.001, **options)
+    assert (one.paired, one.way, one.shift) == (True, "worse", pytest.approx(0.02))
+    assert one.p < 1e-9
+    # 0.15 of the spread is 0.0039, more than 3 x 0.0002.
+    assert one.allowed == pytest.approx(0.15 * np.std(LOSSES, ddof=1))
+    assert one.text == (
+        "training loss after epoch 1: +0.02 on the same seeds, at most 0.0039 allowed (+0.77 spreads)"
+    )
+    assert judged(moved, LOSS, **options).colour == "red"
+    lower = same_start([0.45, 0.46, 0.48, 0.50])
+    assert judged(lower, LOSS, **options).colour == "yellow"
+
+
+def test_what_rounding_may_do_is_green_and_told():
+    # The list of seeds lies low by itself, which alone would be a difference between samples.
+    old = same_start([0.4601, 0.4602, 0.4603, 0.4604])
+    moved = same_start([0.4611, 0.4612, 0.4613, 0.4614])
+    assert judged(moved, LOSS, alpha=0.01).colour == "yellow"
+    options = {"row": "row", "ruler": RULER, "same_seeds": {c.seed: c for c in old}}
+    verdict = judged(moved, LOSS, alpha=0.01, **options)
+    assert verdict.colour == "green"
+    assert verdict.note.startswith("moved by 0.038 spreads (training loss after epoch 1)")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ruler": ()},
+        {"ruler": [replace(shift, scatter=0.02) for shift in RULER]},  # chaotic: no seeds pair
+        {"same_seeds": {}},
+        {"start": "cd"},  # other initial weights
+    ],
+)
+def test_where_seeds_do_not_pair_samples_are_compared(change):
+    old = same_start([0.47, 0.48, 0.5, 0.52])
+    new = courses([0.49, 0.5, 0.52, 0.54], first=2_000_000, start=change.pop("start", "ab"))
+    options = {"row": "row", "ruler": RULER, "same_seeds": {c.seed: c for c in old}, **change}
+    assert not compare_courses(LOSS, RECORDED, new, 0.001, **options)[0].paired
+
+
+def test_without_a_common_measure_it_cannot_tell():
+    other = [Course(n, "converged", ({"accuracy": 0.9},)) for n in range(4)]
+    verdict = judged(other)
+    assert (verdict.colour, verdict.trials) == ("cannot tell", 4)
+    assert verdict.note == "the record and the new trials have no measure in common"
+
+
+def outcomes(missed, count, first=0):
+    """A row's courses without numbers; those of the `missed` seeds did not converge."""
+    return [Course(first + n, "stuck" if n in missed else "converged", ()) for n in range(count)]
+
+
+def test_misses_of_all_rows_are_one_hypergeometric_tail():
+    rows = ("a", "b", "c")
+    recorded = {row: outcomes((), 40) for row in rows}
+    declared = Whole(seeds=6, alpha=0.01)
+    # One miss in each of three rows, on three seeds: that 3 of the 46 seeds that miss are all new.
+    apart = {row: outcomes((n,), 6) for n, row in enumerate(rows)}
+    verdict = judge_whole(declared, recorded, apart, {})
+    p = hypergeom.sf(2, 46, 3, 6)
+    assert (verdict.colour, verdict.note) == ("red", f"more misses, p {p:.2g}")
+    assert (verdict.hypothesis, verdict.successes, verdict.trials) == ("the whole", 15, 18)
+    # On one seed they are one event: 6 / 46, however many rows it hits.
+    together = {row: outcomes((2,), 6) for row in rows}
+    assert judge_whole(declared, recorded, together, {}).colour == "green"
+    assert judge_whole(replace(declared, alpha=6.01 / 46), recorded, together, {}).colour == "red"
+    # Two rows that are twins count once: two misses are left, of which C(6, 2) / C(46, 2) are new.
+    twice = replace(declared, twins={"b": "a"})
+    same = {"a": apart["a"], "b": apart["a"], "c": apart["c"]}
+    verdict = judge_whole(replace(twice, alpha=0.02), recorded, same, {})
+    assert (verdict.colour, verdict.trials) == ("red", 12)
+    assert verdict.note == f"more misses, p {15 / 1035:.2g}"
+    assert judge_whole(twice, recorded, same, {}).colour == "green"
+
+
+def test_a_measure_that_moves_a_little_in_every_row_is_seen_by_all_together():
+    random = np.random.default_rng(5)
+    rows = [f"row {n}" for n in range(12)]
+    values = {row: random.normal(0.5, 0.02, 80) for row in rows}
+    recorded = {row: courses(values[row][:70]) for row in rows}
+    measures = {row: measures_of(recorded[row], TARGET, 0.1) for row in rows}
+    new = {row: courses(values[row][70:] + 0.016, first=0) for row in rows}
+    declared = Whole(seeds=10, alpha=0.01)
+    level = 0.01 / len(rows)
+    alone = [
+        compare_courses(measures[row][:1], recorded[row], new[row], level)[0].p for row in rows
+    ]
+    assert min(alone) > level
+    verdict = judge_whole(declared, recorded, new, measures)
+    assert verdict.colour == "red"
+    assert "worse in training loss after epoch 1 over all rows" in verdict.note
+    same = {row: courses(values[row][70:], first=0) for row in rows}
+    assert judge_whole(declared, recorded, same, measures).colour == "green"
+    lower = {row: courses(values[row][70:] - 0.03, first=0) for row in rows}
+    assert judge_whole(declared, recorded, lower, measures).colour == "yellow"
+    assert judge_whole(declared, recorded, lower, measures, strict=True).colour == "red"
+
+
+def test_the_whole_needs_the_declared_seeds_of_every_row():
+    recorded = {"a": outcomes((), 40), "b": outcomes((), 40)}
+    with pytest.raises(InputError, match="b has 5 new trials; 6 are declared"):
+        judge_whole(Whole(6), recorded, {"a": outcomes((), 6), "b": outcomes((), 5)}, {})
+    for wrong in ((0,), (6, 0.0)):
+        with pytest.raises(InputError, match="the whole suite's"):
+            Whole(*wrong)
+
+
+def test_the_whole_says_which_fall_it_would_have_seen():
+    recorded = {f"row {n}": outcomes((), 60) for n in range(10)}
+    # 10 seeds of 10 rows: of 100 trainings some two miss at 2 %, and 20 at 20 %.
+    seen = whole_sees(Whole(10), recorded)
+    assert seen in (0.05, 0.1)
+    assert whole_sees(Whole(1), {"a": recorded["row 0"]}) is None
+
+
+def test_twins_end_with_the_same_weights():
+    weights = {"a": ["x", "y"], "b": ["x", "z"], "c": ["x", "y"], "d": [], "e": []}
+    assert twins_of(weights) == {"c": "a"}
