@@ -409,6 +409,9 @@ def row_of(case: Case, seed: int, repair: bool) -> Row:
 def main(arguments: Sequence[str]) -> int:
     """1 if a planted fault is missed or taken for another, or a sound planted model refused."""
     options = _read(arguments)
+    # Before the reports import Keras: trainings want TensorFlow as they set it.
+    import deepcaptcha.keras.backend  # noqa: F401
+
     # A model anew is a trace anew, of which TensorFlow would warn in the midst of the table.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     bad = False
