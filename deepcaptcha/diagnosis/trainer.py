@@ -20,7 +20,8 @@ from .steps import STEPS, Effort, ThrowawaySteps, has_own_step, left_as_found
 Array = NDArray[Any]
 
 REPAIRED = 0.15
-"""The same of a changed training that is called a success."""
+"""Share of the best constant's cost that a changed training must save within the steps to be called a
+success."""
 
 RATES_BY_HEART, KNOWN = (0.001, 0.01), 0.9
 """Rates of Adam at which a batch is learnt by heart, and what is left of the constant's cost then."""
