@@ -61,7 +61,7 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     "offset": ("data", "subtract the mean, or let what matters be high and the background 0"),
     "padding": ("data", "pad in front (padding='pre'), or mask the padding (mask_zero=True)"),
     "same inputs": ("data", "look at what prepares them: a cast to whole numbers makes 0 of 0..1"),
-    "scale": ("data", "divide the inputs by it (pixels by 255), or normalize them"),
+    "scale": ("data", "divide the inputs by what they reach (pixels by 255), or standardize them"),
     "scale both": ("data", "standardize inputs and targets, and undo the latter after predicting"),
     "shifted": ("data", "prepare the validation inputs exactly as the training inputs"),
     "target scale": ("data", "standardize the targets, and undo it after predicting"),

@@ -22,7 +22,7 @@ def test_the_clip_in_nats():
 
 
 def test_advice_is_found_by_the_code_or_by_the_case():
-    assert advise("scale", "warning", 85.6, "").fix.startswith("divide the inputs by it")
+    assert advise("scale", "warning", 85.6, "").fix.startswith("divide the inputs by")
     hidden = advise("lost examples", "warning", 0.5, "", "clipped", name="sigmoid")
     assert (hidden.code, hidden.component) == ("lost examples", "output")
     assert "(sigmoid as the last operation" in hidden.fix

@@ -89,7 +89,7 @@ def refuses_ones(model: keras.Model, y: Array, outputs: Array) -> bool:
 def cost(model: keras.Model, y: Nest, y_pred: Nest) -> float:
     """What these answers cost on average, in the loss' own unit, without what regularizers add."""
     tensors = tf.nest.map_structure(tf.convert_to_tensor, (y, y_pred))
-    loss = model.compute_loss(None, *tensors, None, training=False)
+    loss = model._compute_loss(None, *tensors, None, training=False)
     total = float(loss) - sum(float(each) for each in model.losses)
     # A sum over the examples is told as their mean, as `Observed.example_loss` is.
     return total / len(y) if getattr(single_loss(model), "reduction", None) == "sum" else total

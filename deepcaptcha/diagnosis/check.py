@@ -18,7 +18,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, error_words
+from ..errors import InputError, error_words, require_whole
 from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from .answers import (
@@ -111,6 +111,9 @@ def check(
     with _in_one_line():
         if not model.built and is_called(model):
             model(take(slice(1), x))
+    require_whole("batch", batch)
+    if epochs is not None:
+        require_whole("epochs", epochs)
     if batches is None:
         batches = math.ceil(len(parts[0]) / batch)
     certain = epochs is not None and batches > 0
@@ -274,8 +277,8 @@ def _labels_of_several(targets: list[Array], outputs: list[Array]) -> Iterator[F
 
 
 def _ranked(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The gravest first, else as they were found; one finding a code and sentence; no more errors than
-    MOST_ERRORS."""
+    """The gravest first, else as they were found; no warning where an error has its code; no more errors
+    than MOST_ERRORS."""
     kept: list[Finding] = []
     errors = 0
     worst = {f.code for f in found if f.severity == "error"}
@@ -291,7 +294,7 @@ def _ranked(found: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def _remarks(told: list[warnings.WarningMessage]) -> Iterator[Finding]:
     """What Keras itself warned of, once each."""
-    said = (" ".join(str(each.message).split()) for each in told)
+    said = (" ".join(str(each.message).split()) for each in told if "keras" in each.filename)
     for words in {re.sub(r"\d+", "", each): each for each in said}.values():  # shapes differ
         yield advise("Keras", "information", math.nan, words[:200])
 

@@ -148,7 +148,25 @@ def _shifted(x: list[Array], held: list[Array], looked_up: Sequence[bool]) -> It
                 f"the validation inputs have mean {its_mean:.3g} and standard deviation "
                 f"{its_deviation:.3g}, the training inputs {mean:.3g} and {deviation:.3g}"
             )
-            yield advise("validation differs", "error", max(shift, factor), sentence, "shifted")
+            severity: Severity = "error" if _apart(mine, other) else "warning"
+            yield advise("validation differs", severity, max(shift, factor), sentence, "shifted")
+
+
+def _apart(mine: Array, other: Array) -> bool:
+    """Whether the middle parts of both lie SHIFT apart too: a mean and a deviation may hang on a single
+    value, and on few examples nothing is certain."""
+    if min(len(mine), len(other)) < 30:
+        return False
+    parts = [
+        np.quantile(some, (0.16, 0.5, 0.84))
+        for some in (*_drawn(_SOME, mine), *_drawn(_SOME, other))
+    ]
+    (low, middle, high), (its_low, its_middle, its_high) = parts
+    width, its_width = high - low, its_high - its_low
+    if not width or not its_width:
+        return True  # mostly one value, as the paper of images
+    factor = max(width / its_width, its_width / width)
+    return bool(max(2 * abs(its_middle - middle) / width, factor) >= SHIFT)
 
 
 def _classes_apart(y: list[Array], held: list[Array], classes: int | None) -> Iterator[Finding]:

@@ -143,7 +143,7 @@ class Observer:
         if zero is not None and costs is not None:
             lost = zero * tf.cast(costs > COSTS, zero.dtype)
         return {
-            "loss": self.model.compute_loss(x, y, y_pred, None, training=training),
+            "loss": self.model._compute_loss(x, y, y_pred, None, training=training),
             "costs": costs,
             "zero": zero,
             "lost": lost,
@@ -166,7 +166,7 @@ def gradient_norms(model: keras.Model, x: Array, y: Array) -> dict[str, float]:
 
     def norms(x: Tensor, y: Tensor) -> list[Tensor]:
         with tf.GradientTape() as tape:
-            loss = model.compute_loss(x, y, model(x, training=False), None, training=False)
+            loss = model._compute_loss(x, y, model(x, training=False), None, training=False)
         gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
         # Of an embedding, the conversion sums what several readings of one row give it.
         return [tf.zeros(()) if g is None else tf.norm(tf.convert_to_tensor(g)) for g in gradients]

@@ -81,10 +81,12 @@ def compiled_plainly(work: Effort) -> Iterator[None]:
 
 
 def _fixed_batch(model: keras.Model) -> int | None:
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or not shape or not isinstance(shape[0], int):
+    inputs = getattr(model, "inputs", None)
+    if not inputs or not isinstance(size := tf.nest.flatten(inputs)[0].shape[0], int):
         return None
-    return shape[0] if shape[0] > 1 else None  # 1 is that of a model built by a first example
+    # 1 is also that of a model built by a first example.
+    stateful = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
+    return size if size > 1 or stateful else None
 
 
 def _multiplications(model: keras.Model) -> float:
@@ -123,9 +125,9 @@ class ThrowawaySteps:
         self.data = data
         self._optimizer = _initial_copy(model.optimizer) if optimizer is None else optimizer
         self._others = {
-            name: _initial_copy(each)
-            for name, each in vars(model).items()
-            if isinstance(each, keras.Optimizer) and each is not model.optimizer
+            name: _copied(held)
+            for name, held in vars(model).items()
+            if held is not model.optimizer and any(map(_is_optimizer, _held(held)))
         }
         for optimizer in self._optimizers:
             optimizer.build(model.trainable_variables)
@@ -136,7 +138,8 @@ class ThrowawaySteps:
 
     @property
     def _optimizers(self) -> list[keras.Optimizer]:
-        return [self._optimizer, *self._others.values()]
+        others = [each for held in self._others.values() for each in _held(held)]
+        return [self._optimizer, *filter(_is_optimizer, others)]
 
     def restart(self, rate: float = 1.0) -> None:
         """Put the optimizers' copies back to their initial state, the learning rate of the model's own
@@ -176,7 +179,7 @@ class ThrowawaySteps:
     def _traced(self, x: Nest, y: Nest = (), weight: Nest = None) -> tuple[Tensor, Tensor]:
         model, variables = self.model, self.model.trainable_variables
         with tf.GradientTape() as tape:
-            loss = model.compute_loss(x, y, model(x, training=True), weight, training=True)
+            loss = model._compute_loss(x, y, model(x, training=True), weight, training=True)
             scaled = self._optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
         # Of an embedding, the gradient has the rows that were read.
@@ -201,7 +204,7 @@ def has_own_step(model: keras.Model) -> bool:
 
 
 @contextmanager
-def _optimizers_of(model: keras.Model, copies: Mapping[str, keras.Optimizer]) -> Iterator[None]:
+def _optimizers_of(model: keras.Model, copies: Mapping[str, Nest]) -> Iterator[None]:
     mine = {name: getattr(model, name) for name in copies}
     try:
         for name, optimizer in copies.items():
@@ -210,6 +213,26 @@ def _optimizers_of(model: keras.Model, copies: Mapping[str, keras.Optimizer]) ->
     finally:
         for name, optimizer in mine.items():
             setattr(model, name, optimizer)
+
+
+def _held(value: object) -> list[object]:
+    """What an attribute holds, in a list or a mapping too."""
+    if isinstance(value, dict):
+        return [*value.values()]
+    return [*value] if isinstance(value, list | tuple) else [value]
+
+
+def _is_optimizer(value: object) -> bool:
+    return isinstance(value, keras.Optimizer)
+
+
+def _copied(value: object) -> object:
+    """The same with copies of the optimizers that it is or holds."""
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(each) for each in value]
+    return _initial_copy(value) if _is_optimizer(value) else value
 
 
 def _initial_copy(optimizer: keras.Optimizer) -> keras.Optimizer:

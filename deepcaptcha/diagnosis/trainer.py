@@ -174,7 +174,11 @@ class Trainer:
                 steps.data = self.rows.as_batch(inputs, y)[:2]
                 steps.restart(rate / RATES_BY_HEART[0])
                 with left_as_found(self.model):
-                    least = min([least, *steps.run(rows)])
+                    steps.run(rows)
+                    batch = take(rows[0], (inputs, y))
+                    seen = self.observer.observe(*batch, size=self.effort.batch)
+                if seen.finite and seen.example_loss < least:
+                    least = seen.example_loss
                 if least <= goal:
                     return least
         return least

@@ -224,7 +224,8 @@ def _unstable(tried: Tried, effort: Effort) -> Iterator[Finding]:
     told = "the outputs or the loss are no longer finite"
     severity: Severity = "error"
     if math.isfinite(tried.end):
-        if not 0 < UNSTABLE * floor < tried.end:
+        # What a step of one's own logs may be anything, such as one of two losses that fight.
+        if tried.before is None or not 0 < UNSTABLE * floor < tried.end:
             return
         told = f"the loss has gone from {tried.start:.3g} to {tried.end:.3g}"
         if not effort.is_whole:
@@ -295,7 +296,8 @@ def _ended(tried: Tried, before: Sequence[Signal]) -> Iterator[Finding]:
                 f"{tried.steps} steps ({percent(start)} before)"
             )
             severity: Severity = "error" if share == 1 else "warning"
-            yield advise("dead units", severity, share, sentence, "dead from the start")
+            case = "dead from the start" if start >= DEAD else "dead units"
+            yield advise("dead units", severity, share, sentence, case)
             if share == 1:
                 return
     if ended := end_of_signal(tried.signals):
