@@ -288,19 +288,19 @@ class Convergence:
         if start is None:
             return evidence
         from ..diagnosis.check import check
-        from ..keras.backend import KERAS_ERRORS
 
         errors, note = [], ""
         try:
             batch, epochs = source.length  # type: ignore[attr-defined]
             found = check(*start(trials[0].seed), batch=batch, epochs=epochs)
             errors = [finding for finding in found if finding.severity == "error"]
-        except (InputError, *KERAS_ERRORS) as error:  # the verdict stands all the same
-            note = error_words(error)
+        except Exception as error:  # whatever a user's model raises, the verdict stands
+            note = error_words(error) or type(error).__name__
+        again = f"{self.again} --convergence-seed {self.first_seed}"
         return replace(
             evidence,
             symptoms=tuple(explanation(trials, errors, note)),
-            repairs=(f"Which change repairs it: {_repair_command(source, self.again)}",),
+            repairs=(f"Which change repairs it: {_repair_command(source, again)}",),
         )
 
     def _repairs(

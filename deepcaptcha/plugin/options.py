@@ -226,6 +226,8 @@ def repeating_options(config: pytest.Config, hypotheses: int, rows: int = 0) -> 
     for name in ("alpha", "beta"):
         if (value := config.getoption(f"--convergence-{name}")) is not None:
             options.append(f"--convergence-{name} {value}")
+    if config.getoption("--convergence-strict"):
+        options.append("--convergence-strict")
     return " ".join(options)
 
 
@@ -238,7 +240,7 @@ def own_command(config: pytest.Config) -> str:
         for word in words:
             if word in options:
                 next(words, None)  # its value
-            elif word.partition("=")[0] not in options:
+            elif word.partition("=")[0] not in (*options, "--convergence-strict"):
                 yield word
 
     return shlex.join(["pytest", *kept()])

@@ -65,7 +65,6 @@ def look_for_repair(
         return (f"No repair was looked for: {source.name} is no Keras network.",)
     from ..diagnosis.check import check
     from ..finding import Finding
-    from ..keras.backend import KERAS_ERRORS
     from ..repairs.result import repair_lines
     from ..repairs.search import APART, CLAIM, repair
 
@@ -73,8 +72,8 @@ def look_for_repair(
     try:
         batch, epochs = source.length  # type: ignore[attr-defined]
         findings = check(*source.start(first_seed), batch=batch, epochs=epochs)
-    except (InputError, *KERAS_ERRORS):
-        pass  # they only order the search
+    except Exception:
+        pass  # whatever a user's model raises; findings only order the search
     try:
         found = repair(
             source,
@@ -87,8 +86,9 @@ def look_for_repair(
             confirm_seed=first_seed,
             runner=runner,
         )
-    except (InputError, *KERAS_ERRORS) as error:  # the verdict stands all the same
-        return (f"No repair could be looked for: {error_words(error)}.",)
+    except Exception as error:  # whatever a user's model raises, the verdict stands
+        words = error_words(error) or type(error).__name__
+        return (f"No repair could be looked for: {words}.",)
     if found.interrupted:
         raise KeyboardInterrupt
     return tuple(repair_lines(found))

@@ -348,7 +348,7 @@ def _change_text(row: ComparedRow) -> str:
         told.append(f"{row.moved.way} in {row.moved.text}")
     if told:
         return "; ".join(told)
-    seen = f" (sees {row.sees:.2g} spreads)" if math.isfinite(row.sees) else ""
+    seen = f" (sees {row.sees:.2g} spreads)" if 0 < row.sees < math.inf else ""
     return f"no change seen{seen}"
 
 

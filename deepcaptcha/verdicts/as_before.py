@@ -105,7 +105,7 @@ def judge_as_before(
         return replace(verdict, note="the record and the new trials have no measure in common")
     colour = "cannot tell" if blind else colour_of(changed, monitor, strict=strict)
     note = changed_text(changed) if changed else as_before_text(compared)
-    sees = max(one.sees_spreads for one in compared)
+    sees = max(one.sees_spreads for one in compared) or math.inf  # 0: no recorded value varies
     return replace(
         verdict,
         colour=colour,
@@ -123,23 +123,24 @@ def changed_text(changed: Sequence[Compared]) -> str:
 
 def as_before_text(compared: Sequence[Compared]) -> str:
     """What moved seed by seed, and the smallest shifts that would have been seen."""
+    # Of recorded values that do not vary, no shift is a number of their spreads.
+    varied = [one for one in compared if one.spread > 0]
     parts = []
-    if paired := [one for one in compared if one.paired]:
+    if paired := [one for one in varied if one.paired]:
         most = max(paired, key=lambda one: abs(one.spreads))
         parts.append(f"moved by {abs(most.spreads):.2g} spreads ({most.measure.name})")
     seen = sorted(compared, key=lambda one: one.sees_spreads)
-    finite = [one for one in seen if math.isfinite(one.sees_spreads)]
+    finite = [one for one in seen if one in varied and math.isfinite(one.sees)]
+    unseen = [one.measure.name for one in seen if not math.isfinite(one.sees)]
     if finite:
         finest, coarsest = finite[0], finite[-1]
         told = f"{finest.sees_spreads:.2g} spreads in {finest.measure.name}"
         if len(finite) > 1:
             told += f" to {coarsest.sees_spreads:.2g} in {coarsest.measure.name}"
         parts.append(f"sees shifts of {told}")
-    if len(finite) < len(seen):
-        parts.append(
-            f"sees no shift of {', '.join(o.measure.name for o in seen if o not in finite)}"
-        )
-    return "; ".join(parts)
+    if unseen:
+        parts.append(f"sees no shift of {', '.join(unseen)}")
+    return "; ".join(parts) or "the recorded values do not vary"
 
 
 @dataclass(frozen=True)

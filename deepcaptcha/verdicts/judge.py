@@ -335,14 +335,15 @@ def accepted(old: Baseline | None, new: Baseline, reason: str) -> Baseline:
 
 
 def unnamed_baselines(reported: Sequence[Evidence]) -> tuple[str, ...]:
-    """`recipe/name` of the records, in the folders that rows were compared with, that no row names."""
+    """`recipe/name` of the records, of the recipes of which some row was compared with its record, that
+    no row names."""
     named = {(each.recipe, each.name) for each in reported}
-    folders = {Path(each.baseline).parents[1] for each in reported if each.baseline}
+    places = {Path(each.baseline).parent for each in reported if each.baseline}
     found = {
         (path.parent.name, path.stem)
-        for folder in folders
-        for pattern in ("*/*.json", "*/*/*.json")
-        for path in folder.glob(pattern)
+        for place in places
+        for pattern in (f"{place.name}/*.json", f"*/{place.name}/*.json")
+        for path in place.parent.glob(pattern)
     }
     return tuple(f"{recipe}/{name}" for recipe, name in sorted(found - named))
 

@@ -147,7 +147,8 @@ class Measure:
     chance: float | None = None
 
     def read(self, course: Course) -> Reading | None:
-        """What a trial shows of it; None where the trial did not log it, so that it says nothing."""
+        """What a trial shows of it; None where the trial did not log it, or its first epoch has fewer
+        steps, so that it says nothing."""
         if self.kind == "time":
             if any(self.key not in epoch for epoch in course.history):
                 return None
@@ -161,6 +162,10 @@ class Measure:
             if not series:
                 return None
             value = series[self.at] if self.at < len(series) else None
+            # A short series is that of a loss that broke, or of an epoch of fewer steps, which ended.
+            ended = bool(course.history) and course.history[0].get("loss") is not None
+            if self.at >= len(series) and ended:
+                return None
         elif self.at > len(course.history):
             return _without_value(course)
         else:
