@@ -212,6 +212,7 @@ class _Search:
             most=self.most,
             seconds=round(time.monotonic() - self.began, 1),
             ended=ended,
+            narrowed=bool(only),
         )
 
     def search(self, findings: Sequence[Finding], only: Sequence[str]) -> None:

@@ -157,6 +157,26 @@ def test_a_small_budget_is_kept_for_the_confirmation():
     assert "ause" not in " ".join(repair_lines(found))
 
 
+def test_no_cause_is_said_where_only_some_changes_were_tried():
+    found, _ = search(lambda names, seed: RANGE in names, only=[RANGE, CLIP])
+    assert found.shown
+    assert not found.cause
+    assert "ause" not in " ".join(repair_lines(found))
+    whole, _ = search(lambda names, seed: RANGE in names)
+    assert whole.cause
+    assert not replace(whole, not_tried=("changes of the data: a pipeline",)).cause
+    assert not replace(whole, ended="the time for it is spent").cause
+
+
+def test_a_budget_that_ends_at_the_acceptance_says_nothing_of_the_model_as_it_is():
+    first, _ = search(lambda names, seed: RANGE in names, only=[RANGE])
+    most = first.trials - first.found.unrepaired_trials
+    found, _ = search(lambda names, seed: RANGE in names, only=[RANGE], max_trials=most)
+    assert found.shown
+    assert found.found.unrepaired_trials == 0
+    assert repair_lines(found)[0].endswith("100 %).")
+
+
 def test_what_is_known_survives_an_interrupt():
     def trains(names, seed):
         if names == ("learning rate / 10",):
