@@ -54,7 +54,9 @@ def test_nothing_is_looked_for_unless_asked_or_where_nothing_is_red():
     ask, run = convergence(lambda names, seed: False, None, reported)
     with pytest.raises(pytest.fail.Exception) as failure:
         ask.judge(source(BUILD, DATA))
-    assert "Which change repairs it: pytest --convergence-seed 7 --convergence-repair" in str(failure.value)
+    assert "Which change repairs it: pytest --convergence-seed 7 --convergence-repair" in str(
+        failure.value
+    )
     assert {names for names, _ in run} == {()}
     ask, run = convergence(lambda names, seed: True, RepairBudget(80), reported)
     ask.judge(source(BUILD, DATA))
