@@ -57,8 +57,9 @@ def candidates(
 
     - `findings`: gravest first. `only`: names; all by default.
 
-    One whose looking fails has only a name and says why. What changes the meaning of outputs needs a measure that does not change with it, and what numbers
-    classes anew one that knows them by any number. Raises InputError for a name that no candidate has.
+    One whose looking fails has only a name and says why. What changes the meaning of outputs needs a
+    measure that does not change with it, and what numbers classes anew one that knows them by any
+    number. Raises InputError for a name that no candidate has.
     """
     units = case.measure is not None
     classes = case.measure is None or case.measure.unit != "own"

@@ -276,15 +276,14 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
-    given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
         "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, True, None, True, None, None, True, True]"
         in text
     )
     assert (
-        "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3 "
-        "--convergence-strict" in text
+        "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3"
+        in text
     )
 
 
@@ -354,7 +353,7 @@ def test_a_part_of_the_suite_has_the_shares_of_the_whole(suite):
         ["--ignore=test_two.py"],
         ["--ignore-glob=*two*"],
         ["--deselect=test_two.py::test_shared"],
-        ["--convergence-hypotheses=2", "--convergence-rows=1"],
+        ["--convergence-hypotheses=2"],
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -403,12 +402,6 @@ def test_rows_are_counted_like_hypotheses_and_twins_once(rowed):
     assert "1 rows are declared, and 2 were collected" in str(few.stdout)
     many = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=4")
     assert "4 rows are declared, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
-
-
-def test_the_number_that_is_not_pinned_is_remembered(rowed):
-    pinned = "--convergence-hypotheses=6"
-    here(rowed, pinned).assert_outcomes(passed=3)
-    here(rowed, pinned, "test_one.py").assert_outcomes(passed=1)
 
 
 @pytest.mark.integration

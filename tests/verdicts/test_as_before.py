@@ -12,7 +12,6 @@ from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.as_before import (
     Looks,
     Whole,
-    as_before_text,
     colour_of,
     judge_as_before,
     judge_whole,
@@ -51,15 +50,6 @@ def test_what_lies_among_the_recorded_is_green():
     assert (verdict.hypothesis, verdict.colour, verdict.trials) == ("as before", "green", 4)
     assert verdict.alpha == 0.001
     assert "sees shifts of" in verdict.note
-
-
-def test_of_what_does_not_vary_no_spreads_are_told():
-    constant = courses([0.5] * 90)
-    (alone,) = compare_courses(LOSS, constant, courses([0.5] * 4, first=0), 0.001)
-    assert (alone.sees, alone.spread) == (0, 0)
-    assert as_before_text([alone]) == "the recorded values do not vary"
-    (varied,) = compare_courses(LOSS, RECORDED, courses([0.5] * 4, first=0), 0.001)
-    assert as_before_text([alone, varied]) == as_before_text([varied])
 
 
 def test_what_lies_above_is_red_and_says_by_how_much():

@@ -14,7 +14,7 @@ from deepcaptcha.verdicts import baseline as baselines
 from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.baseline import write_baseline
 from deepcaptcha.verdicts.claim import Budget, Claim
-from deepcaptcha.verdicts.judge import Evidence, judge, judge_rows, unnamed_baselines, untrue_twins
+from deepcaptcha.verdicts.judge import Evidence, judge, judge_rows, untrue_twins
 from deepcaptcha.verdicts.measures import Shift
 from deepcaptcha.verdicts.plan import Plan
 from tests.verdicts.examples import baseline, logged, trial
@@ -283,17 +283,6 @@ def test_the_whole_is_judged_by_all_rows(tmp_path):
 def test_the_whole_says_why_it_cannot_tell(tmp_path, change, words):
     verdict = judge_rows(list(whole(tmp_path, **change)))
     assert (verdict.colour, verdict.note) == ("cannot tell", words)
-
-
-def test_records_that_no_row_names_are_told_of_the_recipes_that_were_compared(tmp_path):
-    places = ("points/same", "points/gone", "x86_64-avx2/points/older", "question/other")
-    for place in places:
-        path = tmp_path / f"{place}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    row = SimpleNamespace(name="same", recipe="points", baseline=str(tmp_path / "points/same.json"))
-    other = SimpleNamespace(name="other", recipe="question", baseline="")
-    assert unnamed_baselines([row, other]) == ("points/gone", "points/older")
 
 
 def test_a_twin_that_is_none_is_told(tmp_path):

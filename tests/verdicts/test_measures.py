@@ -110,11 +110,6 @@ def test_readings_are_turned_so_that_more_is_worse():
     assert within.read(course(0.5, losses=((2.0, 1.5),))) == Reading(0, 1.5)
     assert within.read(course(0.5)) is None
     assert within.read(course(0.5, losses=((2.0, None),), outcome="slow")).level == 3
-    # A first epoch of fewer steps that ended with a finite loss says nothing; one that broke does.
-    assert within.read(course(0.5, losses=((2.0,),))) is None
-    broken = Course(7, "diverged", ({"loss": None},), losses=((2.0,),))
-    assert within.read(broken).level == 3
-    assert within.read(replace(broken, history=())).level == 3
 
 
 def test_without_a_value_a_trial_ranks_by_its_outcome():
