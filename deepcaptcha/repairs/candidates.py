@@ -120,6 +120,12 @@ def not_offered(case: Case) -> tuple[str, ...]:
             "changes of the loss or of what the outputs mean: the target is on "
             f"{case.source.target.monitor}, which only Keras' own log has, and would change with them"
         )
+    elif case.measure.unit == "own" and (
+        case.values != tuple(range(len(case.values))) or len(case.values) > max(2, case.units or 1)
+    ):
+        lines.append(
+            f"changes that number classes anew: {case.measure.name} reads the numbers they have"
+        )
     return tuple(lines)
 
 

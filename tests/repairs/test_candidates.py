@@ -339,6 +339,18 @@ def test_of_pipelines_the_data_stay():
     assert "tf.data" in line
 
 
+def test_classes_keep_their_numbers_under_a_measure_that_reads_them():
+    build = dense(
+        L.Dense(1, "sigmoid"), loss="binary_crossentropy", metrics=[keras.metrics.AUC(name="area")]
+    )
+    target = Target(0.9, 2, "val_area")
+    found = case(build, examples(numbers(), turns() + 4), target)
+    assert "labels from 0" not in {each.name for each in candidates(found)}
+    (line,) = not_offered(found)
+    assert "number classes anew" in line
+    assert not not_offered(case(build, examples(numbers(), turns(classes=2)), target))
+
+
 def test_findings_and_costs_order_the_candidates():
     told = [
         Finding("whatever", "error", 1.0, "told", "optimizer", "fix"),
