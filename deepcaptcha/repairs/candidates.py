@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import InputError
+from ..errors import InputError, error_words
 from ..finding import Component, Finding
 from . import offers
 from .case import Case
@@ -21,6 +21,7 @@ class Candidate:
     - `name`: for people and `--only`. `component`: what it changes. `slot`: two of one slot exclude each
       other.
     - `text`: the change in words, with its numbers. `code`: as a user can paste it.
+    - `failed`: why it cannot be made, in a line.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Candidate:
     change: Change
     text: str
     code: str
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def candidates(
 
     - `findings`: gravest first. `only`: names; all by default.
 
-    What changes the meaning of outputs needs a measure that does not change with it, and what numbers
-    classes anew one that knows them by any number. Raises InputError for a name that no candidate has.
+    One whose looking fails has only a name and says why. What changes the meaning of outputs needs a
+    measure that does not change with it, and what numbers classes anew one that knows them by any
+    number. Raises InputError for a name that no candidate has.
     """
     units = case.measure is not None
     classes = case.measure is None or case.measure.unit != "own"
@@ -65,7 +68,16 @@ def candidates(
         raise InputError(f"no repair is named {unknown[0]!r}; known: {', '.join(known)}")
     found = []
     for rule in sorted(RULES, key=lambda rule: _rank(rule, findings)):
-        if (only and rule.name not in only) or (offered := _offered(rule, case)) is None:
+        if only and rule.name not in only:
+            continue
+        try:
+            offered = _offered(rule, case)
+        except Exception as error:  # whatever a user's layers or data raise
+            failed = error_words(error) or type(error).__name__
+            made = Candidate(rule.name, rule.component, rule.slot, Change(), "", "", failed)
+            found.append(made)
+            continue
+        if offered is None:
             continue
         change = offered[0]
         if (units or not change.meaning) and (classes or not change.values):
@@ -107,6 +119,12 @@ def not_offered(case: Case) -> tuple[str, ...]:
         lines.append(
             "changes of the loss or of what the outputs mean: the target is on "
             f"{case.source.target.monitor}, which only Keras' own log has, and would change with them"
+        )
+    elif case.measure.unit == "own" and (
+        case.values != tuple(range(len(case.values))) or len(case.values) > max(2, case.units or 1)
+    ):
+        lines.append(
+            f"changes that number classes anew: {case.measure.name} reads the numbers they have"
         )
     return tuple(lines)
 

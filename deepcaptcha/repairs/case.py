@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, error_words
 from ..keras.backend import KERAS_ERRORS, keras
 from ..keras.data import Array, Data, Examples
 from ..keras.source import KerasSource
@@ -60,14 +60,21 @@ class Case:
             raise InputError(
                 f"{name} is no Keras network, and only those can be changed by configuration"
             )
-        model, *_ = source.start(0)
         data = source.examples
-        built(model, data.first[0])
+        try:
+            model, *_ = source.start(0)
+            built(model, data.first[0])
+            told = Compiled.of(model)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a user's model, or optimizer, raises
+            words = error_words(error) or type(error).__name__
+            raise InputError(f"{source.name} cannot be built for repairs: {words}") from error
         examples = data if isinstance(data, Examples) else None
         pooled = examples is not None and are_unlike(examples)
         if examples is not None and pooled:
             examples = resplit(examples, shuffled=False)
-        return cls(source, model, Compiled.of(model), data, examples, pooled)
+        return cls(source, model, told, data, examples, pooled)
 
     @property
     def loss(self) -> str:
@@ -99,9 +106,12 @@ class Case:
     @cached_property
     def output_shape(self) -> tuple[int | None, ...]:
         """Of an example's output; empty where there are several."""
-        shape = getattr(self.model, "output_shape", None)
-        if shape is None:  # of a class of its own
-            shape = getattr(self.model(self.given.first[0]), "shape", None)
+        try:
+            shape = getattr(self.model, "output_shape", None)
+            if shape is None:  # of a class of its own
+                shape = getattr(self.model(self.given.first[0]), "shape", None)
+        except Exception:  # whatever a user's model raises: then it is not known
+            return ()
         if shape is None or not all(isinstance(size, int | None) for size in shape):
             return ()
         return tuple(shape[1:])
@@ -191,8 +201,15 @@ class Case:
         if unit is not None:
             return Measure(unit, truth.astype(np.float64), target.mode)
         truth = truth.reshape(len(truth), *shape) if known else truth
-        own = Metric.of(given)
-        return Measure("own", truth.astype(np.float32), target.mode, own=own, name=name)
+        try:
+            own = Metric.of(given)
+            found = Measure("own", truth.astype(np.float32), target.mode, own=own, name=name)
+            _ = found.constant  # computed once, so that it is known to be computed at all
+        except InputError:
+            raise
+        except Exception:  # whatever a user's metric raises, such as for a lack of arguments
+            return None
+        return found
 
     @property
     def _monitored(self) -> Any:

@@ -23,17 +23,30 @@ Offer = tuple[Change, str, str] | None
 
 
 def _pasted(name: str, how: Scaling, offset: Array, scale: Array) -> str:
-    """Code that scales the arrays of both parts."""
+    """Code that scales the arrays of both parts by the rule of `changes.scaling`."""
     names = f"{name}_train", f"{name}_validation"
-    if offset.ndim:
-        low = f"{names[0]}.{'min' if how == 'range' else 'mean'}(axis=0)"
-        wide = f"{names[0]}.max(axis=0) - low" if how == "range" else f"{names[0]}.std(axis=0)"
-        scaled = [f"{each} = ({each} - low) / wide" for each in names]
-        return "\n".join([f"low = {low}", f"wide = {wide}", *scaled])
-    less = f" {'-' if offset > 0 else '+'} {abs(float(offset)):.4g}"
-    return "\n".join(
-        f"{each} = {f'({each}{less})' if offset else each} / {float(scale):.6g}" for each in names
-    )
+    if not offset.ndim:
+        less = f" {'-' if offset > 0 else '+'} {_exact(abs(offset))}"
+        return "\n".join(
+            f"{each} = {f'({each}{less})' if offset else each} / {_exact(scale)}" for each in names
+        )
+    lines = [
+        f"values = {names[0]}.astype('float64')",
+        "offset, scale = values.mean(axis=0), values.std(axis=0)",
+    ]
+    if how == "range":
+        lines[1:] = [
+            "low, high = values.min(axis=0), values.max(axis=0)",
+            "offset = numpy.where(low > numpy.maximum(0, 0.5 * high), low, 0.0)",
+            "scale = numpy.where(low < 0, numpy.maximum(-low, high), high - offset)",
+        ]
+    lines.append("scale = numpy.where(scale > 1e-12, scale, 1.0)  # of a constant column")
+    return "\n".join([*lines, *(f"{each} = ({each} - offset) / scale" for each in names)])
+
+
+def _exact(number: Array | np.float64) -> str:
+    """With all digits that float32 inputs can tell apart, few where the number has few."""
+    return f"{float(number):.12g}"
 
 
 def scaled_inputs(case: Case, how: Scaling) -> Offer:
@@ -62,7 +75,10 @@ def scaled_inputs(case: Case, how: Scaling) -> Offer:
         by = f"{scale:.6g}" if how == "range" else f"their deviation {scale:.4g}"
         text = f"inputs{less if offset else ''} divided by {by}"
     change = Change(data=partial(changes.scaled_inputs, how=how))
-    return change, text, _pasted("x", how, offset, scale)
+    code = _pasted("x", how, offset, scale)
+    if len(arrays) > 1:
+        code += "\n# so each array of inputs, by its own numbers"
+    return change, text, code
 
 
 def scaled_targets(case: Case) -> Offer:
@@ -82,9 +98,9 @@ def scaled_targets(case: Case) -> Offer:
     code = _pasted("y", "standard", offset, scale)
     if offset.ndim:
         text = "each column of the targets scaled by its own numbers in the training data"
-        return change, text, f"{code}\n# in the old unit: prediction * wide + low"
+        return change, text, f"{code}\n# in the old unit: prediction * scale + offset"
     text = f"targets{f' less {offset:.4g},' if offset else ''} divided by {scale:.4g}"
-    back = f"prediction * {scale:.6g}{f' + {offset:.4g}' if offset else ''}"
+    back = f"prediction * {_exact(scale)}{f' + {_exact(offset)}' if offset else ''}"
     return change, text, f"{code}\n# in the old unit: {back}"
 
 

@@ -84,6 +84,7 @@ class Repair:
     - `found`: the last confirmation; None where nothing came so far.
     - `not_tried`: what could not be, a line each. `trials`: run or reused; `most`: the budget.
     - `ended`: why the search ended early; empty where it did not.
+    - `narrowed`: only some changes were asked for.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Repair:
     most: int
     seconds: float
     ended: str = ""
+    narrowed: bool = False
 
     @property
     def shown(self) -> bool:
@@ -130,7 +132,9 @@ class Repair:
     def cause(self) -> bool:
         """Whether the components of the repair are the cause: no change of another one, and no smaller
         one, trained, and every single change was tried."""
-        if self.found is None or not self.shown or self.ended:
+        if self.found is None or not self.shown:
+            return False
+        if self.ended or self.narrowed or self.not_tried:
             return False
         if any(len(a.names) == 1 and not a.trials and not a.failed for a in self.attempts):
             return False
@@ -181,12 +185,14 @@ def _answer(found: Repair) -> str:
     if one is None or not found.shown:
         tried = plural(len([a for a in found.attempts if a.trials or a.failed]), "change")
         return f"No repair of {whole} was shown: {tried} tried."
-    beside = f"as it is {one.unrepaired} of {one.unrepaired_trials} on the same seeds"
+    beside = ""  # where the budget ended before the model as it is was trained
     if as_is.failed:
-        beside = f"as it is it cannot be trained: {as_is.failed}"
+        beside = f"; as it is it cannot be trained: {as_is.failed}"
+    elif one.unrepaired_trials:
+        beside = f"; as it is {one.unrepaired} of {one.unrepaired_trials} on the same seeds"
     return (
         f"The smallest change that trains {whole}: {one.text} ({one.converged} of "
-        f"{plural(one.trials, 'fresh training')}, 95 % interval {interval_text(one.interval)}); "
+        f"{plural(one.trials, 'fresh training')}, 95 % interval {interval_text(one.interval)})"
         f"{beside}."
     )
 

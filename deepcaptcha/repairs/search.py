@@ -212,6 +212,7 @@ class _Search:
             most=self.most,
             seconds=round(time.monotonic() - self.began, 1),
             ended=ended,
+            narrowed=bool(only),
         )
 
     def search(self, findings: Sequence[Finding], only: Sequence[str]) -> None:
@@ -356,6 +357,8 @@ class _Search:
 
     def changed(self, parts: tuple[Candidate, ...]) -> _Tried:
         """What a change is tried with, or why it cannot be."""
+        if failed := next((part.failed for part in parts if part.failed), ""):
+            return _Tried(parts, None, failed=failed)
         try:
             source = changed_source(self.case, parts)
         except Exception as error:  # whatever a user's data make of a change

@@ -124,6 +124,48 @@ def test_every_candidate_is_offered_somewhere():
     assert {name for name, *_ in OFFERED} | ALWAYS | others == {rule.name for rule in RULES}
 
 
+def unlike_columns():
+    """Constant ones, of both signs, far from 0 and from 0 on."""
+    draw = np.random.default_rng(3)
+    columns = [
+        np.full(60, 0.1),
+        np.zeros(60),
+        -500 * draw.random(60),
+        draw.standard_normal(60),
+        1000 + 3 * draw.random(60),
+        draw.random(60),
+    ]
+    return np.stack(columns, axis=1).astype("float32")
+
+
+@pytest.mark.parametrize("name", ["inputs by range", "inputs standardized"])
+@pytest.mark.parametrize(
+    "x",
+    [unlike_columns(), pixels(width=6), numbers((60, 6)) - 40, 1000 + pixels(width=6) / 7],
+    ids=["columns", "pixels", "negative", "far"],
+)
+def test_the_code_to_paste_is_the_change_that_was_tried(name, x):
+    data = examples(x, one_hot(turns()))
+    found = offered(dense(SOFTMAX, width=6), data)[name]
+    pasted = {"numpy": np, "x_train": data.x_train, "x_validation": data.x_validation}
+    exec(found.code, pasted)
+    changed = found.change.data(data)
+    for part in ("x_train", "x_validation"):
+        np.testing.assert_allclose(pasted[part], getattr(changed, part), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("y", [300 * unlike_columns(), 1234.5678 + 50 * numbers((60, 1))])
+def test_the_code_to_paste_scales_targets_as_the_change_does(y):
+    data = examples(numbers(), y)
+    build = dense(L.Dense(y.shape[1]), loss="mse", metrics=["mse"])
+    found = offered(build, data, Target(1.0, 2, "val_mse", "min"))["targets standardized"]
+    pasted = {"numpy": np, "y_train": data.y_train, "y_validation": data.y_validation}
+    exec(found.code, pasted)
+    np.testing.assert_allclose(
+        pasted["y_train"], found.change.data(data).y_train, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_scaled_inputs_are_scaled_by_the_training_data_alone():
     data = examples(np.vstack([pixels(48) * 0 + 100, pixels(12)]), one_hot(turns()))
     data.x_train[0] = 150
@@ -295,6 +337,18 @@ def test_of_pipelines_the_data_stay():
     assert {each.name for each in candidates(found)} == ALWAYS - {"batch size"}
     (line,) = not_offered(found)
     assert "tf.data" in line
+
+
+def test_classes_keep_their_numbers_under_a_measure_that_reads_them():
+    build = dense(
+        L.Dense(1, "sigmoid"), loss="binary_crossentropy", metrics=[keras.metrics.AUC(name="area")]
+    )
+    target = Target(0.9, 2, "val_area")
+    found = case(build, examples(numbers(), turns() + 4), target)
+    assert "labels from 0" not in {each.name for each in candidates(found)}
+    (line,) = not_offered(found)
+    assert "number classes anew" in line
+    assert not not_offered(case(build, examples(numbers(), turns(classes=2)), target))
 
 
 def test_findings_and_costs_order_the_candidates():

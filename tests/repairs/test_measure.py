@@ -6,6 +6,7 @@ import pytest
 from deepcaptcha.errors import InputError
 from deepcaptcha.keras.backend import keras
 from deepcaptcha.repairs import changes
+from deepcaptcha.repairs.candidates import not_offered
 from deepcaptcha.repairs.measure import Measure, Metric, held_out_target
 from deepcaptcha.trials.trial import Target
 from tests.repairs.models import case, dense, examples, numbers, one_hot, turns
@@ -82,6 +83,46 @@ def test_a_metric_of_keras_is_computed_as_keras_does():
     assert Metric.of("huber")(truth, outputs) == pytest.approx((0.01 + 0.04 + 0.49 + 0.16) / 8)
     own = Measure("own", truth, "max", own=area, name="area")
     assert own.constant == pytest.approx(0.5)
+
+
+class Weighted(keras.metrics.Mean):
+    """Cannot be made again: no configuration has its argument."""
+
+    def __init__(self, weight):
+        super().__init__(name="weighted")
+        self.weight = weight
+
+
+class Bare(keras.losses.Loss):
+    def __init__(self, weight):
+        super().__init__(name="bare")
+
+    def get_config(self):
+        raise NotImplementedError
+
+    def call(self, truth, outputs):
+        return keras.ops.mean(keras.ops.square(truth - outputs), axis=-1)
+
+
+def raising(truth, outputs):
+    raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric", "monitor"),
+    [
+        ("mse", Weighted(2), "val_weighted"),
+        (Bare(2), "mse", "val_loss"),
+        ("mse", raising, "val_raising"),
+    ],
+)
+def test_what_cannot_be_computed_here_is_left_to_keras(loss, metric, monitor):
+    build = dense(L.Dense(1), loss=loss, metrics=[metric])
+    found = case(build, examples(numbers(), numbers((60, 1))), Target(0.1, 2, monitor, "min"))
+    assert found.measure is None
+    assert found.target == Target(0.1, 2, monitor, "min")
+    (line,) = not_offered(found)
+    assert f"the target is on {monitor}, which only Keras' own log has" in line
 
 
 def test_the_target_is_the_users_and_better_than_a_constant():

@@ -9,6 +9,8 @@ import pytest
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import Finding
 from deepcaptcha.keras.backend import keras
+from deepcaptcha.repairs.candidates import candidates
+from deepcaptcha.repairs.case import Case
 from deepcaptcha.repairs.measure import MONITOR
 from deepcaptcha.repairs.result import repair_lines
 from deepcaptcha.repairs.search import APART, repair
@@ -120,6 +122,32 @@ def test_a_crash_is_a_row_and_never_the_end():
     assert "Failed: gradients clipped: out of luck and more." in repair_lines(found)
 
 
+class Loud(L.Dense):
+    """Says once more that it cannot be copied, but not while it is built."""
+
+    loud = False
+
+    def get_config(self):
+        if Loud.loud:
+            raise RuntimeError("not now\nnor ever")
+        return super().get_config()
+
+
+def test_what_raises_while_it_is_looked_at_is_a_row(monkeypatch):
+    def build():
+        model = keras.Sequential([keras.Input((4,)), Loud(5, "relu"), L.Dense(3, "softmax")])
+        model.compile("sgd", "mse", metrics=["accuracy"])
+        return model
+
+    case = Case.of(source(build, DATA))
+    assert not case.refusal
+    assert case.head is not None
+    monkeypatch.setattr(Loud, "loud", True)
+    failed = [each for each in candidates(case) if each.failed]
+    assert {each.failed for each in failed} == {"not now nor ever"}
+    assert "initializers" in {each.name for each in failed}
+
+
 def test_a_model_that_cannot_be_trained_as_it_is_can_be_repaired():
     def trains(names, seed):
         if RANGE not in names:
@@ -155,6 +183,26 @@ def test_a_small_budget_is_kept_for_the_confirmation():
     assert found.shown
     assert not found.cause  # not every other change was tried
     assert "ause" not in " ".join(repair_lines(found))
+
+
+def test_no_cause_is_said_where_only_some_changes_were_tried():
+    found, _ = search(lambda names, seed: RANGE in names, only=[RANGE, CLIP])
+    assert found.shown
+    assert not found.cause
+    assert "ause" not in " ".join(repair_lines(found))
+    whole, _ = search(lambda names, seed: RANGE in names)
+    assert whole.cause
+    assert not replace(whole, not_tried=("changes of the data: a pipeline",)).cause
+    assert not replace(whole, ended="the time for it is spent").cause
+
+
+def test_a_budget_that_ends_at_the_acceptance_says_nothing_of_the_model_as_it_is():
+    first, _ = search(lambda names, seed: RANGE in names, only=[RANGE])
+    most = first.trials - first.found.unrepaired_trials
+    found, _ = search(lambda names, seed: RANGE in names, only=[RANGE], max_trials=most)
+    assert found.shown
+    assert found.found.unrepaired_trials == 0
+    assert repair_lines(found)[0].endswith("100 %).")
 
 
 def test_what_is_known_survives_an_interrupt():
@@ -204,8 +252,6 @@ def test_findings_say_where_to_begin():
 
 def test_targets_scaled_away_do_not_pass():
     """Targets of 1e-4 meet any MSE: the constant answer has to be beaten as well."""
-    from deepcaptcha.repairs.case import Case
-
     y = (1e-4 * np.random.default_rng(0).standard_normal((60, 1))).astype("float32")
     build = dense(L.Dense(1), loss="mse", metrics=["mse"])
     case = Case.of(source(build, examples(pixels(), y), Target(0.01, 2, "val_mse", "min")))
