@@ -153,8 +153,9 @@ def test_the_preflight_check():
     broken = np.where(X > 0.9, np.nan, X)
     with pytest.raises(AssertionError, match="not finite: "):
         passes_preflight(Contracted(mlp, train=(broken, Y), validation=(X, Y)))
-    with pytest.raises(AssertionError, match="leak: 64 of 64 validation examples are copies"):
-        passes_preflight(contracted())
+    mixed = np.concatenate([X[:32], held[32:]])
+    with pytest.raises(AssertionError, match="leak: 32 of 64 validation examples are copies"):
+        passes_preflight(Contracted(mlp, train=(X, Y), validation=(mixed, Y)))
 
 
 def test_one_test_a_factory_and_contract():

@@ -59,7 +59,7 @@ def test_unscaled_pixels_and_a_wrong_loss_are_found_together(tmp_path):
     assert found.shown, repair_lines(found)
     assert found.found.names == ("inputs by range", "loss that fits")
     assert found.found.components == ("data", "loss")
-    assert found.cause
+    assert not found.cause  # only some changes were tried
 
 
 def test_white_paper_is_repaired_by_its_offset():

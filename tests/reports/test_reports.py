@@ -69,6 +69,7 @@ def test_a_report_has_the_same_data_whenever_it_is_asked(report, side):
 
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:.*softmax over axis:UserWarning")  # Keras', of what is broken
+@pytest.mark.filterwarnings("ignore:In loss:SyntaxWarning")
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_trains_on_a_batch_and_logs_its_monitor(report, side):
