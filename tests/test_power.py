@@ -56,7 +56,8 @@ def test_a_night_on_which_nothing_trains_is_red_by_both_rules():
     assert before(WORLD, drawn, broken).red >= {"claims", "as reliable"}
     found = new(WORLD, Reference.of(WORLD, drawn), broken)
     assert found.red == {"claims", "as reliable", "as before", "the whole"}
-    assert found.on_a_change == 22 * 14  # two of 24 rows are twins, and 4 trials say enough
+    # Two of 24 rows are twins; the whole reads 14 seeds of each, and a row's last look is at 16.
+    assert 22 * 14 <= found.on_a_change <= 22 * 16
 
 
 def test_a_rate_is_told_with_its_error():
