@@ -208,5 +208,6 @@ def changed(new: Nest, old: Nest) -> bool:
 
 def _share_moved(before: Array, after: Array) -> float:
     """Of kernels; a bias begins at 0."""
-    size = float(np.linalg.norm(before)) if before.ndim > 1 else 0.0
-    return float(np.linalg.norm(after - before)) / size if size else 0.0
+    start, end = before.astype(np.float64), after.astype(np.float64)  # squares may overflow
+    size = float(np.linalg.norm(start)) if start.ndim > 1 else 0.0
+    return float(np.linalg.norm(end - start)) / size if size else 0.0

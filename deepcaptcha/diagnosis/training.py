@@ -99,7 +99,8 @@ def training_findings(
     else:
         repaired = None if explained or not (failed or slow) else _repaired(trainer, tried)
     if repaired is not None and not (repaired.component == "optimizer" and _is_shape(symptoms)):
-        yield repaired
+        # Where nobody knows how long the training is, slow alone is no error.
+        yield repaired if failed or rows.is_certain else replace(repaired, severity="warning")
         symptoms = [replace(one, severity="warning") for one in symptoms]
     elif trainer.effort.is_whole and tried.skill < LEARNED and not explained and not failed:
         symptoms += _slow(trainer, tried, slow)
