@@ -107,7 +107,7 @@ def training_findings(
     yield from symptoms
     if not trainer.effort.is_whole:
         yield from (one for one in off_scale if one.code == "scale")  # a second try takes too long
-    elif off_scale:
+    elif off_scale and (repaired is None or repaired.component != "data"):
         scaled = trainer.run(trainer.on_scale(), rows.y)
         left = 1 - tried.skill
         if not (left < LEFT or 1 - scaled.skill > HELPS * left):
