@@ -127,7 +127,9 @@ def plan(options: Namespace) -> int:
         print(json.dumps(record, indent=2))
         return 0
     print(f"{'trials':>6}  {'green from':>10}  {'red up to':>9}")
-    for trials in range(1, chosen.max_trials + 1):
+    # Where the boundaries meet every path has ended, however many trials were allowed.
+    last = next(n for n, ends in enumerate(chosen.accept) if ends == chosen.reject[n] + 1)
+    for trials in range(1, last + 1):
         green, red = chosen.accept[trials], chosen.reject[trials]
         shown = green if green <= trials else "-", red if red >= 0 else "-"
         if shown != ("-", "-"):
@@ -136,7 +138,7 @@ def plan(options: Namespace) -> int:
     print(f"false green  {float(beta):.4%} at {p_bad:g} (declared {chosen.beta:.4%})")
     print(
         f"trials       {good:.2f} expected at {p_good:g}, {bad:.2f} at {p_bad:g}, "
-        f"at most {worst:.2f} (at {worst_at:.2f}), never more than {chosen.max_trials}"
+        f"at most {worst:.2f} (at {worst_at:.2f}), never more than {last}"
     )
     half = (good + bad) / 2
     print(
@@ -150,6 +152,6 @@ def plan(options: Namespace) -> int:
         seconds = fmean(each)
         print(
             f"minutes      {recipe}: {good * seconds / 60:.1f} expected, "
-            f"{chosen.max_trials * seconds / 60:.1f} at most ({seconds:.1f} s a trial, one process)"
+            f"{last * seconds / 60:.1f} at most ({seconds:.1f} s a trial, one process)"
         )
     return 0

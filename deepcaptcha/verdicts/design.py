@@ -142,7 +142,8 @@ def _starts(problem: Problem, best: Array, plans: Array) -> list[tuple[Array, fl
         return list(itertools.product([*plans[order[:STARTS]], *fixed], (1, 10, 0)))
     keep = (measures[:, 1:] <= problem[2:4]).all(axis=1)
     kept = plans[keep][np.argsort(measures[keep, 0], kind="stable")]
-    few = 0 if len(kept) and problem[4] > HUGE else FEW_STARTS
+    # Below the fixed plan's size there may be none, and a search for it would go on and on.
+    few = 0 if (len(kept) and problem[4] > HUGE) or size > problem[4] else FEW_STARTS
     starts = plans[order[:few]]
     return [
         *itertools.product(kept[:20], (0,)),
@@ -190,10 +191,13 @@ def design_plan(
     rates = p_good, p_bad, alpha, beta
     size, _ = fixed_plan(*rates)
     most = min(math.ceil(1.25 * size), MOST_TRIALS) if max_trials is None else max_trials
-    plan = _search((*rates, require_whole("max_trials", most, 1, MOST_TRIALS)))[1]
+    bound, plan = _search((*rates, require_whole("max_trials", most, 1, MOST_TRIALS)))
     if plan is None:
         if most > LARGE:  # to find the very least would take a search for each
-            raise InputError(f"max_trials={most} is too small for both rates; {size} are enough")
+            small = "is" if bound > most else "seems"
+            raise InputError(
+                f"max_trials={most} {small} too small for both rates; {size} are enough"
+            )
         least = next(n for n in range(size, 0, -1) if not _search((*rates, n - 1))[1])
         raise InputError(f"max_trials={most} is too small for both rates; the least is {least}")
     return plan

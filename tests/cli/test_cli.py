@@ -141,6 +141,7 @@ RATES = ["--p-good", "0.9", "--p-bad", "0.5"]
         (["plan", "--p-good", "high", "--p-bad", "0.5"], "argument --p-good: 'high' is no number"),
         (["plan", *RATES, "--alpha", "0"], "argument --alpha: '0' is no number above 0"),
         (["plan", *RATES, "--max-trials", "3"], "the least is"),
+        (["plan", *RATES, "--alpha", "0.6", "--beta", "0.4"], "alpha + beta must be less than 1"),
         (["compare", "/no/such.jsonl", "/no/such.jsonl"], "cannot read the ledger /no/such.jsonl"),
         (["compare", "/no/folder", "/no/folder"], "the ledger /no/folder holds no trials"),
         (["report", "--ledger", "/no/folder"], "the ledger /no/folder holds no trials"),
@@ -239,6 +240,14 @@ def test_ctrl_c_ends_a_command_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr("deepcaptcha.cli.judge.read_subject", interrupted)
     assert main(["check", "same"]) == 130
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_plan_ends_where_no_training_is_ever_read(capsys):
+    assert main(["plan", *RATES, "--max-trials", "1000"]) == 0
+    head, longest = capsys.readouterr().out.split("never more than ")
+    trials, green, red = head.partition("false red")[0].splitlines()[-1].split()
+    assert (int(green), int(trials)) == (int(red) + 1, int(longest.split()[0]))
+    assert int(trials) <= 40
 
 
 def test_plan_prints_the_reference_point(capsys):

@@ -507,6 +507,9 @@ def test_refuses_rates_the_wrong_way_round_or_too_close() -> None:
             design_plan(0.9, 0.5, alpha, beta)
     with pytest.raises(InputError, match=r"max_trials=62 is too small .*; 67 are enough"):
         design_plan(0.95, 0.5, 1e-6, 1e-6, 62)
+    # No plan is found there, and none is proved not to be: the search went on for minutes.
+    with pytest.raises(InputError, match=r"max_trials=585 seems too small .*; 589 are enough"):
+        design_plan(0.95, 0.9, 0.01, 0.01, 585)
     with pytest.raises(
         InputError, match=r"max_trials=3 is too small for both rates; the least is \d$"
     ):
