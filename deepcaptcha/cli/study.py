@@ -258,12 +258,11 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
     "Say what changed between two ledgers.",
     option("before", "a ledger's folder or file", "A", Path),
     option("after", "another", "B", Path),
-    flag("--paired", "pair equal seeds where they began with equal weights"),
 )
 def compare(options: Namespace) -> int:
     """Print what changed between two ledgers; 1 if a row trains less reliably."""
     before, after = _full_ledger(options.before), _full_ledger(options.after)
-    rows = compare_ledgers(before, after, paired=options.paired)
+    rows = compare_ledgers(before, after)
     told = environments(before, after)
     if options.json:
         records = [row.as_dict() for row in rows]

@@ -348,8 +348,9 @@ def _change_text(row: ComparedRow) -> str:
         told.append(f"{row.moved.way} in {row.moved.text}")
     if told:
         return "; ".join(told)
-    seen = f" (sees {row.sees:.2g} spreads)" if 0 < row.sees < math.inf else ""
-    return f"no change seen{seen}"
+    fall = "no fall" if row.sees_fall == math.inf else f"falls of {100 * row.sees_fall:.0f} points"
+    shifts = f", shifts of {row.sees:.2g} spreads" if 0 < row.sees < math.inf else ""
+    return f"no change seen (sees {fall}{shifts}{', paired' if row.paired else ''})"
 
 
 def _share(converged: int, trials: int) -> str:

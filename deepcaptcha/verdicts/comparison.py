@@ -13,13 +13,14 @@ from ..trials.ledger import LedgerTrials
 from ..trials.trial import Trial
 from .baseline import TASK, differences
 from .claim import Json, summarise
-from .exact import fisher, holm, mcnemar, rank_sum, smallest_shift
+from .exact import fisher, holm, mcnemar, rank_sum, smallest_fall, smallest_shift
 from .measures import (
     COARSE,
     Course,
     Measure,
     Reading,
     Ruler,
+    Shift,
     chance_of,
     course_of,
     measures_of,
@@ -253,6 +254,7 @@ class ComparedRow:
     - `p`: two-sided and adjusted over all rows, of Fisher's exact test of P(converged), or of McNemar's
       exact test where `paired`.
     - `same_bits`: seeds of both that ended with the very same weights, of `common`.
+    - `sees_fall`: the smallest fall of P(converged) seen with POWER; infinite: none.
     - `numbers`: the measures that both sides logged; `numbers_p`: the least of their p-values, adjusted
       over all rows too. Empty and 1 where neither logged any.
     """
@@ -266,6 +268,7 @@ class ComparedRow:
     common: int
     same_bits: int
     p: float
+    sees_fall: float
     numbers: tuple[Compared, ...] = ()
     numbers_p: float = 1.0
 
@@ -291,6 +294,7 @@ class ComparedRow:
         """JSON-ready."""
         return {
             **{name: value for name, value in vars(self).items() if name != "numbers"},
+            "sees_fall": self.sees_fall if math.isfinite(self.sees_fall) else None,
             "changed": self.changed,
             "numbers": [one.as_dict() for one in self.numbers],
         }
@@ -303,21 +307,22 @@ class ComparedRow:
 
 
 def compare(
-    before: LedgerTrials, after: LedgerTrials, *, paired: bool = False, ruler: Ruler = ()
+    before: LedgerTrials, after: LedgerTrials, *, ruler: Ruler = ()
 ) -> tuple[ComparedRow, ...]:
     """A row for every factory and recipe that both ledgers hold, in order of recipe and name; by its
     P(converged), and by the measures that the earlier ledger fixes.
 
-    With `paired`, trials of equal seeds are paired where every pair started from the very same
-    weights; other rows stay unpaired. With a `ruler`, measures are compared seed by seed where
-    `compare_courses` can. InputError where nothing can be compared.
+    A row is paired where the earlier ledger holds every seed of the later one and each pair began with
+    the same weights and first loss. Its measures are then compared seed by seed where `compare_courses`
+    can, by the `ruler` or, of a row that it does not know, by how far the pairs' own differences
+    scatter. InputError where nothing can be compared.
     """
     places = ({(trial.recipe, trial.name) for trial in side.trials} for side in (before, after))
     keys = sorted(set.intersection(*places))
     if not keys:
         raise InputError("the two ledgers have no factory and recipe in common")
     rows = [
-        _compare(before.of(name, recipe), after.of(name, recipe), paired, ruler, ALPHA / len(keys))
+        _compare(before.of(name, recipe), after.of(name, recipe), ruler, ALPHA / len(keys))
         for recipe, name in keys
     ]
     # A row without numbers has no second hypothesis.
@@ -331,53 +336,89 @@ def compare(
 
 
 def _compare(
-    old: Mapping[int, Trial], new: Mapping[int, Trial], paired: bool, ruler: Ruler, level: float
+    old: Mapping[int, Trial], new: Mapping[int, Trial], ruler: Ruler, level: float
 ) -> ComparedRow:
     """The row, with p-values that are not adjusted over rows."""
     one, *others = *old.values(), *new.values()
     for trial in others:
         _require_same_task(one, trial)
-    pairs = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
-    starts = [[trial.identity.get("initial_weights") for trial in pair] for pair in pairs]
-    # A trial without weights is never known to start where another does.
-    paired = paired and bool(pairs) and all(a is not None and a == b for a, b in starts)
+    same_seeds = {seed: course_of(trial) for seed, trial in old.items()}
+    pairs = _pairs([course_of(trial) for trial in new.values()], same_seeds)
+    common = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
     before, after = (summarise(list(side.values())) for side in (old, new))
     first, second = ((summary.converged, summary.trials) for summary in (before, after))
-    numbers = _numbers(old, new, ruler, level / 2)
+    numbers = _numbers(old, new, pairs, ruler, level / 2)
+    part = level / 2 if numbers else level
     return ComparedRow(
         name=one.name,
         recipe=one.recipe,
         before=first,
         after=second,
         median_epochs=(before.median_epochs, after.median_epochs),
-        paired=paired,
-        common=len(pairs),
-        same_bits=sum(a.weights_sha256 == b.weights_sha256 for a, b in pairs),
+        paired=pairs is not None,
+        common=len(common),
+        same_bits=sum(a.weights_sha256 == b.weights_sha256 for a, b in common),
         p=mcnemar((a.outcome == "converged", b.outcome == "converged") for a, b in pairs)
-        if paired
+        if pairs
         else fisher(first, second),
+        sees_fall=smallest_fall(
+            (sum(a.outcome == "converged" for a, _ in pairs), len(pairs)) if pairs else first,
+            len(new),
+            part,
+            paired=pairs is not None,
+        ),
         numbers=numbers,
         numbers_p=min((each.p for each in numbers), default=1.0),
     )
 
 
 def _numbers(
-    old: Mapping[int, Trial], new: Mapping[int, Trial], ruler: Ruler, level: float
+    old: Mapping[int, Trial],
+    new: Mapping[int, Trial],
+    pairs: Sequence[tuple[Course, Course]] | None,
+    ruler: Ruler,
+    level: float,
 ) -> tuple[Compared, ...]:
     first = next(iter(old.values()))
     if "target" not in first.settings:  # a record of a source that names none
         return ()
     target = first.target
     before, after = ([course_of(trial) for trial in side.values()] for side in (old, new))
+    measures = measures_of(before, target, chance_of(target, first.settings))
+    row = f"{first.recipe} {first.name}"
+    if pairs and not any(shift.row == row for shift in ruler):
+        ruler = _own_ruler(measures, pairs, before, row)
     return compare_courses(
-        measures_of(before, target, chance_of(target, first.settings)),
+        measures,
         before,
         after,
         level,
-        row=f"{first.recipe} {first.name}",
+        row=row,
         ruler=ruler,
         same_seeds={course.seed: course for course in before},
     )
+
+
+LEAST_PAIRS = 4
+"""By fewer differences their scatter is not told."""
+
+
+def _own_ruler(
+    measures: Sequence[Measure],
+    pairs: Sequence[tuple[Course, Course]],
+    before: Sequence[Course],
+    row: str,
+) -> Ruler:
+    """How far the pairs' own differences scatter: a ruler that allows the least shift alone."""
+    found = []
+    for measure in measures if len(pairs) >= LEAST_PAIRS else ():
+        old, now = (readings_of(measure, side) for side in zip(*pairs, strict=True))
+        if old and now and not any(reading.level for reading in (*old, *now)):
+            moved = [b.value - a.value for a, b in zip(old, now, strict=True)]
+            spread = spread_of(readings_of(measure, before))
+            scatter = statistics.stdev(moved)
+            found.append(Shift("these pairs", row, measure.name, 0.0, scatter, spread, len(pairs)))
+    return found
 
 
 def environments(before: LedgerTrials, after: LedgerTrials) -> str:

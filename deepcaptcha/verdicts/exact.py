@@ -42,6 +42,31 @@ def mcnemar(pairs: Iterable[tuple[bool, bool]], alternative: Alternative = "two-
     return float(binomtest(sum(differing), len(differing), alternative=alternative).pvalue)
 
 
+def smallest_fall(
+    before: tuple[int, int], trials: int, level: float, *, paired: bool = False
+) -> float:
+    """The smallest fall of a rate that its test calls one with probability POWER; infinite: none.
+
+    - `before`: (successes, trials), taken as they were; `trials`: of the other side.
+    - `level`: at which p is read, of Fisher's two-sided test, or of McNemar's where `paired` with those
+      of `before`, none of which turns from failure to success.
+    """
+    from scipy.special import betaincinv
+
+    successes, of = before
+    if paired:
+        needed = math.ceil(math.log2(2 / level))  # so many failures and no success: 2 / 2 ** needed
+        if needed > successes:
+            return math.inf
+        return float(betaincinv(needed, successes - needed + 1, POWER)) * successes / of
+    told = -1
+    while (told + 1) * of < successes * trials and fisher(before, (told + 1, trials)) <= level:
+        told += 1
+    if told < 0:
+        return math.inf
+    return successes / of - float(betaincinv(told + 1, trials - told, 1 - POWER))
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down adjustment of p-values, in their own order."""
     order = np.argsort(values, kind="stable")
