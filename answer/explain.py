@@ -6,7 +6,7 @@ import json
 from argparse import Namespace
 from collections import Counter
 from functools import partial
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 
 from deepcaptcha.cli.arguments import command, option
@@ -19,7 +19,15 @@ from deepcaptcha.verdicts.plan import binomial_interval
 from . import tables
 from .experiments import EXPERIMENTS
 from .figures import figures
-from .judging import expectations, judged_pairs, movement, rank_correlation, score_checks
+from .judging import (
+    DRAWS,
+    expectations,
+    judged_pairs,
+    movement,
+    rank_correlation,
+    recorded_symptoms,
+    score_checks,
+)
 from .record import RECORDED, Record, read_record
 from .statements import ALPHA, RECIPES, SEEN, STATEMENTS, count
 
@@ -79,6 +87,7 @@ def answer_content(record: Record) -> Content:
         "walks": tables.walk_table(record),
         "trials_text": _trials_text(record),
         "environment": _environment_text(record),
+        **_twins(record),
         **_sizes(),
         **_theory(record),
         **_mechanism(record),
@@ -91,6 +100,20 @@ def answer_content(record: Record) -> Content:
 def _rate(record: Record, name: str, recipe: str) -> str:
     baseline = record.baselines[name, recipe]
     return f"{baseline.converged} of {len(baseline.outcomes)}"
+
+
+def _twins(record: Record) -> Content:
+    """Networks that are one training, under whatever recipe, and how many trials show it."""
+    pairs = {(twin, first) for (twin, _), (first, _) in record.twins.items()}
+    trials = sum(len(record.outcomes(row)) for row in record.twins)
+    words = [f"`{twin}` and `{first}`" for twin, first in sorted(pairs)]
+    return {
+        "twins": ", ".join(words),
+        "twin_trials": trials,
+        "twins_raw": sum(
+            len(record.outcomes(row)) for row in record.twins if row[1] == "raw-subset"
+        ),
+    }
 
 
 def _sizes() -> Content:
@@ -116,8 +139,12 @@ def _theory(record: Record) -> Content:
         "pairs_count": len(judged),
         "against": sum(one.against for one in judged),
         "head_against": all(heads),
-        "networks": correlations["parameters"][2],
-        **{f"by_{of}": f"{rho:.2f} (p {p:.2g})" for of, (rho, p, _) in correlations.items()},
+        "networks": correlations["parameters"].networks,
+        "draws": f"{DRAWS:,}",
+        **{
+            f"by_{of}": f"{found.rho:.2f} (p {found.p:.2g} +- {found.error:.1g})"
+            for of, found in correlations.items()
+        },
     }
 
 
@@ -140,6 +167,7 @@ def _mechanism(record: Record) -> Content:
                 "table": tables.experiment_table(record, experiment),
                 "expected": expected,
                 "met": met,
+                "doubtful": sum(one.doubtful for one in expected),
                 "direction": direction,
             }
         )
@@ -165,8 +193,11 @@ def _symptoms(record: Record) -> Content:
         for found in record.symptoms["predictors"]
         if (found["predictor"]["measure"], found["predictor"]["step"]) == ("lost_share", 0)
     ]
+    symptoms = recorded_symptoms(record)
     return {
-        "symptoms": tables.symptoms_table(record),
+        "symptoms": tables.symptoms_table(symptoms),
+        "strata": sum(each.computed for each in symptoms),
+        "strata_missing": sum(not each.computed for each in symptoms),
         "failures": sum(modes.values()),
         "clipped": modes.get("clipped", 0),
         "early": early[0] if early else "",
@@ -180,20 +211,36 @@ def _repairs(record: Record) -> Content:
         if variant.architecture.head == "softmax-reshape" and variant.name != "same"
     ]
     missed = {name: count("missed", record.outcomes((name, "raw-subset"))) for name in hidden}
-    cures = [count("missed", record.outcomes(row)) for row in _CURES]
-    cures_missed, cures_trials = (sum(each) for each in zip(*cures, strict=True))
+    cures = list(dict.fromkeys(record.once(row) for row in _CURES))
+    trials = {
+        (row, record.baselines[row].first_seed + place): outcome != "converged"
+        for row in cures
+        for place, outcome in enumerate(record.outcomes(row))
+    }
+    seeds = {seed for _, seed in trials}
+    seeds_missed = {seed for (_, seed), missed in trials.items() if missed}
     return {
         "repairs": tables.repairs_table(record),
         "hidden": len(hidden),
         "missing": [f"`{name}` {k} of {n}" for name, (k, n) in missed.items() if k],
-        "cures_missed": cures_missed,
-        "cures_trials": cures_trials,
-        "cures_bound": f"{100 * binomial_interval(cures_missed, cures_trials)[1]:.1f} %",
+        "cures_told": len(_CURES),
+        "cures": len(cures),
+        "cures_missed": sum(trials.values()),
+        "cures_trials": len(trials),
+        "cures_seeds": len(seeds),
+        "cures_bound": _at_most(sum(trials.values()), len(trials)),
+        "cures_bound_by_seeds": _at_most(len(seeds_missed), len(seeds)),
     }
 
 
+def _at_most(missed: int, trials: int) -> str:
+    """The upper end of the exact 95 % interval, rounded upwards."""
+    return f"{ceil(1000 * binomial_interval(missed, trials)[1]) / 10:.1f} %"
+
+
 def _checks(record: Record) -> Content:
-    scored = score_checks(record.checks["raw-subset"])
+    checks = record.checks["raw-subset"]
+    scored = score_checks([c for c in checks if (c["variant"], "raw-subset") not in record.twins])
     alarms = Counter({name: c.false_alarms for name, c in scored.by_network.items()})
     many = min(sorted(alarms.values())[-2:])  # the two highest, and all that equal the second
     return {

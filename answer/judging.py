@@ -6,11 +6,13 @@ foretells; only the experiments do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from itertools import product
+from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.trials.history import PREDICTORS
@@ -21,6 +23,8 @@ from deepcaptcha.verdicts.exact import fisher, holm, mcnemar
 from .experiments import EXPERIMENTS, Contrast, Experiment, Ratio
 from .record import ExperimentRecord, Json, Record
 from .statements import PAIRS, Pair, RowName, count
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,39 @@ class JudgedPair:
 
 
 def judged_pairs(record: Record) -> tuple[JudgedPair, ...]:
-    """All matched pairs, on the seeds nobody had seen."""
+    """All matched pairs, on the seeds nobody had seen; pairs of twins are one."""
+    pairs = list(
+        dict.fromkeys(Pair(record.once(pair.better), record.once(pair.worse)) for pair in PAIRS)
+    )
 
     def converged(row: RowName) -> tuple[int, int]:
         return count("converged", record.unseen(row))
 
-    raw = [fisher(converged(pair.better), converged(pair.worse), "greater") for pair in PAIRS]
-    return tuple(JudgedPair(pair, p) for pair, p in zip(PAIRS, holm(raw), strict=True))
+    raw = [fisher(converged(pair.better), converged(pair.worse), "greater") for pair in pairs]
+    return tuple(JudgedPair(pair, p) for pair, p in zip(pairs, holm(raw), strict=True))
 
 
-def rank_correlation(record: Record, of: str) -> tuple[float, float, int]:
-    """Spearman's rank correlation of P(converged) with `parameters` or `features` over the networks
-    with the question's head under raw-subset, its two-sided p, and how many networks they are."""
-    from scipy.stats import spearmanr
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation over so many `networks`; `p`: two-sided, simulated, with its standard
+    `error`."""
+
+    rho: float
+    p: float
+    error: float
+    networks: int
+
+
+DRAWS = 99_999
+"""Random permutations, or resamples, by which a p or an interval is simulated; by the same draws each
+time."""
+
+
+def rank_correlation(record: Record, of: str) -> Correlation:
+    """That of P(converged) with `parameters` or `features` over the networks with the question's head
+    under raw-subset. So few networks, many of them tied, have no use for the t distribution: p is that of
+    random permutations."""
+    from scipy.stats import PermutationMethod, pearsonr, rankdata
 
     chosen = [v for v in VARIANTS.values() if v.architecture.head == "softmax-reshape"]
     sizes = [
@@ -59,19 +83,24 @@ def rank_correlation(record: Record, of: str) -> tuple[float, float, int]:
         for v in chosen
     ]
     outcomes = [record.outcomes((v.name, "raw-subset")) for v in chosen]
-    found = spearmanr(sizes, [list(each).count("converged") / len(each) for each in outcomes])
-    return float(found.statistic), float(found.pvalue), len(chosen)
+    rates = [list(each).count("converged") / len(each) for each in outcomes]
+    drawn = PermutationMethod(n_resamples=DRAWS, rng=np.random.default_rng(0))
+    found = pearsonr(rankdata(sizes), rankdata(rates), method=drawn)
+    # SciPy doubles the smaller tail.
+    error = 2 * sqrt(found.pvalue / 2 * (1 - found.pvalue / 2) / DRAWS)
+    return Correlation(float(found.statistic), float(found.pvalue), error, len(chosen))
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What was expected of an experiment, in words, what it showed, whether it is as expected, and
-    whether at least the direction is."""
+    """What was expected of an experiment, in words, what it showed, whether it is as expected, whether
+    at least the direction is, and of a ratio, whether its interval holds an end of what was expected."""
 
     said: str
     shown: str
     met: bool
     direction: bool
+    doubtful: bool = False
 
 
 def expectations(record: Record, experiment: Experiment) -> tuple[Expectation, ...]:
@@ -121,20 +150,43 @@ def outcomes_of(measured: ExperimentRecord, label: str) -> dict[int, str]:
 def _ratio(measured: ExperimentRecord, expected: Ratio) -> Expectation:
     a, b = (movement(measured, label, expected.layer) for label in (expected.a, expected.b))
     ratio = a / b
+    low, high = ratio_interval(measured, expected)
     part = f" (`{expected.layer}` alone)" if expected.layer else ""
     return Expectation(
         f"{expected.a} moves {expected.low:g} to {expected.high:g} times as far as {expected.b}{part}, "
         f"for {expected.why}",
-        f"{ratio:.1f} times",
+        f"{ratio:.1f} times ({low:.1f} to {high:.1f})",
         expected.low <= ratio <= expected.high,
         ratio > 1,
+        any(low < end < high for end in (expected.low, expected.high)),
     )
+
+
+def ratio_interval(measured: ExperimentRecord, expected: Ratio) -> tuple[float, float]:
+    """Approximate, 95 %: the bootstrap's percentiles (Efron 1979) of the ratio of the medians; a seed is
+    drawn with what it showed under both conditions."""
+    from scipy.stats import bootstrap
+
+    def ratio(a: Array, b: Array, axis: int) -> Array:
+        return np.asarray(np.median(a, axis=axis) / np.median(b, axis=axis))
+
+    key = _movement_key(expected.layer)
+    both = [
+        [result[key] for result in measured.results(label)] for label in (expected.a, expected.b)
+    ]
+    drawn = {"n_resamples": DRAWS, "rng": np.random.default_rng(0)}
+    found = bootstrap(both, ratio, paired=True, method="percentile", **drawn).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def movement(measured: ExperimentRecord, label: str, layer: str | None = None) -> float:
     """Median over seeds of how far one step moves the logits, in nats; with `layer`, that layer's part
     of the step alone."""
-    return measured.median(label, f"movement of {layer}" if layer else "movement")
+    return measured.median(label, _movement_key(layer))
+
+
+def _movement_key(layer: str | None) -> str:
+    return f"movement of {layer}" if layer else "movement"
 
 
 @dataclass(frozen=True)
@@ -169,6 +221,10 @@ DECLARED = (
 """Declared before any of them was measured on a trial of this package."""
 
 
+Stratum = tuple[int, int, int, int]
+"""With the symptom and the event, without it, with it and no event, without it and no event."""
+
+
 @dataclass(frozen=True)
 class Association:
     """How often a symptom was shown by stuck trials and by converged ones, of how many.
@@ -176,6 +232,7 @@ class Association:
     - `p`: chance, if the symptom told nothing within any variant, of so many stuck trials showing it;
       exact, one-sided, Holm-adjusted over all symptoms.
     - `least_p`: the smallest that these margins could have given, unadjusted.
+    - `strata`: of each `recipe variant` (stuck with it, stuck without, converged with, without).
     """
 
     predictor: Predictor
@@ -183,9 +240,10 @@ class Association:
     converged: tuple[int, int]
     p: float
     least_p: float
+    strata: Mapping[str, Stratum]
 
 
-def stratified(tables: Sequence[tuple[int, int, int, int]]) -> tuple[float, float]:
+def stratified(tables: Collection[Stratum]) -> tuple[float, float]:
     """Exact one-sided test of a common odds ratio of 1 against above 1, conditional on all margins:
     p, and the smallest that these margins allow.
 
@@ -212,25 +270,66 @@ def associate(
 ) -> tuple[Association, ...]:
     """One association per predictor, over the trials that were measured and ended stuck or
     converged; strata are (name, recipe)."""
-    counted = [_tables(trials, predictor) for predictor in predictors]
-    tests = [stratified(tables) for tables in counted]
+    counted = [_strata(trials, predictor) for predictor in predictors]
+    tests = [stratified(strata.values()) for strata in counted]
     adjusted = holm([p for p, _ in tests])
     found = []
-    for predictor, tables, p, (_, least) in zip(predictors, counted, adjusted, tests, strict=True):
-        a, b, c, d = (sum(table[place] for table in tables) for place in range(4))
-        found.append(Association(predictor, (a, a + b), (c, c + d), p, least))
+    for predictor, strata, p, (_, least) in zip(predictors, counted, adjusted, tests, strict=True):
+        a, b, c, d = (sum(stratum[place] for stratum in strata.values()) for place in range(4))
+        found.append(Association(predictor, (a, a + b), (c, c + d), p, least, strata))
     return tuple(found)
 
 
-def _tables(trials: Sequence[Trial], predictor: Predictor) -> list[tuple[int, int, int, int]]:
-    strata: dict[tuple[str, str], list[int]] = {}
+def _strata(trials: Sequence[Trial], predictor: Predictor) -> dict[str, Stratum]:
+    strata: dict[str, list[int]] = {}
     for trial in trials:
         shown = predictor.shown_by(trial)
         if shown is None or trial.outcome not in ("stuck", "converged"):
             continue
-        table = strata.setdefault((trial.name, trial.recipe), [0, 0, 0, 0])
-        table[(0 if trial.outcome == "stuck" else 2) + (not shown)] += 1
-    return [(a, b, c, d) for a, b, c, d in strata.values()]
+        stratum = strata.setdefault(f"{trial.recipe} {trial.name}", [0, 0, 0, 0])
+        stratum[(0 if trial.outcome == "stuck" else 2) + (not shown)] += 1
+    return {row: (a, b, c, d) for row, (a, b, c, d) in strata.items()}
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """A symptom of the record: `words`, how many stuck trials and converged ones showed it, of how many,
+    its p (Holm), and whether the record holds the strata that these come from."""
+
+    words: str
+    stuck: tuple[int, int]
+    converged: tuple[int, int]
+    p: float
+    computed: bool
+
+
+def recorded_symptoms(record: Record) -> tuple[Symptom, ...]:
+    """The declared symptoms, computed from their strata again, twins counted once; of which the record
+    holds no strata, as they were told when the trials were measured."""
+    told = record.symptoms["predictors"]
+    raw = _unadjusted([found["p"] for found in told])
+    counts = []
+    for place, found in enumerate(told):
+        strata = {tuple(row.split()[::-1]): each for row, each in found.get("strata", {}).items()}
+        once = [each for row, each in strata.items() if row not in record.twins]
+        if once:
+            raw[place] = stratified(once)[0]
+            a, b, c, d = (sum(each) for each in zip(*once, strict=True))
+            counts.append(((a, a + b), (c, c + d)))
+        else:
+            counts.append((tuple(found["stuck"]), tuple(found["converged"])))
+    return tuple(
+        Symptom(Predictor(**found["predictor"]).words, *each, p, bool(found.get("strata")))
+        for found, each, p in zip(told, counts, holm(raw), strict=True)
+    )
+
+
+def _unadjusted(adjusted: Sequence[float]) -> list[float]:
+    """Of which p-values these are Holm's adjustment, where they are all different."""
+    order = np.argsort(adjusted, kind="stable")
+    raw = np.empty(len(adjusted))
+    raw[order] = np.asarray(adjusted)[order] / np.arange(len(adjusted), 0, -1)
+    return [float(p) for p in raw]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from deepcaptcha.errors import InputError, write_file
 from deepcaptcha.networks.variants import VARIANTS
+from deepcaptcha.verdicts.as_before import twins_of
 from deepcaptcha.verdicts.baseline import Baseline, read_baseline
 
 from .experiments import EXPERIMENTS
@@ -63,6 +65,21 @@ class Record:
     def unseen(self, row: RowName) -> Sequence[str]:
         """Those of the seeds that nobody had seen when statements and pairs were written down."""
         return self.outcomes(row)[SEEN.get(row[1], 0) :]
+
+    @cached_property
+    def twins(self) -> Mapping[RowName, RowName]:
+        """Rows all of whose trainings ended with the weights of another row's: each is that row's
+        training, and no further evidence."""
+        found = {}
+        for recipe in RECORDED:
+            weights = {name: self.baselines[name, recipe].weights for name in VARIANTS}
+            for twin, first in twins_of(weights).items():
+                found[twin, recipe] = first, recipe
+        return found
+
+    def once(self, row: RowName) -> RowName:
+        """The row that counts for this one: itself, or the one whose training it is."""
+        return self.twins.get(row, row)
 
 
 def read_record(folder: Path) -> Record:

@@ -13,7 +13,7 @@ from deepcaptcha.report.words import failures_text, interval_text
 from deepcaptcha.verdicts.plan import binomial_interval
 
 from .experiments import Experiment
-from .judging import Predictor, Scored, judged_pairs, movement, outcomes_of
+from .judging import Scored, Symptom, judged_pairs, movement, outcomes_of
 from .record import RECORDED, Record
 from .statements import STATEMENTS, RowName, could_hold, count, judge_statement
 
@@ -170,16 +170,16 @@ def checks_table(scored: Scored) -> str:
     )
 
 
-def symptoms_table(record: Record) -> str:
+def symptoms_table(symptoms: Sequence[Symptom]) -> str:
     """The declared symptoms at early steps against how the trials ended."""
     return _markdown(
         ("<symptom", "shown by stuck", "by converged", "p (Holm)"),
         (
             (
-                Predictor(**found["predictor"]).words,
-                *("{} of {}".format(*found[outcome]) for outcome in ("stuck", "converged")),
-                f"{found['p']:.2g}",
+                each.words if each.computed else f"{each.words} (as recorded)",
+                *("{} of {}".format(*shown) for shown in (each.stuck, each.converged)),
+                f"{each.p:.2g}",
             )
-            for found in record.symptoms["predictors"]
+            for each in symptoms
         ),
     )

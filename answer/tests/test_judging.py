@@ -45,7 +45,8 @@ def test_trials_are_counted_by_how_they_ended():
     # Stratum a alone counts: Fisher's (3, 1, 0, 4) is 5 / 70; Holm doubles it for two symptoms.
     assert first.p == pytest.approx(2 * 5 / 70)
     assert first.least_p == pytest.approx(5 / 70)
-    assert (second.stuck, second.p) == ((0, 0), 1.0)
+    assert first.strata == {"points a": (3, 1, 0, 4), "points b": (0, 0, 1, 0)}
+    assert (second.stuck, second.p, second.strata) == ((0, 0), 1.0, {})
     assert share.words == "lost share >= 0.5 at step 50"
 
 
