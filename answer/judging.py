@@ -71,8 +71,8 @@ time."""
 
 def rank_correlation(record: Record, of: str) -> Correlation:
     """That of P(converged) with `parameters` or `features` over the networks with the question's head
-    under raw-subset. So few networks, many of them tied, have no use for the t distribution: p is that of
-    random permutations."""
+    under raw-subset. Of so few networks, many of them tied, the t distribution tells nothing: p is that
+    of random permutations."""
     from scipy.stats import PermutationMethod, pearsonr, rankdata
 
     chosen = [v for v in VARIANTS.values() if v.architecture.head == "softmax-reshape"]

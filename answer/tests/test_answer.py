@@ -116,8 +116,8 @@ def test_what_is_recorded_of_symptoms_is_computed_again():
         ((4, 5), (6, 12), True),
         ((1, 5), (0, 17), False),
     ]
-    # Of 126 ways to give 4 symptoms to 9 trials 20 + 1 have 3 or 4 of the 4 stuck ones; of 3 ways to give
-    # one symptom to 3 trials 1 has the stuck one: 3 + 1 stuck, or 4 + 0, or 4 + 1.
+    # Of 126 ways to give 4 symptoms to 9 trials 20 and 1 have 3 and 4 of the 4 stuck ones; of 3 ways to
+    # give one symptom to 3 trials 1 has the stuck one: 3 + 1 stuck, or 4 + 0, or 4 + 1.
     chance = 20 / 126 * 1 / 3 + 1 / 126
     # The second was told as 2 * 0.125, the smaller one of two, and is now the larger one.
     assert [each.p for each in found] == pytest.approx([2 * chance, 0.125])
