@@ -1,93 +1,33 @@
-"""ANSWER.md's numbers, computed again from the raw JSON of `fixtures/` by other means: JSON, NumPy and
-SciPy alone, nothing of `answer` or `deepcaptcha`."""
+"""ANSWER.md's numbers, computed again from the raw record by other means; its experiments' are in
+`test_recomputed_experiments.py`."""
 
-import json
 import math
 import re
 from collections import Counter
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, fisher_exact, hypergeom, rankdata, spearmanr
+from scipy.stats import binomtest, rankdata, spearmanr
 
-ROOT = Path(__file__).parents[2]
-FIXTURES = ROOT / "fixtures"
-ANSWER = (ROOT / "ANSWER.md").read_text()
-TEXT = " ".join(ANSWER.split())
-RAW, SOUND, QUESTION = "raw-subset", "sound-subset", "question"
-SEEN = {RAW: 30, SOUND: 30, QUESTION: 0}
-"""Seeds that had been seen when the numbers were written down, as ANSWER.md's last section says."""
-
-read = cache(lambda path: json.loads((FIXTURES / path).read_text()))
-
-
-def row(name, recipe=RAW):
-    return read(f"baselines/{recipe}/{name}.json")
-
-
-def experiment(name):
-    return {
-        label: {int(seed): result for seed, result in cell.items()}
-        for label, cell in read(f"experiments/{name}.json")["cells"].items()
-    }
-
-
-def tables(*titles):
-    """The tables whose head begins so, each as rows of cells."""
-    found = []
-    for block in re.findall(r"(?:^\|.*\n)+", ANSWER, re.MULTILINE):
-        head, _, *rows = [
-            [cell.strip() for cell in line[1:-2].split(" |")] for line in block.splitlines(True)
-        ]
-        if head[: len(titles)] == list(titles):
-            found.append(rows)
-    return found
-
-
-def rate(k, n):
-    low, high = binomtest(k, n).proportion_ci(0.95, "exact")
-    return f"{k} / {n}, {math.floor(100 * low)}-{math.ceil(100 * high)} %"
-
-
-def counted(outcomes, event="converged"):
-    hits = [one != "converged" if event == "missed" else one == event for one in outcomes]
-    return sum(hits), len(hits)
-
-
-def fresh(name, recipe=RAW):
-    return row(name, recipe)["outcomes"][SEEN[recipe] :]
-
-
-def exact(first, second, way):
-    """One-sided p of Fisher's test."""
-    both = [[k, n - k] for k, n in (first, second)]
-    return fisher_exact(both, alternative=way).pvalue
-
-
-def holm(values):
-    """Of each, the largest of the smaller ones', each times how many are not smaller."""
-    steps = [p * sum(other >= p for other in values) for p in values]
-    return [
-        min(1, max(s for s, other in zip(steps, values, strict=True) if other <= p)) for p in values
-    ]
-
-
-def stratified(strata):
-    """P(so many events with the symptom), where within each stratum it tells nothing."""
-    chances, seen = np.ones(1), 0
-    for a, b, c, d in strata:
-        within = hypergeom(a + b + c + d, a + b, a + c)
-        chances = np.convolve(chances, within.pmf(np.arange(a + b + 1)))
-        seen += a
-    return chances[seen:].sum()
-
-
-def named(cell):
-    return cell.strip("`")
-
+from answer.tests.raw import (
+    QUESTION,
+    RAW,
+    SOUND,
+    TEXT,
+    counted,
+    endings,
+    exact,
+    experiment,
+    fresh,
+    holm,
+    named,
+    rate,
+    read,
+    row,
+    stratified,
+    tables,
+)
 
 (RATES,) = tables("network", f"`{RAW}`")
 NETWORKS = [named(cells[0]) for cells in RATES]
@@ -182,6 +122,25 @@ def test_pairs_of_networks():
     assert "same-logits" not in str(rows)
 
 
+def test_sizes_and_shapes():
+    same, valid, third, last20 = (
+        row(name)["shapes"] for name in ("same", "valid", "stride2-third", "last20")
+    )
+    sizes, dense = (
+        [sum(map(math.prod, each[part])) for each in (same, valid)]
+        for part in (slice(None), slice(6, 8))
+    )
+    size, other = (f"{size:,}" for size in sizes)
+    assert f"{size} is {sizes[0] / sizes[1]:.1f} times {other}" in TEXT
+    assert f"first dense layer alone has {dense[0] / dense[1]:.1f} times as many" in TEXT
+    assert f"hands {same[6][0]} numbers to the dense layer, that of `valid` {valid[6][0]}" in TEXT
+    # Inputs of the dense layer are width x height x filters.
+    assert (same[6][0], valid[6][0], third[6][0]) == (3 * 3 * 64, 64, 2 * 2 * 64)
+    assert (last20[6][0], last20[4][-1]) == (3 * 3 * 20, 20)
+    assert "third, which gives (2, 2, 64)" in TEXT
+    assert "they give (3, 3, 20)" in TEXT
+
+
 def orders(left, length):
     """Every different order of tied numbers, (number, how often)."""
     if not length:
@@ -206,103 +165,6 @@ def test_rank_correlations():
         sums = np.array(list(orders(Counter(ranks), len(ranks)))) @ others
         least = min(np.mean(sums <= ranks @ others + 1e-9), np.mean(sums >= ranks @ others - 1e-9))
         assert float(p) == pytest.approx(2 * least, abs=4 * float(error))
-
-
-def test_ratios_of_medians():
-    cells = experiment("step")
-    ratios = re.findall(
-        r"(yes|\*\*no\*\*): (\S.*?) moves ([\d.]+) to ([\d.]+) times as far as (.+?)"
-        r"(?: \(`(\w+)` alone\))?, for .+?: ([\d.]+) times \(([\d.]+) to ([\d.]+)\)",
-        ANSWER,
-    )
-    assert len(ratios) == 8
-    draw, doubtful, met = np.random.default_rng(1), 0, 0
-    for word, a, low, high, b, layer, shown, *interval in ratios:
-        key = f"movement of {layer}" if layer else "movement"
-        both = np.array([[cells[label][seed][key] for seed in cells[a]] for label in (a, b)])
-        ratio = np.divide(*np.median(both, axis=1))
-        assert shown == f"{ratio:.1f}"
-        assert (word == "yes") == (float(low) <= ratio <= float(high))
-        drawn = np.median(both[:, draw.integers(10, size=(20_000, 10))], axis=2)
-        ends = np.percentile(drawn[0] / drawn[1], (2.5, 97.5))
-        # The medians of ten take few values; other draws hit the next one now and then.
-        assert [float(end) for end in interval] == pytest.approx(list(ends), rel=0.06)
-        doubtful += any(ends[0] < float(end) < ends[1] for end in (low, high))
-        met += word == "yes"
-    assert f"{met} of 8 as expected" in TEXT
-    assert f"{doubtful} of the 8 intervals hold an end" in TEXT
-
-
-def test_one_step():
-    (rows,) = tables("network", "largest logit")
-    cells = experiment("step")
-    assert [label for label, *_ in rows] == list(cells)
-    for label, size, moved, before, after in rows:
-        values = {
-            key: [seed[key] for seed in cells[label].values()] for key in cells[label][1_000_000]
-        }
-        middle = {key: float(np.median(value)) for key, value in values.items()}
-        assert size == f"{middle['size']:.3g}"
-        ends = min(values["movement"]), max(values["movement"])
-        assert moved == "{:.3g} ({:.3g}-{:.3g})".format(middle["movement"], *ends)
-        shares = [f"{middle[key]:.0%}".replace("%", " %") for key in ("lost_before", "lost_after")]
-        assert [before, after] == shares
-
-
-CONTRASTS = [
-    ("pixels", "same", "same, pixels / 9", "stuck"),
-    ("pixels", "valid, pixels * 9", "valid", "stuck"),
-    ("learning-rate", "rate 0.001", "rate 0.0001", "stuck"),
-    ("patience", "rate 0.0001, 50 epochs", "rate 0.0001, 5 epochs", "converged"),
-    ("clip", "clip at 1e-7", "clip at 1e-30", "stuck"),
-    ("rescue", "reshape first", "as it was", "converged"),
-]
-
-
-def ended(name, label):
-    """Seed -> result, of a rescue where there was something to rescue."""
-    cell = experiment(name)[label]
-    return {seed: one for seed, one in cell.items() if one.get("before", "stuck") == "stuck"}
-
-
-def test_contrasts_of_experiments():
-    counts, chances = [], []
-    for name, a, b, event in CONTRASTS:
-        sides = [ended(name, label) for label in (a, b)]
-        hits = [{s: one["outcome"] == event for s, one in side.items()} for side in sides]
-        counts.append([(sum(side.values()), len(side)) for side in hits])
-        only = [sum(x[s] and not y[s] for s in x) for x, y in (hits, hits[::-1])]
-        chances.append(
-            binomtest(only[0], sum(only), alternative="greater").pvalue if sum(only) else 1
-        )
-    for (_, a, b, event), ((k, n), (j, m)), p in zip(CONTRASTS, counts, holm(chances), strict=True):
-        word = "yes" if p <= 0.05 else "**no**"
-        said = (
-            f"{word}: {a}: {event} more often than {b}: {k} of {n} against {j} of {m}, p {p:.2g}."
-        )
-        assert said in TEXT
-
-
-def test_trainings_of_experiments():
-    found = tables("changed")
-    names = list(dict.fromkeys(name for name, *_ in CONTRASTS))
-    for name, rows in zip(names, found, strict=True):
-        assert [label for label, *_ in rows] == list(experiment(name))
-        for label, converged, epochs, failures in rows:
-            assert [converged, epochs] == endings(list(ended(name, label).values()))
-            others = Counter(one["outcome"] for one in ended(name, label).values())
-            told = [
-                f"{what} {others[what]}" for what in ("stuck", "slow", "diverged") if others[what]
-            ]
-            assert failures == ", ".join(told)
-
-
-def endings(results):
-    reached = [one["epochs_to_target"] for one in results if one["epochs_to_target"] is not None]
-    return [
-        rate(*counted([one["outcome"] for one in results])),
-        f"{np.median(reached):g}" if reached else "-",
-    ]
 
 
 def test_repairs_and_their_price():
@@ -421,7 +283,8 @@ def test_in_short():
     for said in (
         f"{middle['same']['lost_before']:.0%} of the examples are beyond the clip",
         f"({middle['valid']['lost_before']:.0%} with `valid`), and that step moves the logits by "
-        f"{middle['same']['movement']:.0f} ({middle['valid']['movement']:.0f} with `valid`; medians of",
+        f"{middle['same']['movement']:.0f} ({middle['valid']['movement']:.0f} with `valid`; medians of"
+        f" {len(step['same'])} seeds",
         f"(to step {last} in the training drawn below)",
         f"got stuck in {same['stuck']} of {same.total()} trainings on 6,400 images, and in "
         f"{at_size['stuck']} of {at_size.total()} at the question's own size",
