@@ -7,6 +7,7 @@ Which numbers are read is decided by the recorded trials alone, before a new one
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -274,6 +275,37 @@ class Shift:
     def as_dict(self) -> Json:
         """JSON-ready."""
         return asdict(self)
+
+
+def shifts_of(
+    arithmetic: str,
+    row: str,
+    measures: Sequence[Measure],
+    recorded: Sequence[Course],
+    again: Sequence[Course],
+) -> tuple[Shift, ...]:
+    """How far an arithmetic moved a row's measures.
+
+    - `again`: trials of recorded seeds, trained in it. `recorded`: all of the record.
+
+    Of a measure of which some of these trials has no value, nothing is told: rounding decides there
+    whether it has one.
+    """
+    before = {course.seed: course for course in recorded}
+    found = []
+    for measure in measures:
+        pairs = [(measure.read(before[course.seed]), measure.read(course)) for course in again]
+        moved = [
+            now.value - was.value
+            for was, now in pairs
+            if was and now and was.level == now.level == 0
+        ]
+        if len(moved) < max(2, len(pairs)):
+            continue
+        spread = spread_of([reading for course in recorded if (reading := measure.read(course))])
+        shift, scatter = statistics.fmean(moved), statistics.stdev(moved)
+        found.append(Shift(arithmetic, row, measure.name, shift, scatter, spread, len(moved)))
+    return tuple(found)
 
 
 Ruler = Sequence[Shift]
