@@ -11,10 +11,19 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from ..trials.source import Source
 from ..trials.trial import OUTCOMES, Target, Trial
-from .baseline import HASH_LENGTH, SEED_DIGESTS, Baseline, differences, rounding
-from .claim import Budget, Claim, Json, Summary, Verdict
-from .judge import Evidence
+from .baseline import (
+    HASH_LENGTH,
+    SEED_DIGESTS,
+    Baseline,
+    changes,
+    differences,
+    require_same_monitor,
+    rounding,
+)
+from .claim import Budget, Claim, Json, Summary, TrialAt, Verdict
+from .judge import Evidence, evidence_of, judge_numbers
 from .plan import binomial_interval
 
 PREFIX_STEPS = 50
@@ -210,7 +219,7 @@ def complete(
     """
     same = older is not None and _agree(record, older)
     if older is not None and same:
-        record = replace(record, judged=older.judged)
+        record = replace(record, judged=older.judged, ruler=older.ruler, accepted=older.accepted)
     if "code" not in record.digests:
         return record
     if older is not None and same and older.digests.get("code") == record.digests["code"]:
@@ -276,6 +285,46 @@ def recorded_verdicts(record: Baseline, claim: Claim) -> tuple[Verdict, ...]:
         Verdict(**{**fields, "interval": tuple(fields["interval"])})
         for fields in record.judged["verdicts"]
     )
+
+
+def judge_change(
+    source: Source,
+    claim: Claim,
+    budget: Budget,
+    record: Baseline,
+    trial_at: TrialAt,
+    again_at: TrialAt,
+    *,
+    strict: bool = False,
+    **others: str,
+) -> Evidence:
+    """A row whose bits have changed, or cannot be the same: whether it trains as before is judged now,
+    by its record's numbers; recorded verdicts stand, with their date, until it is judged in full.
+
+    - `trial_at`: yields the trial of the n-th judged seed, `again_at` that of the record's n-th seed.
+    - `others`: fields of the evidence.
+    """
+    trials: list[Trial] = []
+
+    def heard(at: TrialAt) -> TrialAt:
+        def trial(index: int) -> Trial:
+            trials.append(at(index))
+            if len(trials) == 1:
+                require_same_monitor(record, trials[0])
+            return trials[-1]
+
+        return trial
+
+    compared = judge_numbers(record, budget, heard(trial_at), heard(again_at), strict=strict)
+    stand = [
+        replace(
+            verdict, note="; ".join(filter(None, (f"of {record.judged['date']}", verdict.note)))
+        )
+        for verdict in recorded_verdicts(record, claim)
+        if verdict.hypothesis not in ("as before", "as fast")
+    ] or [Verdict(claim.kind, "cannot tell", 0, 0, (0.0, 1.0), note=NO_VERDICT)]
+    changed = changes(record, trials[0])
+    return evidence_of(source, claim, budget, (*stand, compared), trials, changed=changed, **others)
 
 
 def confirmed_evidence(

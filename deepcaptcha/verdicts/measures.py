@@ -49,8 +49,9 @@ class Course:
 
     - `history`: the logged values at the end of each epoch; None where one is not finite.
     - `losses`: of each epoch, the training loss every LOSS_EVERY steps; empty where not recorded.
-    - `start`: begins the SHA-256 of the initial weights; `first_loss`: of the first batch, before any
-      update; `end`: the SHA-256 of the last weights. Empty and None where not recorded.
+    - `start`: begins the SHA-256 of the initial weights; `order`: a digest of the examples' order;
+      `first_loss`: of the first batch, before any update; `end`: the SHA-256 of the last weights. Empty
+      and None where not recorded.
     """
 
     seed: int
@@ -60,6 +61,7 @@ class Course:
     start: str = ""
     first_loss: float | None = None
     end: str = field(default="", compare=False)
+    order: str = ""
 
     @classmethod
     def from_dict(cls, fields: Json) -> Course:
@@ -67,17 +69,19 @@ class Course:
         losses = tuple(map(tuple, fields["losses"]))
         return cls(**{**fields, "history": tuple(fields["history"]), "losses": losses})
 
+    def has_start_of(self, other: Course) -> bool:
+        """Whether both have the same seed and initial weights. Never where one did not record them."""
+        digits = min(len(self.start), len(other.start))
+        same_start = digits > 0 and self.start[:digits] == other.start[:digits]
+        return same_start and self.seed == other.seed
+
     def is_paired_with(self, other: Course) -> bool:
         """Whether both began as one training: the same seed, initial weights and first loss, the last
         but for rounding. Never where one of them did not record it."""
-        if self.seed != other.seed or not self.start or not other.start:
-            return False
-        digits = min(len(self.start), len(other.start))
-        if self.start[:digits] != other.start[:digits]:
-            return False
         if self.first_loss is None or other.first_loss is None:
             return False
-        return math.isclose(self.first_loss, other.first_loss, rel_tol=SAME_LOSS)
+        same_loss = math.isclose(self.first_loss, other.first_loss, rel_tol=SAME_LOSS)
+        return self.has_start_of(other) and same_loss
 
 
 def course_of(trial: Trial) -> Course:
@@ -90,6 +94,7 @@ def course_of(trial: Trial) -> Course:
         start=str(trial.identity.get("initial_weights") or ""),
         first_loss=trial.first_loss,
         end=trial.weights_sha256,
+        order=str(trial.digests.get("order", "")),
     )
 
 
@@ -99,10 +104,12 @@ def courses_of(baseline: Baseline) -> tuple[Course, ...]:
     losses = baseline.losses or ((),) * count
     starts = baseline.seed_digests.get("initial weights") or ("",) * count
     first_losses = baseline.first_losses or (None,) * count
+    orders = baseline.seed_digests.get("order") or ("",) * count
+    parts = baseline.history, losses, starts, first_losses, orders
     return tuple(
-        replace(course, history=history, losses=within, start=start, first_loss=first_loss)
-        for course, history, within, start, first_loss in zip(
-            outcomes_of(baseline), baseline.history, losses, starts, first_losses, strict=False
+        replace(course, history=history, losses=within, start=start, first_loss=first, order=order)
+        for course, history, within, start, first, order in zip(
+            outcomes_of(baseline), *parts, strict=False
         )
     )
 
