@@ -30,6 +30,7 @@ from ..verdicts.baseline import (
     find_record,
     make_baseline,
     read_baseline,
+    with_ruler,
     write_baseline,
     write_record,
 )
@@ -265,7 +266,8 @@ class Convergence:
         numbers, again_at = None, None
         if folder is not None and baseline is not None:
             numbers = find_record(folder, source.name, source.recipe, environment.describe())
-        if numbers is not None and numbers.history:
+        if folder is not None and numbers is not None and numbers.history:
+            numbers = with_ruler(folder, numbers)
             again_at = trial_at.beside(numbers.first_seed)
         evidence = judge(
             source,
@@ -327,14 +329,15 @@ class Convergence:
         if record is None or not (record.history and record.seed_digests):
             return f"not confirmed: {reason}"
         if reason:
-            return self._judge_change(source, claim, record, f"not confirmed: {reason}")
+            words = f"not confirmed: {reason}"
+            return self._judge_change(source, claim, with_ruler(folder, record), words)
         code = getattr(source, "code", "")
         chosen = choose_repetition(record, code)
         trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
             words = f"changed: {difference_text(confirmation)}"
-            return self._judge_change(source, claim, record, words)
+            return self._judge_change(source, claim, with_ruler(folder, record), words)
         made = record
         if "code" in record.digests:  # a part of it is enough from now on
             made = replace(made, digests={**record.digests, "code": code})

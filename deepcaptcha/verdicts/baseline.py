@@ -261,6 +261,16 @@ def find_most(folder: Path, name: str, recipe: str) -> Baseline | None:
     return max(_records(folder, name, recipe), key=lambda each: len(each.outcomes), default=None)
 
 
+def with_ruler(folder: Path, record: Baseline) -> Baseline:
+    """The record; where it does not say what rounding does to its row, with what the same recipe's say of
+    theirs, in the same class of processors."""
+    recipe, own = record.recipe["name"], processor_class(record.environment)
+    names = [] if record.ruler else sorted({p.stem for p in folder.glob(f"**/{recipe}/*.json")})
+    others = [each for name in names for each in _records(folder, name, recipe)]
+    same = [each for each in others if processor_class(each.environment) == own]
+    return replace(record, ruler=record.ruler or sum((each.ruler for each in same), ()))
+
+
 def _records(folder: Path, name: str, recipe: str) -> list[Baseline]:
     places = [folder, *(path.parents[1] for path in sorted(folder.glob(f"*/{recipe}/{name}.json")))]
     return [record for each in places if (record := read_baseline(each, name, recipe))]

@@ -322,9 +322,17 @@ def judge_change(
         )
         for verdict in recorded_verdicts(record, claim)
         if verdict.hypothesis not in ("as before", "as fast")
-    ] or [Verdict(claim.kind, "cannot tell", 0, 0, (0.0, 1.0), note=NO_VERDICT)]
+    ] or [_no_verdict(record, claim)]
     changed = changes(record, trials[0])
     return evidence_of(source, claim, budget, (*stand, compared), trials, changed=changed, **others)
+
+
+def _no_verdict(record: Baseline, claim: Claim) -> Verdict:
+    """The claim of a row that was never judged, with the record's counts."""
+    counted = "stuck" if claim.kind == "stuck" else "converged"
+    successes, count = record.outcomes.count(counted), len(record.outcomes)
+    interval = binomial_interval(successes, count)
+    return Verdict(claim.kind, "cannot tell", successes, count, interval, note=NO_VERDICT)
 
 
 def confirmed_evidence(
@@ -339,12 +347,9 @@ def confirmed_evidence(
     """What stands of an unchanged row: its recorded verdicts; the counts of its record, with the seconds
     that `trial`, the repetition, took."""
     verdicts = recorded_verdicts(record, claim)
-    counted = "stuck" if claim.kind == "stuck" else "converged"
-    successes, count = record.outcomes.count(counted), len(record.outcomes)
+    count = len(record.outcomes)
     stands = f"judged on {record.judged['date']}" if verdicts else NO_VERDICT
-    if not verdicts:
-        interval = binomial_interval(successes, count)
-        verdicts = (Verdict(claim.kind, "cannot tell", successes, count, interval, note=stands),)
+    verdicts = verdicts or (_no_verdict(record, claim),)
     again = confirmation.repetition
     reached = [epochs for epochs in record.epochs_to_target if epochs is not None]
     return Evidence(
