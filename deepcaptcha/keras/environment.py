@@ -164,5 +164,6 @@ ARITHMETICS: Mapping[str, Mapping[str, str]] = {
     "oneDNN with AVX2": {_MOST_INSTRUCTIONS: "AVX2"},
     "oneDNN with AVX": {_MOST_INSTRUCTIONS: "AVX"},
     "oneDNN with SSE 4.1": {_MOST_INSTRUCTIONS: "SSE41"},
+    "XLA": {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"},
 }
 """Environments of a worker that sum in another order, and change nothing else."""
