@@ -182,6 +182,9 @@ def _measure_rounding(options: Namespace) -> int:
             )
         print(f"{name}: {told}", flush=True)
     ruler = [shift for record in records.values() for shift in ruler_of(record)]
+    if len({shift.arithmetic for shift in ruler}) < 2:
+        print("No two arithmetics moved anything; none can be left out and judged by the others.")
+        return 0
     for left in leave_one_out(ruler, shares):
         print(
             f"left out, {left.arithmetic} is called a change in {left.rows_changed} of {left.rows} rows "

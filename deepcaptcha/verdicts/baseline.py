@@ -262,8 +262,8 @@ def find_most(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 
 def with_ruler(folder: Path, record: Baseline) -> Baseline:
-    """The record; where it does not say what rounding does to its row, with what others of its recipe and
-    class of processors say of theirs."""
+    """The record; where it does not say what rounding does to its row, with what others of its recipe
+    and class of processors say of theirs."""
     recipe, own = record.recipe["name"], processor_class(record.environment)
     names = [] if record.ruler else sorted({p.stem for p in folder.glob(f"**/{recipe}/*.json")})
     others = [each for name in names for each in _records(folder, name, recipe)]
