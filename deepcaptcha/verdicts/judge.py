@@ -182,7 +182,8 @@ def judge(
         claim_plan(claim, budget)
     compared: list[Verdict] = []
     if baseline is not None:
-        target = Target.from_dict(baseline.recipe) if recorded else source.target
+        named = recorded and "target" in baseline.recipe
+        target = Target.from_dict(baseline.recipe) if named else source.target
         if target.text == source.target.text:
             compared.append(judge_reliability(baseline, budget, read))
         else:  # who converged then and who does now are two questions

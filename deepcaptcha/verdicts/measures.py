@@ -86,11 +86,12 @@ class Course:
 
 def course_of(trial: Trial) -> Course:
     """What is read of a trial."""
+    losses = tuple(epoch.losses for epoch in trial.epochs)
     return Course(
         seed=trial.seed,
         outcome=trial.outcome,
         history=tuple(epoch.metrics for epoch in trial.epochs),
-        losses=tuple(epoch.losses for epoch in trial.epochs),
+        losses=losses if any(losses) else (),
         start=str(trial.identity.get("initial_weights") or ""),
         first_loss=trial.first_loss,
         end=trial.weights_sha256,
