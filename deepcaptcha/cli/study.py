@@ -199,15 +199,14 @@ def _moved(
 ) -> dict[Source, tuple[Shift, ...]]:
     """What it did to the rows whose bits it changes; one that gives the same bits is none."""
     first = runner.run_all((source, record.first_seed) for source, record in records.items())
-    rows = [
-        source
+    again = {
+        source: [course_of(trial)]
         for (source, record), trial in zip(records.items(), first, strict=True)
         if not trial.weights_sha256.startswith(record.weights[0])
-    ]
-    again: dict[Source, list[Course]] = {source: [] for source in rows}
+    }
     wanted = [
         (source, record.first_seed + place)
-        for place in range(count)
+        for place in range(1, count)
         for source, record in records.items()
         if source in again and place < len(record.outcomes)
     ]

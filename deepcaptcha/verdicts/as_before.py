@@ -115,7 +115,10 @@ def judge_as_before(
     verdict = _verdict([*again, *new], compared, level, alpha, monitor, strict)
     if measures and not new:
         few = f"{len(recorded)} recorded trials are too few to compare samples with; record more"
-        verdict = replace(verdict, note=few)
+        alike = again and any(course.is_paired_with(again[-1]) for course in recorded)
+        verdict = replace(
+            verdict, note=f"no ruler says what rounding does; {few}" if alike else few
+        )
     if again and verdict.colour != "red" and (told := _other_start(recorded, again[-1])):
         note = f"different in {told}; {verdict.note}"
         return replace(verdict, colour="red" if strict else "yellow", note=note)
@@ -140,6 +143,8 @@ def _by_own_seeds(
             return None
         if (course.history, course.losses) == (again[-1].history, again[-1].losses):
             return ()
+        if not ruler:
+            return None
     found = compare_courses(measures, recorded, again, alpha, row=row, ruler=ruler, same_seeds=own)
     return [one for one in found if one.paired] or None
 
