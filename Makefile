@@ -60,7 +60,7 @@ record: $(READY)
 	$(BIN)/python -m deepcaptcha study --stream baseline $(RECORD) \
 	  --output build/record --baselines fixtures/baselines
 
-# What rounding alone does to the recorded numbers: the record's seeds in other arithmetics, an hour.
+# What rounding alone does to the recorded numbers: the record's seeds in other arithmetics, half an hour.
 RULER ?= --recipes sound-subset --seeds 4
 
 ruler: $(READY)
