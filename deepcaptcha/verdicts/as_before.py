@@ -9,6 +9,7 @@ moves a measure was measured, and is the ruler.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from ..errors import InputError, require_rate, require_whole
 from .claim import Colour, Verdict
 from .comparison import Compared, compare_courses, readings_of
 from .exact import POWER, Tails, doubled_ranks, holm, permutation
-from .measures import Course, Measure, Ruler
+from .measures import RULER_FACTOR, Course, Measure, Ruler, Tolerance
 
 
 @dataclass(frozen=True)
@@ -323,6 +324,63 @@ def judge_whole(
     )
     note = f"{text}, p {min(changed)[0]:.2g}"
     return replace(verdict, colour="yellow" if better and not strict else "red", note=note)
+
+
+WHOLE_SHIFT = 0.05
+"""In spreads, the largest mean shift over all rows that is none, if no arithmetic made a larger one."""
+
+
+def judge_whole_again(
+    moved: Ruler, ruler: Ruler, alpha: float, *, strict: bool = False
+) -> Verdict | None:
+    """Whether recorded seeds, trained again, moved in all rows together; None where less than two rows
+    have a shift and a ruler.
+
+    - `moved`: how far each row's measures moved. `ruler`: what arithmetics did to rows' measures. Twins
+      are in neither twice.
+
+    The mean over rows, in spreads, is none while it is at most WHOLE_SHIFT, or RULER_FACTOR times the
+    largest that an arithmetic made, and by no more than chance beyond; calibrated, as single rows are.
+    """
+    told = []
+    for name in dict.fromkeys(shift.measure for shift in moved):
+        shifts = [s for s in moved if s.measure == name and s.spread > 0]
+        known = [s for s in ruler if s.measure == name and s.spread > 0]
+        if len(shifts) < 2 or not known:
+            continue
+        means = [
+            statistics.fmean(s.shift / s.spread for s in known if s.arithmetic == arithmetic)
+            for arithmetic in dict.fromkeys(s.arithmetic for s in known)
+        ]
+        square = statistics.fmean((s.scatter / s.spread) ** 2 for s in known)
+        allowed = Tolerance(
+            delta=max(WHOLE_SHIFT, RULER_FACTOR * max(map(abs, means))),
+            scatter=math.sqrt(square / sum(s.seeds for s in shifts)),
+            freedom=sum(s.seeds - 1 for s in known),
+        )
+        mean = statistics.fmean(s.shift / s.spread for s in shifts)
+        told.append((allowed.p(mean, 1), mean, allowed, name))
+    if not told:
+        return None
+    adjusted = holm([p for p, *_ in told])
+    rows, seeds = len({s.row for s in moved}), max(s.seeds for s in moved)
+    verdict = Verdict("the whole", "green", 0, 0, (0.0, 1.0), alpha=alpha)
+    changed = [
+        (mean, f"{name}: {mean:+.2g} spreads, at most {allowed.delta:.2g} allowed, p {p:.2g}")
+        for p, (_, mean, allowed, name) in zip(adjusted, told, strict=True)
+        if p <= alpha
+    ]
+    if not changed:
+        sees = max(each.smallest_seen(alpha / len(told), 1) for _, _, each, _ in told)
+        most = max(told, key=lambda each: abs(each[1]))
+        note = (
+            f"{rows} rows by {seeds} recorded seeds each moved by {most[1]:+.2g} spreads on the mean "
+            f"({most[3]}, more is worse); sees {sees:.2g} in any measure"
+        )
+        return replace(verdict, note=note, sees=sees)
+    worse = strict or any(mean > 0 for mean, _ in changed)
+    note = f"moved in {rows} rows together, more is worse: {'; '.join(t for _, t in changed)}"
+    return replace(verdict, colour="red" if worse else "yellow", note=note)
 
 
 def _misses(missed: Sequence[Sequence[bool]]) -> NDArray[np.float64]:

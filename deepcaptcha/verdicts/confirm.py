@@ -24,6 +24,7 @@ from .baseline import (
 )
 from .claim import Budget, Claim, Json, Summary, TrialAt, Verdict
 from .judge import Evidence, evidence_of, judge_numbers
+from .measures import Shift, chance_of, course_of, courses_of, measures_of, ruler_of, shifts_of
 from .plan import binomial_interval
 
 PREFIX_STEPS = 50
@@ -323,8 +324,30 @@ def judge_change(
         for verdict in recorded_verdicts(record, claim)
         if verdict.hypothesis not in ("as before", "as fast")
     ] or [_no_verdict(record, claim)]
-    changed = changes(record, trials[0])
-    return evidence_of(source, claim, budget, (*stand, compared), trials, changed=changed, **others)
+    moved, ruler = _moved(record, trials), ruler_of(record)
+    return evidence_of(
+        source,
+        claim,
+        budget,
+        (*stand, compared),
+        trials,
+        changed=changes(record, trials[0]),
+        moved=moved,
+        ruler=tuple(ruler) if moved else (),
+        **others,
+    )
+
+
+def _moved(record: Baseline, trials: Sequence[Trial]) -> tuple[Shift, ...]:
+    """How far recorded seeds moved, trained again; none where not all of them pair."""
+    recorded = {course.seed: course for course in courses_of(record)}
+    again = [course_of(trial) for trial in trials]
+    if not all(c.seed in recorded and c.is_paired_with(recorded[c.seed]) for c in again):
+        return ()
+    target = Target.from_dict(record.recipe)
+    measures = measures_of(tuple(recorded.values()), target, chance_of(target, record.recipe))
+    row = f"{record.recipe['name']} {record.name}"
+    return shifts_of("", row, measures, tuple(recorded.values()), again)
 
 
 def _no_verdict(record: Baseline, claim: Claim) -> Verdict:

@@ -11,7 +11,15 @@ from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
+from .as_before import (
+    Rows,
+    Whole,
+    judge_as_before,
+    judge_whole,
+    judge_whole_again,
+    twins_of,
+    whole_sees,
+)
 from .baseline import (
     Baseline,
     changes,
@@ -35,7 +43,16 @@ from .claim import (
     summarise,
 )
 from .comparison import compare_courses
-from .measures import Course, chance_of, course_of, courses_of, measures_of, outcomes_of, ruler_of
+from .measures import (
+    Course,
+    Shift,
+    chance_of,
+    course_of,
+    courses_of,
+    measures_of,
+    outcomes_of,
+    ruler_of,
+)
 from .plan import worst_expected_trials
 
 
@@ -58,6 +75,8 @@ class Evidence:
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
+    - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
+      arithmetics do to them. Empty where seeds do not pair.
     """
 
     name: str
@@ -83,6 +102,8 @@ class Evidence:
     baseline: str = ""
     twin: str = ""
     courses: tuple[Course, ...] = ()
+    moved: tuple[Shift, ...] = ()
+    ruler: tuple[Shift, ...] = ()
 
     @property
     def colour(self) -> Colour:
@@ -127,6 +148,7 @@ class Evidence:
             "verdicts": tuple(map(Verdict.from_dict, fields["verdicts"])),
             "summary": Summary(**fields["summary"]),
             "courses": tuple(map(Course.from_dict, fields["courses"])),
+            **{name: tuple(Shift(**each) for each in fields[name]) for name in ("moved", "ruler")},
             **{
                 name: tuple(fields[name])
                 for name in ("trials", "symptoms", "failed_seeds", "repairs", "changed")
@@ -294,6 +316,13 @@ def judge_rows(reported: Sequence[Evidence], *, strict: bool = False) -> Verdict
     }
     if not rows or (budget := reported[0].budget).rows < 2:
         return None
+    again = [each for each in rows.values() if each.moved]
+    if again:
+        shifts = [shift for each in again for shift in each.moved]
+        # Rows without a ruler of their own share one.
+        ruler = list(dict.fromkeys(shift for each in again for shift in each.ruler))
+        together = judge_whole_again(shifts, ruler, budget.whole_alpha, strict=strict)
+        return together or _whole_unknown("less than two rows have recorded seeds that pair")
     why = ""
     if len(rows) < budget.rows:
         why = f"{len(rows)} of {budget.rows} rows were judged"

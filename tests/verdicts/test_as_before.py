@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import hypergeom, mannwhitneyu
+from scipy.stats import t as student
 
 from deepcaptcha import InputError
 from deepcaptcha.trials.trial import Target
@@ -16,6 +17,7 @@ from deepcaptcha.verdicts.as_before import (
     colour_of,
     judge_as_before,
     judge_whole,
+    judge_whole_again,
     twins_of,
     whole_sees,
 )
@@ -332,6 +334,33 @@ def test_the_whole_says_which_fall_it_would_have_seen():
     seen = whole_sees(Whole(10), recorded)
     assert seen in (0.05, 0.1)
     assert whole_sees(Whole(1), {"a": recorded["row 0"]}) is None
+
+
+def moved(by, rows=8, arithmetic="", measure="loss"):
+    """Each row's seeds moved by so much, of a spread of 10, and scattered by 1."""
+    return [Shift(arithmetic, f"r{n}", measure, by, 1.0, 10.0, 4) for n in range(rows)]
+
+
+def test_all_rows_together_see_a_shift_that_is_none_in_each():
+    ruler = moved(0.1, arithmetic="oneDNN off") + moved(-0.2, arithmetic="AVX")
+    # None of 1 spread in 10 is seen in a row, of which 0.15 is allowed; 0.06, 3 x 0.02, in all of them.
+    verdict = judge_whole_again(moved(1.0), ruler, 0.02)
+    assert (verdict.hypothesis, verdict.colour, verdict.alpha) == ("the whole", "red", 0.02)
+    assert "moved in 8 rows together" in verdict.note
+    assert "loss: +0.1 spreads, at most 0.06 allowed" in verdict.note
+    # Beyond it by 0.04 with an error of 0.1 / sqrt(8 rows x 4 seeds): t is 2.26 of 48 degrees.
+    assert f"p {student.sf(0.04 / (0.1 / 32**0.5), 48):.2g}" in verdict.note
+    better = judge_whole_again(moved(-1.0), ruler, 0.02)
+    assert better.colour == "yellow"
+    assert judge_whole_again(moved(-1.0), ruler, 0.02, strict=True).colour == "red"
+    none = judge_whole_again(moved(0.5), ruler, 0.02)
+    assert (none.colour, "8 rows by 4 recorded seeds each moved by +0.05" in none.note) == (
+        "green",
+        True,
+    )
+    assert none.sees > 0.06
+    assert judge_whole_again(moved(1.0, rows=1), ruler, 0.02) is None
+    assert judge_whole_again(moved(1.0), (), 0.02) is None
 
 
 def test_twins_end_with_the_same_weights():
