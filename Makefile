@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow confirm record study explain picture docs confusion compare bench power lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs confusion compare bench power lint clean
 
 setup: $(READY)
 
@@ -58,6 +58,13 @@ RECORD ?= --recipes sound-subset,raw-subset --seeds 8
 
 record: $(READY)
 	$(BIN)/python -m deepcaptcha study --stream baseline $(RECORD) \
+	  --output build/record --baselines fixtures/baselines
+
+# What rounding alone does to the recorded numbers: the record's seeds in other arithmetics, half an hour.
+RULER ?= --recipes sound-subset --seeds 4
+
+ruler: $(READY)
+	$(BIN)/python -m deepcaptcha study --ruler $(RULER) \
 	  --output build/record --baselines fixtures/baselines
 
 study: $(READY)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import statistics
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,25 @@ from ..trials.runner import Runner
 from ..trials.seeds import take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from ..trials.worker import cores
-from ..verdicts.baseline import find_record, make_baseline, write_record
-from ..verdicts.claim import summarise
+from ..trials.worker import cores, workers
+from ..verdicts.as_before import Looks
+from ..verdicts.baseline import Baseline, find_record, make_baseline, write_record
+from ..verdicts.claim import Budget, summarise
 from ..verdicts.comparison import compare as compare_ledgers
 from ..verdicts.comparison import environments
 from ..verdicts.confirm import complete
+from ..verdicts.measures import (
+    Course,
+    Measure,
+    Shift,
+    chance_of,
+    course_of,
+    courses_of,
+    leave_one_out,
+    measures_of,
+    ruler_of,
+    shifts_of,
+)
 from .arguments import (
     FRESH,
     TARGET,
@@ -73,10 +87,17 @@ _LIMITED = f"seconds that a trial may take in a process; default {_TIME_LIMIT}"
     FRESH,
     flag("--symptoms", "measure symptoms too (own ledger)"),
     option("--baselines", "write each row as a baseline to this folder", "DIR", Path),
+    flag(
+        "--ruler",
+        "train the first --seeds of the records in --baselines again in other arithmetics, and write "
+        "there how far that moved their measures",
+    ),
     *shared("data", *TARGET),
 )
 def study(options: Namespace) -> int:
     """Train networks x seeds, keep every trial, print the table; 130 when interrupted."""
+    if options.ruler:
+        return _measure_rounding(options)
     seeds = take(options.stream, options.seeds)
     # Trials with symptoms are records of their own: an older one without would stand in for them.
     ledger = options.output / ("symptoms" if options.symptoms else "ledger")
@@ -122,6 +143,86 @@ def _record(sources: Sequence[Source], rows: Rows, options: Namespace) -> None:
 
 def _run_prefix(runner: Runner, source: Source, seed: int, steps: int) -> Trial:
     return runner.run(source, seed, steps=steps)
+
+
+def _measure_rounding(options: Namespace) -> int:
+    """Write a ruler into the rows' records, an arithmetic at a time, and say what it allows."""
+    if options.baselines is None:
+        raise InputError("--ruler measures the rows of --baselines, and writes into them")
+    records: dict[Source, Baseline] = {}
+    for group in _groups(options).values():
+        for _, source in group:
+            place = source.name, source.recipe
+            found = find_record(options.baselines, *place, environment.describe())
+            if found is None or not (found.history and found.weights):
+                raise InputError(
+                    f"{' under '.join(place)} has no record with values; record it first"
+                )
+            records[source] = found
+    shares = Budget(2 * len(records), rows=len(records)).comparison_alpha * Looks().shares[0]
+    jobs, limit = options.jobs or cores(), options.time_limit or _TIME_LIMIT
+    for name, variables in environment.ARITHMETICS.items():
+        executors = partial(workers, jobs, limit, variables)
+        with Runner(
+            options.output / "ruler", reuse=not options.fresh, executors=executors
+        ) as runner:
+            moved = _moved(name, records, options.seeds, runner)
+        lines = []
+        for source, shifts in moved.items():
+            kept = [each for each in records[source].ruler if each["arithmetic"] != name]
+            new = [shift.as_dict() for shift in shifts]
+            records[source] = replace(records[source], ruler=(*kept, *new))
+            write_record(options.baselines, records[source])
+            lines += [abs(s.shift) / s.spread for s in shifts if s.spread]
+        told = f"other bits in {len(moved)} of {len(records)} rows"
+        if lines:
+            told += (
+                f"; shifts of {statistics.median(lines):.2g} spreads in the median, "
+                f"{max(lines):.2g} at most"
+            )
+        print(f"{name}: {told}", flush=True)
+    ruler = [shift for record in records.values() for shift in ruler_of(record)]
+    if len({shift.arithmetic for shift in ruler}) < 2:
+        print("No two arithmetics moved anything; none can be left out and judged by the others.")
+        return 0
+    for left in leave_one_out(ruler, shares):
+        print(
+            f"left out, {left.arithmetic} is called a change in {left.rows_changed} of {left.rows} rows "
+            f"at a row's level of {shares:.2g}"
+            + "".join(f"; {row}: {measure}" for row, measure in left.changed)
+        )
+    return 0
+
+
+def _moved(
+    arithmetic: str, records: Mapping[Source, Baseline], count: int, runner: Runner
+) -> dict[Source, tuple[Shift, ...]]:
+    """What it did to the rows whose bits it changes; one that gives the same bits is none."""
+    first = runner.run_all((source, record.first_seed) for source, record in records.items())
+    again = {
+        source: [course_of(trial)]
+        for (source, record), trial in zip(records.items(), first, strict=True)
+        if not trial.weights_sha256.startswith(record.weights[0])
+    }
+    wanted = [
+        (source, record.first_seed + place)
+        for place in range(1, count)
+        for source, record in records.items()
+        if source in again and place < len(record.outcomes)
+    ]
+    for (source, _), trial in zip(wanted, runner.run_all(wanted), strict=True):
+        again[source].append(course_of(trial))
+    return {
+        source: shifts_of(
+            arithmetic, f"{source.recipe} {source.name}", *_recorded(records[source]), courses
+        )
+        for source, courses in again.items()
+    }
+
+
+def _recorded(record: Baseline) -> tuple[Sequence[Measure], Sequence[Course]]:
+    target, courses = Target.from_dict(record.recipe), courses_of(record)
+    return measures_of(courses, target, chance_of(target, record.recipe)), courses
 
 
 def _groups(options: Namespace) -> Groups:

@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from ..errors import InputError
@@ -81,7 +81,7 @@ def require_single_thread() -> None:
 
     threading_ = tf.config.threading
     try:
-        threading_.set_intra_op_parallelism_threads(1)
+        threading_.set_intra_op_parallelism_threads(_threads())
         threading_.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         raise InputError(
@@ -141,9 +141,29 @@ def _without_native_log() -> Iterator[None]:
 @cache
 def describe() -> dict[str, object]:
     """Whatever around a trial may change its rounding, JSON-ready; does not import TensorFlow."""
+    limit = os.environ.get(_MOST_INSTRUCTIONS)
     return {
         **{name: distribution_version(name) for name in ("tensorflow", "keras")},
         **machine(),
-        "threads": 1,
-        "onednn": True,
+        "threads": _threads(),
+        "onednn": SETTINGS["TF_ENABLE_ONEDNN_OPTS"] == "1",
+        **({"onednn instructions": limit} if limit else {}),
     }
+
+
+def _threads() -> int:
+    return int(SETTINGS["TF_NUM_INTRAOP_THREADS"])
+
+
+_MOST_INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
+
+ARITHMETICS: Mapping[str, Mapping[str, str]] = {
+    "oneDNN off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "2 threads": {"TF_NUM_INTRAOP_THREADS": "2"},
+    "2 threads, oneDNN off": {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_NUM_INTRAOP_THREADS": "2"},
+    "oneDNN with AVX2": {_MOST_INSTRUCTIONS: "AVX2"},
+    "oneDNN with AVX": {_MOST_INSTRUCTIONS: "AVX"},
+    "oneDNN with SSE 4.1": {_MOST_INSTRUCTIONS: "SSE41"},
+    "XLA": {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"},
+}
+"""Environments of a worker that sum in another order, and change nothing else."""

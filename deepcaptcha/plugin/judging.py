@@ -26,19 +26,22 @@ from ..verdicts.baseline import (
     TRIALS,
     Baseline,
     baseline_path,
+    find_most,
     find_record,
     make_baseline,
     read_baseline,
+    with_ruler,
     write_baseline,
     write_record,
 )
-from ..verdicts.claim import Budget, Claim, Json, TrialAt
+from ..verdicts.claim import Budget, Claim, Json
 from ..verdicts.confirm import (
     choose_repetition,
     complete,
     confirm,
     confirmed_evidence,
     difference_text,
+    judge_change,
     judged_record,
     recorded_verdicts,
     why_not,
@@ -231,13 +234,13 @@ class Convergence:
             reason = found
         if baselines is not None:
             if not self.record or self.confirm:
-                baseline = read_baseline(baselines, source.name, source.recipe)
+                baseline = find_most(baselines, source.name, source.recipe)
             if baseline is None:
                 path = self._write_baseline(source, baselines)
                 if not self.record:
                     _fail(f"{row} had no baseline; it is now {path}. Commit it.")
                 return
-        trial_at = _Stream(self.runner, source, self.first_seed)
+        trial_at = self._stream(source)
         evidence = self._evidence(source, claim, trial_at, baselines, baseline)
         if reason:
             cost = f"judged instead, with {evidence.summary.trials} trainings"
@@ -254,18 +257,26 @@ class Convergence:
         self,
         source: Source,
         claim: Claim,
-        trial_at: TrialAt,
+        trial_at: _Stream,
         folder: Path | None,
         baseline: Baseline | None,
     ) -> Evidence:
         counts = baseline is not None and self.budget.rows > 1
         least = WHOLE_SEEDS if counts else 0
+        numbers, again_at = None, None
+        if folder is not None and baseline is not None:
+            numbers = find_record(folder, source.name, source.recipe, environment.describe())
+        if folder is not None and numbers is not None and numbers.history:
+            numbers = with_ruler(folder, numbers)
+            again_at = trial_at.beside(numbers.first_seed)
         evidence = judge(
             source,
             claim,
             self.budget,
             trial_at,
             baseline=baseline,
+            numbers=numbers,
+            again_at=again_at,
             test=self.test,
             strict=self.strict,
             least=least,
@@ -310,17 +321,23 @@ class Convergence:
         return look_for_repair(source, claim, self.repair, self.runner, known, self.first_seed)
 
     def _confirm(self, source: Source, claim: Claim, folder: Path) -> Evidence | str:
-        """Train a recorded seed again: what stands then, or why the row is to be judged."""
+        """Train a recorded seed again, and the first ones where its bits have changed: what stands then,
+        or why the row is to be judged in full."""
         here = environment.describe()
         record = find_record(folder, source.name, source.recipe, here)
-        if (reason := why_not(record, here)) or record is None:
+        reason = why_not(record, here)
+        if record is None or not (record.history and record.seed_digests):
             return f"not confirmed: {reason}"
+        if reason:
+            words = f"not confirmed: {reason}"
+            return self._judge_change(source, claim, with_ruler(folder, record), words)
         code = getattr(source, "code", "")
         chosen = choose_repetition(record, code)
         trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
-            return f"changed: {difference_text(confirmation)}"
+            words = f"changed: {difference_text(confirmation)}"
+            return self._judge_change(source, claim, with_ruler(folder, record), words)
         made = record
         if "code" in record.digests:  # a part of it is enough from now on
             made = replace(made, digests={**record.digests, "code": code})
@@ -331,11 +348,29 @@ class Convergence:
         told = (source.target, claim, self.budget, self.test)
         return confirmed_evidence(made, confirmation, trial, *told)
 
+    def _judge_change(self, source: Source, claim: Claim, record: Baseline, told: str) -> Evidence:
+        trial_at = self._stream(source)
+        again_at = trial_at.beside(record.first_seed)
+        evidence = judge_change(
+            source,
+            claim,
+            self.budget,
+            record,
+            trial_at,
+            again_at,
+            strict=self.strict,
+            test=self.test,
+        )
+        count = evidence.summary.trials
+        return replace(evidence, confirmation=f"{told}; compared by {count} trainings")
+
+    def _stream(self, source: Source) -> _Stream:
+        return _Stream(self.runner, source, self.first_seed, {})
+
     def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
         """The verdicts of an unchanged row that has none on record."""
-        baseline = read_baseline(folder, source.name, source.recipe)
-        trial_at = _Stream(self.runner, source, self.first_seed)
-        evidence = self._evidence(source, claim, trial_at, folder, baseline)
+        baseline = find_most(folder, source.name, source.recipe)
+        evidence = self._evidence(source, claim, self._stream(source), folder, baseline)
         return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
 
     def _count(self, asked: int, compared: int, row: str) -> None:
@@ -364,11 +399,12 @@ class Convergence:
         return write_record(folder, self._completed(source, made, older))
 
     def _accept(self, source: Source, folder: Path, reason: str) -> None:
-        """Replace the record that the row is compared with, and show old beside new."""
-        old = read_baseline(folder, source.name, source.recipe)
+        """Replace the record whose numbers the row is compared with, and show old beside new."""
+        old = find_record(folder, source.name, source.recipe, environment.describe())
         made = self._recorded(source, TRIALS if old is None else len(old.outcomes))
         made = accepted(old, self._completed(source, made, old), reason)
-        path = write_baseline(folder, made)
+        in_folder = old == read_baseline(folder, source.name, source.recipe)
+        path = (write_baseline if in_folder else write_record)(folder, made)
         told = "; ".join(made.accepted[-1]["lines"])
         self.tell(
             f"{source.name} under {source.recipe} is accepted, {reason}: {told}. Commit {path}."
@@ -389,19 +425,26 @@ class _Stream:
     """The trials of the judged seeds, run when they are asked for; where the runner has workers, the
     next ones meanwhile, which are evidence only if they are asked for too."""
 
-    def __init__(self, runner: Runner, source: Source, first_seed: int) -> None:
+    def __init__(
+        self, runner: Runner, source: Source, first_seed: int, done: dict[object, Future[Trial]]
+    ) -> None:
         self._runner, self._source, self._first_seed = runner, source, first_seed
         self._abreast = runner.room
         self._started = 0
-        self._done: dict[object, Future[Trial]] = {}
+        self._done = done  # by seed
+
+    def beside(self, first_seed: int) -> _Stream:
+        """The same of other seeds; both hear what finishes."""
+        return _Stream(self._runner, self._source, first_seed, self._done)
 
     def __call__(self, index: int) -> Trial:
-        while index not in self._done:
+        while (wanted := self._first_seed + index) not in self._done:
             while self._runner.room > 0 and self._started < index + self._abreast:
-                self._runner.start(self._started, self._source, self._first_seed + self._started)
+                seed = self._first_seed + self._started
+                self._runner.start(seed, self._source, seed)
                 self._started += 1
             self._done.update(self._runner.finished())
-        return self._done[index].result()
+        return self._done[wanted].result()
 
 
 def _repair_command(source: Source, again: str) -> str:

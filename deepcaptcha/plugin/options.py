@@ -134,8 +134,8 @@ SETTINGS = (
         None,
         "",
         "train one recorded seed of each row that has a baseline: where it comes again bit for bit, the "
-        "recorded verdicts stand, else the row is judged; with --convergence-record, judge an unchanged "
-        "row that has no verdict, and record it",
+        "recorded verdicts stand, else it is compared by recorded numbers; with --convergence-record, "
+        "judge an unchanged row that has no verdict, and record it",
     ),
 )
 

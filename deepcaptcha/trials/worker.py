@@ -24,14 +24,15 @@ from ..errors import InputError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ENVIRONMENT: Mapping[str, str] = {
+ENVIRONMENT: dict[str, str] = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "KERAS_BACKEND": "tensorflow",
 }
-"""What a worker sets before it imports any library: thread count and oneDNN change rounding."""
+"""What a worker sets before it imports any library: thread count and oneDNN change rounding. In a worker
+of another arithmetic, that one's."""
 
 GROWTH = 400
 """MiB that a worker may grow beyond its size after its first call, before another takes its place: a
@@ -73,15 +74,19 @@ def job_count(jobs: int | None) -> int:
 
 
 @contextmanager
-def workers(jobs: int | None = None, time_limit: float | None = None) -> Iterator[Executor]:
+def workers(
+    jobs: int | None = None,
+    time_limit: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Executor]:
     """An executor with so many workers (default: one per core this process may use), kept until the
     block is left; by an exception, Ctrl-C included, they end at once.
 
     Calls and results travel by cloudpickle, closures too. A call that its worker did not survive ends
     with WorkerDiedError, one that took longer than `time_limit` seconds with TimeLimitError; the others
-    go on.
+    go on. `environment`: variables that the workers have beside or in the place of ENVIRONMENT.
     """
-    executor = _Workers(job_count(jobs), time_limit)
+    executor = _Workers(job_count(jobs), time_limit, environment or {})
     try:
         yield executor
         executor.shutdown()
@@ -91,8 +96,9 @@ def workers(jobs: int | None = None, time_limit: float | None = None) -> Iterato
 
 
 class _Workers(Executor):
-    def __init__(self, jobs: int, time_limit: float | None) -> None:
+    def __init__(self, jobs: int, time_limit: float | None, environment: Mapping[str, str]) -> None:
         self._time_limit = time_limit
+        self._environment = environment
         self._local = threading.local()  # a thread's own worker
         self._all: list[_Worker] = []
         self._closed = False
@@ -117,7 +123,7 @@ class _Workers(Executor):
             with self._lock:
                 if self._closed:
                     raise WorkerDiedError("the workers were shut down")
-                worker = self._local.worker = _Worker()
+                worker = self._local.worker = _Worker(self._environment)
                 self._all.append(worker)
         return worker.run(payload, self._time_limit)
 
@@ -136,9 +142,10 @@ class _Workers(Executor):
 class _Worker:
     """One process, and the pipes to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        own = [f"{name}={value}" for name, value in environment.items()]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "deepcaptcha.trials.worker"],
+            [sys.executable, "-P", "-m", "deepcaptcha.trials.worker", *own],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # What the caller can import, its worker can; an empty entry is the working folder.
@@ -249,6 +256,8 @@ def _main() -> None:
     """Answer calls from standard input on standard output until the parent closes it or is gone."""
     import cloudpickle
 
+    for name, _, value in (word.partition("=") for word in sys.argv[1:]):
+        ENVIRONMENT[name] = value
     prepare_worker()
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # Whatever a factory prints or reads must not meet what is sent here.

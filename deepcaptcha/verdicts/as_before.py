@@ -9,6 +9,7 @@ moves a measure was measured, and is the ruler.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from ..errors import InputError, require_rate, require_whole
 from .claim import Colour, Verdict
 from .comparison import Compared, compare_courses, readings_of
 from .exact import POWER, Tails, doubled_ranks, holm, permutation
-from .measures import Course, Measure, Ruler
+from .measures import RULER_FACTOR, Course, Measure, Ruler, Tolerance
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Looks:
             )
         if min(self.shares) <= 0 or math.fsum(self.shares) > 1 + 1e-9:
             raise InputError(f"the looks' shares are {self.shares}; above 0 and at most 1 in all")
+
+
+OWN_SEEDS = 4
+"""Recorded seeds that are trained again, to be compared one by one with what rounding does."""
 
 
 def colour_of(changed: Sequence[Compared], target_key: str, *, strict: bool = False) -> Colour:
@@ -71,6 +76,7 @@ def judge_as_before(
     looks: Looks | None = None,
     ruler: Ruler = (),
     same_seeds: Mapping[int, Course] | None = None,
+    again_at: Callable[[int], Course] | None = None,
     strict: bool = False,
 ) -> Verdict:
     """Whether a row trains as it did: new trials, read in seed order, by the record's measures.
@@ -79,10 +85,17 @@ def judge_as_before(
     - `alpha`: the row's chance to be called changed if it is not, over all looks.
     - `monitor`: whose fall is worse, whatever else is better.
     - `ruler`, `same_seeds`: as for `compare_courses`; without them only samples are compared.
+    - `again_at`: yields the course of the record's n-th seed, trained again. The first OWN_SEEDS decide
+      where they pair, and one of them where all its values come again; else new trials do.
 
     `cannot tell` where the record has no measure that the new trials logged, and where no shift of any
-    measure would have been seen.
+    measure would have been seen. Samples that could show nothing are not trained.
     """
+    again: list[Course] = []
+    if again_at is not None:
+        own = _by_own_seeds(measures, recorded, again_at, again, alpha, row, ruler)
+        if own is not None:
+            return _verdict(again, own, alpha, alpha, monitor, strict, ruler)
     looks = Looks() if looks is None else looks
     new: list[Course] = []
     compared: tuple[Compared, ...] = ()
@@ -90,21 +103,88 @@ def judge_as_before(
     for count, share in zip(looks.trials, looks.shares, strict=True):
         if compared and min(one.p for one in compared) > looks.doubt:
             break
-        new += [course_at(place) for place in range(len(new), count)]
         level = alpha * share
+        # The most extreme that ranks can be, in either direction.
+        if not same_seeds and 2 / math.comb(len(recorded) + count, count) > level:
+            continue
+        new += [course_at(place) for place in range(len(new), count)]
         compared = compare_courses(
             measures, recorded, new, level, row=row, ruler=ruler, same_seeds=same_seeds
         )
         if not compared or any(one.p <= level for one in compared):
             break
+    verdict = _verdict([*again, *new], compared, level, alpha, monitor, strict)
+    if measures and not new:
+        few = f"{len(recorded)} recorded trials are too few to compare samples with; record more"
+        alike = again and any(course.is_paired_with(again[-1]) for course in recorded)
+        verdict = replace(
+            verdict, note=f"no ruler says what rounding does; {few}" if alike else few
+        )
+    if again and verdict.colour != "red" and (told := _other_start(recorded, again[-1])):
+        note = f"different in {told}; {verdict.note}"
+        return replace(verdict, colour="red" if strict else "yellow", note=note)
+    return verdict
+
+
+def _by_own_seeds(
+    measures: Sequence[Measure],
+    recorded: Sequence[Course],
+    again_at: Callable[[int], Course],
+    again: list[Course],
+    alpha: float,
+    row: str,
+    ruler: Ruler,
+) -> Sequence[Compared] | None:
+    """The measures of the first recorded seeds, trained again, of which `again` then holds as many as it
+    took; none where all values of the first came again, None where seeds do not pair."""
+    own = {course.seed: course for course in recorded[:OWN_SEEDS]}
+    for place, course in enumerate(own.values()):
+        again.append(again_at(place))
+        if not course.is_paired_with(again[-1]):
+            return None
+        if (course.history, course.losses) == (again[-1].history, again[-1].losses):
+            return ()
+        if not ruler:
+            return None
+    found = compare_courses(measures, recorded, again, alpha, row=row, ruler=ruler, same_seeds=own)
+    return [one for one in found if one.paired] or None
+
+
+def _other_start(recorded: Sequence[Course], again: Course) -> str:
+    """What is told of a seed that began with its recorded weights and order, and another loss: another
+    function, or other examples. Empty where that cannot be said."""
+    was = next(course for course in recorded if course.seed == again.seed)
+    if not was.order or was.order != again.order or not again.has_start_of(was):
+        return ""
+    if was.first_loss is None or again.first_loss is None or was.is_paired_with(again):
+        return ""
+    loss = f"{again.first_loss:.4g}, recorded {was.first_loss:.4g}"
+    return f"the loss of the first batch, from the same weights: {loss}"
+
+
+def _verdict(
+    trials: Sequence[Course],
+    compared: Sequence[Compared],
+    level: float,
+    alpha: float,
+    monitor: str,
+    strict: bool,
+    ruler: Ruler | None = None,
+) -> Verdict:
+    """What the measures say that were compared at a level; by a `ruler`, where seeds pair."""
     changed = [one for one in compared if one.p <= level]
     blind = not changed and not any(math.isfinite(one.sees) for one in compared)
-    converged = sum(course.outcome == "converged" for course in new)
-    verdict = Verdict("as before", "cannot tell", converged, len(new), (0.0, 1.0))
+    converged = sum(course.outcome == "converged" for course in trials)
+    verdict = Verdict("as before", "cannot tell", converged, len(trials), (0.0, 1.0))
+    if not compared and ruler is not None:
+        note = f"all values of seed {trials[0].seed} came again to the last bit"
+        return replace(verdict, colour="green", alpha=alpha, note=note)
     if not compared:
         return replace(verdict, note="the record and the new trials have no measure in common")
     colour = "cannot tell" if blind else colour_of(changed, monitor, strict=strict)
     note = changed_text(changed) if changed else as_before_text(compared)
+    if ruler:
+        note += f"; ruler: {', '.join(dict.fromkeys(shift.arithmetic for shift in ruler))}"
     sees = max(one.sees_spreads for one in compared) or math.inf  # 0: no recorded value varies
     return replace(
         verdict,
@@ -244,6 +324,63 @@ def judge_whole(
     )
     note = f"{text}, p {min(changed)[0]:.2g}"
     return replace(verdict, colour="yellow" if better and not strict else "red", note=note)
+
+
+WHOLE_SHIFT = 0.05
+"""In spreads, the largest mean shift over all rows that is none, if no arithmetic made a larger one."""
+
+
+def judge_whole_again(
+    moved: Ruler, ruler: Ruler, alpha: float, *, strict: bool = False
+) -> Verdict | None:
+    """Whether recorded seeds, trained again, moved in all rows together; None where less than two rows
+    have a shift and a ruler.
+
+    - `moved`: how far each row's measures moved. `ruler`: what arithmetics did to rows' measures. Twins
+      are in neither twice.
+
+    The mean over rows, in spreads, is none while it is at most WHOLE_SHIFT, or RULER_FACTOR times the
+    largest that an arithmetic made, and by no more than chance beyond; calibrated, as single rows are.
+    """
+    told = []
+    for name in dict.fromkeys(shift.measure for shift in moved):
+        shifts = [s for s in moved if s.measure == name and s.spread > 0]
+        known = [s for s in ruler if s.measure == name and s.spread > 0]
+        if len(shifts) < 2 or not known:
+            continue
+        means = [
+            statistics.fmean(s.shift / s.spread for s in known if s.arithmetic == arithmetic)
+            for arithmetic in dict.fromkeys(s.arithmetic for s in known)
+        ]
+        square = statistics.fmean((s.scatter / s.spread) ** 2 for s in known)
+        allowed = Tolerance(
+            delta=max(WHOLE_SHIFT, RULER_FACTOR * max(map(abs, means))),
+            scatter=math.sqrt(square / sum(s.seeds for s in shifts)),
+            freedom=sum(s.seeds - 1 for s in known),
+        )
+        mean = statistics.fmean(s.shift / s.spread for s in shifts)
+        told.append((allowed.p(mean, 1), mean, allowed, name))
+    if not told:
+        return None
+    adjusted = holm([p for p, *_ in told])
+    rows, seeds = len({s.row for s in moved}), max(s.seeds for s in moved)
+    verdict = Verdict("the whole", "green", 0, 0, (0.0, 1.0), alpha=alpha)
+    changed = [
+        (mean, f"{name}: {mean:+.2g} spreads, at most {allowed.delta:.2g} allowed, p {p:.2g}")
+        for p, (_, mean, allowed, name) in zip(adjusted, told, strict=True)
+        if p <= alpha
+    ]
+    if not changed:
+        sees = max(each.smallest_seen(alpha / len(told), 1) for _, _, each, _ in told)
+        most = max(told, key=lambda each: abs(each[1]))
+        note = (
+            f"{rows} rows by {seeds} recorded seeds each moved by {most[1]:+.2g} spreads on the mean "
+            f"({most[3]}, more is worse); sees {sees:.2g} in any measure"
+        )
+        return replace(verdict, note=note, sees=sees)
+    worse = strict or any(mean > 0 for mean, _ in changed)
+    note = f"moved in {rows} rows together, more is worse: {'; '.join(t for _, t in changed)}"
+    return replace(verdict, colour="red" if worse else "yellow", note=note)
 
 
 def _misses(missed: Sequence[Sequence[bool]]) -> NDArray[np.float64]:

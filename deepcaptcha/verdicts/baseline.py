@@ -242,18 +242,38 @@ def write_record(folder: Path, baseline: Baseline) -> Path:
 
 
 def find_record(folder: Path, name: str, recipe: str, environment: Json) -> Baseline | None:
-    """Of a row's records, one a class of processors, the one nearest to this environment: first by its
+    """Of a row's records, one a class of processors, the one whose numbers are compared: of those that
+    hold each trial's values, or of all where none does, the nearest to this environment, first by its
     instructions, then by how much else differs. None where there is none; InputError for a damaged
     one."""
-    places = [folder, *(path.parents[1] for path in sorted(folder.glob(f"*/{recipe}/{name}.json")))]
-    found = [record for each in places if (record := read_baseline(each, name, recipe))]
 
-    def distance(record: Baseline) -> tuple[bool, int]:
+    def distance(record: Baseline) -> tuple[bool, bool, int]:
         then, now = rounding(record.environment), rounding(environment)
         differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        return processor_class(then) != processor_class(now), len(differing)
+        return not record.history, processor_class(then) != processor_class(now), len(differing)
 
-    return min(found, key=distance, default=None)
+    return min(_records(folder, name, recipe), key=distance, default=None)
+
+
+def find_most(folder: Path, name: str, recipe: str) -> Baseline | None:
+    """Of a row's records the one that P(converged) is compared with: of the most trials, the one in the
+    folder itself among equals. None and errors as for `find_record`."""
+    return max(_records(folder, name, recipe), key=lambda each: len(each.outcomes), default=None)
+
+
+def with_ruler(folder: Path, record: Baseline) -> Baseline:
+    """The record; where it does not say what rounding does to its row, with what others of its recipe
+    and class of processors say of theirs."""
+    recipe, own = record.recipe["name"], processor_class(record.environment)
+    names = [] if record.ruler else sorted({p.stem for p in folder.glob(f"**/{recipe}/*.json")})
+    others = [each for name in names for each in _records(folder, name, recipe)]
+    same = [each for each in others if processor_class(each.environment) == own]
+    return replace(record, ruler=record.ruler or sum((each.ruler for each in same), ()))
+
+
+def _records(folder: Path, name: str, recipe: str) -> list[Baseline]:
+    places = [folder, *(path.parents[1] for path in sorted(folder.glob(f"*/{recipe}/{name}.json")))]
+    return [record for each in places if (record := read_baseline(each, name, recipe))]
 
 
 def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:

@@ -11,10 +11,20 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from ..trials.source import Source
 from ..trials.trial import OUTCOMES, Target, Trial
-from .baseline import HASH_LENGTH, SEED_DIGESTS, Baseline, differences, rounding
-from .claim import Budget, Claim, Json, Summary, Verdict
-from .judge import Evidence
+from .baseline import (
+    HASH_LENGTH,
+    SEED_DIGESTS,
+    Baseline,
+    changes,
+    differences,
+    require_same_monitor,
+    rounding,
+)
+from .claim import Budget, Claim, Json, Summary, TrialAt, Verdict
+from .judge import Evidence, evidence_of, judge_numbers
+from .measures import Shift, chance_of, course_of, courses_of, measures_of, ruler_of, shifts_of
 from .plan import binomial_interval
 
 PREFIX_STEPS = 50
@@ -210,7 +220,7 @@ def complete(
     """
     same = older is not None and _agree(record, older)
     if older is not None and same:
-        record = replace(record, judged=older.judged)
+        record = replace(record, judged=older.judged, ruler=older.ruler, accepted=older.accepted)
     if "code" not in record.digests:
         return record
     if older is not None and same and older.digests.get("code") == record.digests["code"]:
@@ -278,6 +288,76 @@ def recorded_verdicts(record: Baseline, claim: Claim) -> tuple[Verdict, ...]:
     )
 
 
+def judge_change(
+    source: Source,
+    claim: Claim,
+    budget: Budget,
+    record: Baseline,
+    trial_at: TrialAt,
+    again_at: TrialAt,
+    *,
+    strict: bool = False,
+    **others: str,
+) -> Evidence:
+    """A row whose bits have changed, or cannot be the same: whether it trains as before is judged now,
+    by its record's numbers; recorded verdicts stand, with their date, until it is judged in full.
+
+    - `trial_at`: yields the trial of the n-th judged seed, `again_at` that of the record's n-th seed.
+    - `others`: fields of the evidence.
+    """
+    trials: list[Trial] = []
+
+    def heard(at: TrialAt) -> TrialAt:
+        def trial(index: int) -> Trial:
+            trials.append(at(index))
+            if len(trials) == 1:
+                require_same_monitor(record, trials[0])
+            return trials[-1]
+
+        return trial
+
+    compared = judge_numbers(record, budget, heard(trial_at), heard(again_at), strict=strict)
+    stand = [
+        replace(
+            verdict, note="; ".join(filter(None, (f"of {record.judged['date']}", verdict.note)))
+        )
+        for verdict in recorded_verdicts(record, claim)
+        if verdict.hypothesis not in ("as before", "as fast")
+    ] or [_no_verdict(record, claim)]
+    moved, ruler = _moved(record, trials), ruler_of(record)
+    return evidence_of(
+        source,
+        claim,
+        budget,
+        (*stand, compared),
+        trials,
+        changed=changes(record, trials[0]),
+        moved=moved,
+        ruler=tuple(ruler) if moved else (),
+        **others,
+    )
+
+
+def _moved(record: Baseline, trials: Sequence[Trial]) -> tuple[Shift, ...]:
+    """How far recorded seeds moved, trained again; none where not all of them pair."""
+    recorded = {course.seed: course for course in courses_of(record)}
+    again = [course_of(trial) for trial in trials]
+    if not all(c.seed in recorded and c.is_paired_with(recorded[c.seed]) for c in again):
+        return ()
+    target = Target.from_dict(record.recipe)
+    measures = measures_of(tuple(recorded.values()), target, chance_of(target, record.recipe))
+    row = f"{record.recipe['name']} {record.name}"
+    return shifts_of("", row, measures, tuple(recorded.values()), again)
+
+
+def _no_verdict(record: Baseline, claim: Claim) -> Verdict:
+    """The claim of a row that was never judged, with the record's counts."""
+    counted = "stuck" if claim.kind == "stuck" else "converged"
+    successes, count = record.outcomes.count(counted), len(record.outcomes)
+    interval = binomial_interval(successes, count)
+    return Verdict(claim.kind, "cannot tell", successes, count, interval, note=NO_VERDICT)
+
+
 def confirmed_evidence(
     record: Baseline,
     confirmation: Confirmation,
@@ -290,12 +370,9 @@ def confirmed_evidence(
     """What stands of an unchanged row: its recorded verdicts; the counts of its record, with the seconds
     that `trial`, the repetition, took."""
     verdicts = recorded_verdicts(record, claim)
-    counted = "stuck" if claim.kind == "stuck" else "converged"
-    successes, count = record.outcomes.count(counted), len(record.outcomes)
+    count = len(record.outcomes)
     stands = f"judged on {record.judged['date']}" if verdicts else NO_VERDICT
-    if not verdicts:
-        interval = binomial_interval(successes, count)
-        verdicts = (Verdict(claim.kind, "cannot tell", successes, count, interval, note=stands),)
+    verdicts = verdicts or (_no_verdict(record, claim),)
     again = confirmation.repetition
     reached = [epochs for epochs in record.epochs_to_target if epochs is not None]
     return Evidence(

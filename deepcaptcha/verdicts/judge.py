@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
+from .as_before import (
+    Rows,
+    Whole,
+    judge_as_before,
+    judge_whole,
+    judge_whole_again,
+    twins_of,
+    whole_sees,
+)
 from .baseline import (
     Baseline,
     changes,
     differences,
+    find_most,
     judge_reliability,
     judge_speed,
-    read_baseline,
     require_comparable,
     require_same_monitor,
 )
@@ -34,7 +43,16 @@ from .claim import (
     summarise,
 )
 from .comparison import compare_courses
-from .measures import Course, chance_of, course_of, courses_of, measures_of, outcomes_of, ruler_of
+from .measures import (
+    Course,
+    Shift,
+    chance_of,
+    course_of,
+    courses_of,
+    measures_of,
+    outcomes_of,
+    ruler_of,
+)
 from .plan import worst_expected_trials
 
 
@@ -57,6 +75,8 @@ class Evidence:
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
+    - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
+      arithmetics do to them. Empty where seeds do not pair.
     """
 
     name: str
@@ -82,6 +102,8 @@ class Evidence:
     baseline: str = ""
     twin: str = ""
     courses: tuple[Course, ...] = ()
+    moved: tuple[Shift, ...] = ()
+    ruler: tuple[Shift, ...] = ()
 
     @property
     def colour(self) -> Colour:
@@ -126,6 +148,7 @@ class Evidence:
             "verdicts": tuple(map(Verdict.from_dict, fields["verdicts"])),
             "summary": Summary(**fields["summary"]),
             "courses": tuple(map(Course.from_dict, fields["courses"])),
+            **{name: tuple(Shift(**each) for each in fields[name]) for name in ("moved", "ruler")},
             **{
                 name: tuple(fields[name])
                 for name in ("trials", "symptoms", "failed_seeds", "repairs", "changed")
@@ -141,15 +164,19 @@ def judge(
     trial_at: TrialAt,
     *,
     baseline: Baseline | None = None,
+    numbers: Baseline | None = None,
+    again_at: TrialAt | None = None,
     test: str = "",
     strict: bool = False,
     least: int = 0,
 ) -> Evidence:
-    """Judge the claim and, with a baseline, reliability, and by the baseline's numbers whether it trains
-    as before; where the baseline holds none, speed.
+    """Judge the claim and, with a baseline, reliability, and by recorded numbers whether it trains as
+    before; where there are none, or too few to compare samples with, speed.
 
     - `trial_at`: yields the trial of the n-th seed of the judged stream, from 0 on; each is asked for
       once, in order, and none that no verdict needs.
+    - `numbers`: the record whose numbers are compared, where that is another one than the baseline.
+    - `again_at`: yields the trial of that record's n-th seed, trained again.
     - `test`: its name, for people.
     - `strict`: what is better, or otherwise, than before is red.
     - `least`: trials that are read in any case, unless a verdict is red, and kept as `courses` for the
@@ -161,41 +188,33 @@ def judge(
     Raises InputError for a claim without a plan, and for a baseline of something else: of another
     monitor, and, where it holds no numbers, of any other task.
     """
-    recorded = () if baseline is None else courses_of(baseline)
+    numbers = numbers or baseline
+    recorded = () if numbers is None else courses_of(numbers)
     trials: list[Trial] = []
 
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
-            if baseline is not None and len(trials) == 1:
-                (require_same_monitor if recorded else require_comparable)(baseline, trials[0])
+            if baseline is not None and numbers is not None and len(trials) == 1:
+                for each in (baseline, numbers):
+                    (require_same_monitor if recorded else require_comparable)(each, trials[0])
         return trials[index]
 
     if claim.kind != "mixed":  # rates that no plan can tell apart are refused before any training
         claim_plan(claim, budget)
     compared: list[Verdict] = []
     if baseline is not None:
-        target = Target.from_dict(baseline.recipe) if recorded else source.target
+        named = recorded and "target" in baseline.recipe
+        target = Target.from_dict(baseline.recipe) if named else source.target
         if target.text == source.target.text:
             compared.append(judge_reliability(baseline, budget, read))
         else:  # who converged then and who does now are two questions
             why = f"its target was {target.text}"
             compared.append(Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why))
-        if recorded:
-            compared.append(
-                judge_as_before(
-                    measures_of(recorded, target, chance_of(target, baseline.recipe)),
-                    recorded,
-                    lambda index: course_of(read(index)),
-                    budget.comparison_alpha,
-                    monitor=target.monitor,
-                    row=f"{source.recipe} {source.name}",
-                    ruler=ruler_of(baseline),
-                    same_seeds={course.seed: course for course in recorded},
-                    strict=strict,
-                )
-            )
-        elif (plan := compared[0].plan) is not None and compared[0].colour == "green":
+        if recorded and numbers is not None:
+            compared.append(judge_numbers(numbers, budget, read, again_at, strict=strict))
+        reliable, told = compared[0], compared[-1].colour != "cannot tell"
+        if not (recorded and told) and (plan := reliable.plan) and reliable.colour == "green":
             fewest = next(n for n, successes in enumerate(plan.accept) if successes <= n)
             compared.append(judge_speed(baseline, budget, read, fewest))
     if claim.kind == "mixed" and compared and compared[0].trials:
@@ -209,6 +228,55 @@ def judge(
     if all(verdict.colour != "red" for verdict in (own, *compared)):
         for index in range(least):
             read(index)
+    return evidence_of(
+        source,
+        claim,
+        budget,
+        (own, *compared),
+        trials,
+        environment=""
+        if baseline is None
+        else differences(baseline.environment, trials[0].identity["environment"]),
+        test=test,
+        changed=changes(numbers, trials[0]) if numbers is not None and recorded else (),
+        courses=tuple(course_of(trial) for trial in trials[:least]),
+    )
+
+
+def judge_numbers(
+    record: Baseline,
+    budget: Budget,
+    trial_at: TrialAt,
+    again_at: TrialAt | None = None,
+    *,
+    strict: bool = False,
+) -> Verdict:
+    """Whether a row trains as before, by the numbers of its record: on the record's own seeds, trained
+    again, where they pair; else by samples. Arguments as for `judge`."""
+    recorded, target = courses_of(record), Target.from_dict(record.recipe)
+    return judge_as_before(
+        measures_of(recorded, target, chance_of(target, record.recipe)),
+        recorded,
+        lambda index: course_of(trial_at(index)),
+        budget.comparison_alpha,
+        monitor=target.monitor,
+        row=f"{record.recipe['name']} {record.name}",
+        ruler=ruler_of(record),
+        same_seeds=None if again_at else {course.seed: course for course in recorded},
+        again_at=None if again_at is None else lambda index: course_of(again_at(index)),
+        strict=strict,
+    )
+
+
+def evidence_of(
+    source: Source,
+    claim: Claim,
+    budget: Budget,
+    verdicts: Sequence[Verdict],
+    trials: Sequence[Trial],
+    **others: Any,
+) -> Evidence:
+    """What is told of a source's verdicts and the trials that were read; `others`: further fields."""
     frozen = [trial for trial in trials if trial.stop_reason == "frozen"]
     return Evidence(
         name=source.name,
@@ -216,7 +284,7 @@ def judge(
         target=source.target,
         claim=claim,
         budget=budget,
-        verdicts=(own, *compared),
+        verdicts=tuple(verdicts),
         trials=tuple(map(trial_key, trials)),
         summary=summarise(trials),
         symptoms=tuple(symptom_lines(trials)),
@@ -224,12 +292,7 @@ def judge(
         failed_seeds=tuple(trial.seed for trial in trials if not claim.holds_in(trial)),
         frozen=len(frozen),
         epochs_saved_by_proof=sum(source.target.epochs - len(trial.epochs) for trial in frozen),
-        environment=""
-        if baseline is None
-        else differences(baseline.environment, trials[0].identity["environment"]),
-        test=test,
-        changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
-        courses=tuple(course_of(trial) for trial in trials[:least]),
+        **others,
     )
 
 
@@ -253,6 +316,13 @@ def judge_rows(reported: Sequence[Evidence], *, strict: bool = False) -> Verdict
     }
     if not rows or (budget := reported[0].budget).rows < 2:
         return None
+    again = [each for each in rows.values() if each.moved]
+    if again:
+        shifts = [shift for each in again for shift in each.moved]
+        # Rows without a ruler of their own share one.
+        ruler = list(dict.fromkeys(shift for each in again for shift in each.ruler))
+        together = judge_whole_again(shifts, ruler, budget.whole_alpha, strict=strict)
+        return together or _whole_unknown("less than two rows have recorded seeds that pair")
     why = ""
     if len(rows) < budget.rows:
         why = f"{len(rows)} of {budget.rows} rows were judged"
@@ -263,7 +333,7 @@ def judge_rows(reported: Sequence[Evidence], *, strict: bool = False) -> Verdict
         return _whole_unknown(why)
     baselines: dict[str, Baseline] = {}
     for row, each in rows.items():
-        found = read_baseline(Path(each.baseline).parents[1], each.name, each.recipe)
+        found = find_most(Path(each.baseline).parents[1], each.name, each.recipe)
         if found is None:
             return _whole_unknown(f"the baseline of {row} is gone")
         baselines[row] = found
@@ -329,9 +399,10 @@ def accepted(old: Baseline | None, new: Baseline, reason: str) -> Baseline:
     """The new record, with the reason to accept it, and with those of the old one."""
     earlier = () if old is None else old.accepted
     shown = ("there was no record",) if old is None else beside(old, new)
-    return replace(
-        new, accepted=(*earlier, {"date": new.date, "reason": reason, "lines": list(shown)})
-    )
+    # What rounding does to a row is of its model, not of one training.
+    ruler = old.ruler if old is not None and old.shapes == new.shapes else ()
+    told = {"date": new.date, "reason": reason, "lines": list(shown)}
+    return replace(new, ruler=ruler, accepted=(*earlier, told))
 
 
 def unnamed_baselines(reported: Sequence[Evidence]) -> tuple[str, ...]:

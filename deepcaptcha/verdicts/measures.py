@@ -7,6 +7,7 @@ Which numbers are read is decided by the recorded trials alone, before a new one
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -48,8 +49,9 @@ class Course:
 
     - `history`: the logged values at the end of each epoch; None where one is not finite.
     - `losses`: of each epoch, the training loss every LOSS_EVERY steps; empty where not recorded.
-    - `start`: begins the SHA-256 of the initial weights; `first_loss`: of the first batch, before any
-      update; `end`: the SHA-256 of the last weights. Empty and None where not recorded.
+    - `start`: begins the SHA-256 of the initial weights; `order`: a digest of the examples' order;
+      `first_loss`: of the first batch, before any update; `end`: the SHA-256 of the last weights. Empty
+      and None where not recorded.
     """
 
     seed: int
@@ -59,6 +61,7 @@ class Course:
     start: str = ""
     first_loss: float | None = None
     end: str = field(default="", compare=False)
+    order: str = ""
 
     @classmethod
     def from_dict(cls, fields: Json) -> Course:
@@ -66,29 +69,33 @@ class Course:
         losses = tuple(map(tuple, fields["losses"]))
         return cls(**{**fields, "history": tuple(fields["history"]), "losses": losses})
 
+    def has_start_of(self, other: Course) -> bool:
+        """Whether both have the same seed and initial weights. Never where one did not record them."""
+        digits = min(len(self.start), len(other.start))
+        same_start = digits > 0 and self.start[:digits] == other.start[:digits]
+        return same_start and self.seed == other.seed
+
     def is_paired_with(self, other: Course) -> bool:
         """Whether both began as one training: the same seed, initial weights and first loss, the last
         but for rounding. Never where one of them did not record it."""
-        if self.seed != other.seed or not self.start or not other.start:
-            return False
-        digits = min(len(self.start), len(other.start))
-        if self.start[:digits] != other.start[:digits]:
-            return False
         if self.first_loss is None or other.first_loss is None:
             return False
-        return math.isclose(self.first_loss, other.first_loss, rel_tol=SAME_LOSS)
+        same_loss = math.isclose(self.first_loss, other.first_loss, rel_tol=SAME_LOSS)
+        return self.has_start_of(other) and same_loss
 
 
 def course_of(trial: Trial) -> Course:
     """What is read of a trial."""
+    losses = tuple(epoch.losses for epoch in trial.epochs)
     return Course(
         seed=trial.seed,
         outcome=trial.outcome,
         history=tuple(epoch.metrics for epoch in trial.epochs),
-        losses=tuple(epoch.losses for epoch in trial.epochs),
+        losses=losses if any(losses) else (),
         start=str(trial.identity.get("initial_weights") or ""),
         first_loss=trial.first_loss,
         end=trial.weights_sha256,
+        order=str(trial.digests.get("order", "")),
     )
 
 
@@ -98,10 +105,12 @@ def courses_of(baseline: Baseline) -> tuple[Course, ...]:
     losses = baseline.losses or ((),) * count
     starts = baseline.seed_digests.get("initial weights") or ("",) * count
     first_losses = baseline.first_losses or (None,) * count
+    orders = baseline.seed_digests.get("order") or ("",) * count
+    parts = baseline.history, losses, starts, first_losses, orders
     return tuple(
-        replace(course, history=history, losses=within, start=start, first_loss=first_loss)
-        for course, history, within, start, first_loss in zip(
-            outcomes_of(baseline), baseline.history, losses, starts, first_losses, strict=False
+        replace(course, history=history, losses=within, start=start, first_loss=first, order=order)
+        for course, history, within, start, first, order in zip(
+            outcomes_of(baseline), *parts, strict=False
         )
     )
 
@@ -274,6 +283,37 @@ class Shift:
     def as_dict(self) -> Json:
         """JSON-ready."""
         return asdict(self)
+
+
+def shifts_of(
+    arithmetic: str,
+    row: str,
+    measures: Sequence[Measure],
+    recorded: Sequence[Course],
+    again: Sequence[Course],
+) -> tuple[Shift, ...]:
+    """How far an arithmetic moved a row's measures.
+
+    - `again`: trials of recorded seeds, trained in it. `recorded`: all of the record.
+
+    Of a measure of which some of these trials has no value, nothing is told: rounding decides there
+    whether it has one.
+    """
+    before = {course.seed: course for course in recorded}
+    found = []
+    for measure in measures:
+        pairs = [(measure.read(before[course.seed]), measure.read(course)) for course in again]
+        moved = [
+            now.value - was.value
+            for was, now in pairs
+            if was and now and was.level == now.level == 0
+        ]
+        if len(moved) < max(2, len(pairs)):
+            continue
+        spread = spread_of([reading for course in recorded if (reading := measure.read(course))])
+        shift, scatter = statistics.fmean(moved), statistics.stdev(moved)
+        found.append(Shift(arithmetic, row, measure.name, shift, scatter, spread, len(moved)))
+    return tuple(found)
 
 
 Ruler = Sequence[Shift]

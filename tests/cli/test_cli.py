@@ -124,6 +124,8 @@ RATES = ["--p-good", "0.9", "--p-bad", "0.5"]
         (["study", "--executor", "dask:h:1", "--jobs", "2"], "--jobs is for this machine"),
         (["study", "--executor", "dask", "--jobs", "x"], "argument --jobs: 'x'"),
         (["study", "--executor", "dask", "--time-limit", "9"], "--time-limit is for processes"),
+        (["study", "--ruler"], "--ruler measures the rows of --baselines"),
+        (["study", "same", "--ruler", "--baselines", "/no"], "same under raw-subset has no record"),
         (["study", "--stream", "river"], "argument --stream: invalid choice: 'river' (choose from"),
         (["study", "--data", "/no/such.npz"], "cannot read the digits from /no/such.npz"),
         (["study", "--recipes", "question", "--data", "subset"], "wants 60000 training digits"),

@@ -144,7 +144,8 @@ def test_what_is_not_the_same_is_judged_and_says_why(ask, change, words):
     evidence = ask(source)
     assert not evidence.unchanged
     assert evidence.confirmation.startswith(words)
-    assert evidence.confirmation.endswith(f"judged instead, with {len(evidence.trials)} trainings")
+    ways = "judged instead, with" if source.name == "new" else "compared by"
+    assert evidence.confirmation.endswith(f"{ways} {len(evidence.trials)} trainings")
     assert evidence.confirmation in " ".join(summary_lines([evidence], 1, False))
 
 

@@ -47,6 +47,21 @@ def test_a_worker_sets_its_own_environment_and_leaves_the_callers_alone(monkeypa
 
 
 @pytest.mark.integration
+def test_a_worker_of_another_arithmetic_says_so_in_every_trial():
+    from deepcaptcha.keras import environment as around
+
+    own = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_NUM_INTRAOP_THREADS": "2", "ONEDNN_MAX_CPU_ISA": "AVX"}
+    with workers(1, environment=own) as executor:
+        _, seen, _ = executor.submit(environment).result()
+        described = executor.submit(around.describe).result()
+    assert seen == {**worker.ENVIRONMENT, **own}
+    assert (described["onednn"], described["threads"]) == (False, 2)
+    assert described["onednn instructions"] == "AVX"
+    here = around.describe()
+    assert (here["onednn"], here["threads"], "onednn instructions" in here) == (True, 1, False)
+
+
+@pytest.mark.integration
 def test_prints_and_reads_of_a_call_disturb_nothing(executor):
     def loud():
         print("to standard output", flush=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import hypergeom, mannwhitneyu
+from scipy.stats import t as student
 
 from deepcaptcha import InputError
 from deepcaptcha.trials.trial import Target
@@ -16,6 +17,7 @@ from deepcaptcha.verdicts.as_before import (
     colour_of,
     judge_as_before,
     judge_whole,
+    judge_whole_again,
     twins_of,
     whole_sees,
 )
@@ -192,6 +194,73 @@ def test_where_seeds_do_not_pair_samples_are_compared(change):
     assert not compare_courses(LOSS, RECORDED, new, 0.001, **options)[0].paired
 
 
+def own(losses, **fields):
+    """The first recorded seeds trained again, as `again_at`, and a stream that nobody may ask."""
+    asked = []
+    again = same_start(losses, **fields)
+
+    def again_at(place):
+        asked.append(place)
+        return again[place]
+
+    return asked, {"row": "row", "ruler": RULER, "again_at": again_at}
+
+
+OWN = same_start([round(0.46 + 0.001 * place, 3) for place in range(90)], order="o")
+
+
+def judged_again(options, new=(), recorded=OWN):
+    def course_at(place):
+        return new[place]
+
+    return judge_as_before(LOSS, recorded, course_at, 0.001, monitor="val_accuracy", **options)
+
+
+def test_a_records_own_seeds_decide_where_they_pair():
+    asked, options = own([0.4601, 0.4612, 0.4622, 0.4631], order="o")
+    verdict = judged_again(options)
+    assert (verdict.colour, verdict.trials, asked) == ("green", 4, [0, 1, 2, 3])
+    # Moved by (0.1 + 0.2 + 0.2 + 0.1) / 4 = 0.15 thousandths of a spread of 26.1.
+    assert verdict.note.startswith("moved by 0.0057 spreads (training loss after epoch 1)")
+    assert verdict.note.endswith("ruler: onednn off, two threads")
+    asked, options = own([0.48, 0.481, 0.482, 0.483], order="o")
+    verdict = judged_again(options)
+    assert (verdict.colour, verdict.trials) == ("red", 4)
+    assert "worse in training loss after epoch 1: +0.02 on the same seeds" in verdict.note
+
+
+def test_one_own_seed_that_comes_again_to_the_last_bit_is_enough():
+    asked, options = own([0.46, 0.47, 0.48, 0.49], order="o")
+    verdict = judged_again(options)
+    assert (verdict.colour, verdict.trials, asked) == ("green", 1, [0])
+    assert verdict.note == "all values of seed 2000000 came again to the last bit"
+
+
+def test_own_seeds_that_began_otherwise_leave_the_answer_to_samples():
+    asked, options = own([0.48, 0.481, 0.482, 0.483], order="another")
+    options["again_at"] = lambda place: replace(
+        same_start([0.48])[0], start="cd0", order="o", seed=asked.append(place) or 2_000_000
+    )
+    verdict = judged_again(options, courses([0.47, 0.5, 0.52, 0.54], first=0))
+    assert (verdict.colour, verdict.trials, asked) == ("green", 5, [0])
+    # So few recorded ones could show nothing: of C(6, 4) orders none is rare. None is trained.
+    verdict = judged_again(options, recorded=OWN[:2])
+    assert (verdict.colour, verdict.trials) == ("cannot tell", 1)
+    assert verdict.note == "2 recorded trials are too few to compare samples with; record more"
+
+
+@pytest.mark.parametrize(("order", "colour"), [("o", "yellow"), ("another", "green")])
+def test_the_same_weights_and_examples_with_another_loss_are_another_function(order, colour):
+    first = replace(same_start([0.48], order=order)[0], first_loss=2.4)
+    options = {"row": "row", "ruler": RULER, "again_at": lambda place: first}
+    verdict = judged_again(options, courses([0.47, 0.5, 0.52, 0.54], first=0))
+    assert (verdict.colour, verdict.trials) == (colour, 5)
+    told = "different in the loss of the first batch, from the same weights: 2.4, recorded 2.3; "
+    assert verdict.note.startswith(told) == (colour == "yellow")
+    strict = judged_again({**options, "strict": True}, courses([0.47, 0.5, 0.52, 0.54], first=0))
+    assert strict.colour == ("red" if colour == "yellow" else "green")
+
+
 def test_without_a_common_measure_it_cannot_tell():
     other = [Course(n, "converged", ({"accuracy": 0.9},)) for n in range(4)]
     verdict = judged(other)
@@ -265,6 +334,33 @@ def test_the_whole_says_which_fall_it_would_have_seen():
     seen = whole_sees(Whole(10), recorded)
     assert seen in (0.05, 0.1)
     assert whole_sees(Whole(1), {"a": recorded["row 0"]}) is None
+
+
+def moved(by, rows=8, arithmetic="", measure="loss"):
+    """Each row's seeds moved by so much, of a spread of 10, and scattered by 1."""
+    return [Shift(arithmetic, f"r{n}", measure, by, 1.0, 10.0, 4) for n in range(rows)]
+
+
+def test_all_rows_together_see_a_shift_that_is_none_in_each():
+    ruler = moved(0.1, arithmetic="oneDNN off") + moved(-0.2, arithmetic="AVX")
+    # None of 1 spread in 10 is seen in a row, of which 0.15 is allowed; 0.06, 3 x 0.02, in all of them.
+    verdict = judge_whole_again(moved(1.0), ruler, 0.02)
+    assert (verdict.hypothesis, verdict.colour, verdict.alpha) == ("the whole", "red", 0.02)
+    assert "moved in 8 rows together" in verdict.note
+    assert "loss: +0.1 spreads, at most 0.06 allowed" in verdict.note
+    # Beyond it by 0.04 with an error of 0.1 / sqrt(8 rows x 4 seeds): t is 2.26 of 48 degrees.
+    assert f"p {student.sf(0.04 / (0.1 / 32**0.5), 48):.2g}" in verdict.note
+    better = judge_whole_again(moved(-1.0), ruler, 0.02)
+    assert better.colour == "yellow"
+    assert judge_whole_again(moved(-1.0), ruler, 0.02, strict=True).colour == "red"
+    none = judge_whole_again(moved(0.5), ruler, 0.02)
+    assert (none.colour, "8 rows by 4 recorded seeds each moved by +0.05" in none.note) == (
+        "green",
+        True,
+    )
+    assert none.sees > 0.06
+    assert judge_whole_again(moved(1.0, rows=1), ruler, 0.02) is None
+    assert judge_whole_again(moved(1.0), (), 0.02) is None
 
 
 def test_twins_end_with_the_same_weights():

@@ -6,10 +6,12 @@ import pytest
 
 from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts.baseline import (
+    find_most,
     find_record,
     make_baseline,
     processor_class,
     read_baseline,
+    with_ruler,
     write_record,
 )
 from deepcaptcha.verdicts.claim import Budget, Claim, Verdict
@@ -193,6 +195,29 @@ def test_each_class_of_processors_has_a_record_and_the_nearest_is_found(tmp_path
     found = find_record(tmp_path, "same", "points", {**AVX2, "processor": "another", "python": "3"})
     assert found.environment["tensorflow"] == "2.22.0"
     assert find_record(tmp_path, "valid", "points", AVX2) is None
+
+
+def test_numbers_come_from_the_nearest_record_that_has_them_and_rates_from_the_longest(tmp_path):
+    outcomes = replace(
+        make_baseline([ended(s, environment=AVX512) for s in range(1, 9)]), history=()
+    )
+    write_record(tmp_path, outcomes)
+    assert find_record(tmp_path, "same", "points", AVX512) == outcomes  # the only one
+    write_record(tmp_path, record(1, 2))
+    assert find_record(tmp_path, "same", "points", AVX512) == record(1, 2)
+    assert find_most(tmp_path, "same", "points") == outcomes
+    assert find_most(tmp_path, "valid", "points") is None
+
+
+def test_a_ruler_is_a_rows_own_or_that_of_its_recipe(tmp_path):
+    shift = {"arithmetic": "oneDNN off", "row": "points valid"}
+    known = replace(record(1), name="valid", ruler=(shift,))
+    for made in (known, replace(record(1), ruler=())):
+        write_record(tmp_path, made)
+    assert with_ruler(tmp_path, record(1)).ruler == (shift,)
+    assert with_ruler(tmp_path, replace(record(1), ruler=({},))).ruler == ({},)
+    elsewhere = replace(record(1), environment=AVX512)
+    assert with_ruler(tmp_path, elsewhere).ruler == ()
 
 
 def test_what_keeps_a_row_from_being_confirmed_is_told():

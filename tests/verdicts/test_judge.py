@@ -187,6 +187,41 @@ def test_recorded_seeds_are_compared_one_by_one_where_rounding_was_measured():
     assert not judge(SOURCE, TRAINS, ONE, moved, baseline=recorded).red  # as samples they are alike
 
 
+def test_numbers_of_another_record_are_read_on_its_own_seeds_and_need_no_full_sample():
+    """The rate is that of the baseline, 30 of 30; the numbers those of a record of two."""
+    starts = {"initial weights": ("w00", "w01")}
+    few = replace(
+        with_numbers(seed_digests=starts, first_losses=(2.3,) * 40), outcomes=("converged",) * 2
+    )
+    few = replace(few, history=few.history[:2], first_losses=(2.3,) * 2)
+    asked = []
+
+    def again_at(index, start="w"):
+        asked.append(index)
+        made = trial(1_000_000 + index, recipe=LOGGED, initial_weights=f"{start}{index:02}long")
+        return replace(made, epochs=(Epoch(logged(0.95, 0.46 + index / 1000)),), first_loss=2.3)
+
+    options = {"baseline": replace(baseline(), recipe=LOGGED), "numbers": few}
+    evidence = judge(SOURCE, TRAINS, ONE, numbers([0.9] * 5), again_at=again_at, **options)
+    assert told(evidence)[1:] == [("as reliable", "green", 4, 4), ("as before", "green", 1, 1)]
+    assert asked == [0]
+    assert evidence.verdicts[2].note == "all values of seed 1000000 came again to the last bit"
+    # Where they began otherwise two recorded ones are too few, and speed is judged as ever.
+    evidence = judge(
+        SOURCE,
+        TRAINS,
+        ONE,
+        numbers([0.9] * 5),
+        again_at=lambda index: again_at(index, start="other"),
+        **options,
+    )
+    assert told(evidence)[1:] == [
+        ("as reliable", "green", 4, 4),
+        ("as before", "cannot tell", 1, 1),
+        ("as fast", "green", 4, 4),
+    ]
+
+
 def test_worse_numbers_are_red_and_say_which():
     evidence = judge(SOURCE, TRAINS, ONE, numbers([0.9] * 5), baseline=with_numbers())
     assert (evidence.colour, evidence.verdicts[0].colour) == ("red", "green")

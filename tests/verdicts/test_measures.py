@@ -21,6 +21,7 @@ from deepcaptcha.verdicts.measures import (
     measures_of,
     outcomes_of,
     ruler_of,
+    shifts_of,
     spread_of,
     time_to_target,
     tolerance,
@@ -235,3 +236,19 @@ def test_a_left_out_arithmetic_is_judged_by_the_others():
     assert all(left.changed == () for left in leave_one_out(coarse, 0.01))
     with pytest.raises(InputError, match="the ruler has 1 arithmetics; at least 2 are needed"):
         leave_one_out(loud[-1:], 0.01)
+
+
+def test_the_shift_of_an_arithmetic_is_read_seed_by_seed():
+    recorded = [
+        replace(course(0.95), seed=s, history=(logged(0.95, 0.4 + s / 10),)) for s in (1, 2, 3)
+    ]
+    losses = {1: 0.51, 2: 0.63}
+    again = [replace(each, history=(logged(0.95, losses[each.seed]),)) for each in recorded[:2]]
+    measures = [measure("training loss after epoch 1", recorded)]
+    (found,) = shifts_of("oneDNN off", "row", measures, recorded, again)
+    # Differences of 0.01 and 0.03; 0.5, 0.6 and 0.7 spread by 0.1.
+    assert (found.arithmetic, found.row, found.seeds) == ("oneDNN off", "row", 2)
+    assert (found.shift, found.scatter) == (pytest.approx(0.02), pytest.approx(0.02 / 2**0.5))
+    assert found.spread == pytest.approx(0.1)
+    lost = [again[0], replace(again[1], history=(logged(0.95, None),))]
+    assert shifts_of("oneDNN off", "row", measures, recorded, lost) == ()
