@@ -17,10 +17,10 @@ from ..keras import environment
 from ..networks.variants import VARIANTS
 from ..report.page import write_report
 from ..report.table import Table, columns
-from ..report.words import comparison_table, failures_text, interval_text
+from ..report.words import comparison_table, failures_text, interval_text, recorded_text
 from ..trials import dask as cluster
 from ..trials.history import symptom_lines
-from ..trials.ledger import LedgerTrials, read_ledger
+from ..trials.ledger import LedgerTrials, read_full_ledger
 from ..trials.runner import Runner
 from ..trials.seeds import take
 from ..trials.source import Source
@@ -90,8 +90,10 @@ def study(options: Namespace) -> int:
     try:
         with trial_progress(len(wanted), options.json, done) as advance:
             with make_runner(on_trial=advance) as runner:
-                runner.run_all(wanted)
-            warn(*runner.problems)
+                try:
+                    runner.run_all(wanted)
+                finally:
+                    warn(*runner.problems)
     except KeyboardInterrupt:
         code = 130
         warn(f"stopped with {len(done)} of {len(wanted)} trials; the same command goes on")
@@ -102,7 +104,11 @@ def study(options: Namespace) -> int:
         if trial := found.get((source.name, source.recipe, seed)):
             rows.setdefault((source.name, source.recipe), []).append(trial)
     if rows:
-        _publish(groups, rows, ledger, options)
+        _publish(groups, rows, options)
+        if not options.json:
+            end = f"; {recorded_text([runner.recorded])}" if runner.recorded else ""
+            print(f"Every trial in {ledger}{end}.")
+            print(f"As a page: {program()} report --ledger {ledger}")
     if options.baselines and not code:
         _record([source for group in groups.values() for _, source in group], rows, options)
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
@@ -171,7 +177,7 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     return partial(run_in, executors=partial(cluster.dask_executor, *where))
 
 
-def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> None:
+def _publish(groups: Groups, rows: Rows, options: Namespace) -> None:
     records: list[Json] = []
     settings, tables = [], []
     for (recipe, target), group in groups.items():
@@ -209,8 +215,7 @@ def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> No
         print()
     for line in symptoms:
         print(f"{line}.\n")
-    print(f"Also in {options.output / 'study.md'} and study.json; every trial in {ledger}.")
-    print(f"As a page: {program()} report --ledger {ledger}")
+    print(f"Also in {options.output / 'study.md'} and study.json.")
 
 
 def _facts(subject: Subject) -> Json:
@@ -275,9 +280,7 @@ def compare(options: Namespace) -> int:
 
 
 def _full_ledger(path: Path) -> LedgerTrials:
-    records = read_ledger(path)
-    if not records.trials:
-        raise InputError(f"the ledger {path} holds no trials; give a study's ledger folder")
+    records = read_full_ledger(path)
     warn(*records.problems)
     return records
 
@@ -291,7 +294,7 @@ def report(options: Namespace) -> int:
     """Write the HTML report on a ledger and say where it is."""
     page, ledger = options.page, options.ledger
     words = [*program().split(), "report", "--ledger", str(ledger), "--page", str(page)]
-    rows = write_report(page, ledger, shlex.join(words))
+    rows = write_report(page, ledger, shlex.join(words), tell=lambda problems: warn(*problems))
     trials = sum(len(row.trials) for row in rows)
     if options.json:
         print(json.dumps({"report": str(page), "rows": len(rows), "trials": trials}, indent=2))
