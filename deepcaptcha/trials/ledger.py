@@ -66,7 +66,7 @@ class Ledger:
             raise InputError(f"{folder} lies inside the installed package; choose another folder")
         self.last = ""
         self.problems: tuple[str, ...] = ()
-        self._folder, self._count = folder, 0
+        self._folder, self._count, self._size = folder, 0, 0
         try:
             self.path, self._file = _new_file(folder)
             self._write({"deepcaptcha_ledger": FORMAT, "file": self.path.name})
@@ -113,12 +113,14 @@ class Ledger:
             # A torn line in the middle would damage the next one.
             os.ftruncate(self._file, size)
             raise
-        if not _reads_back(self.path, size, line):
-            self._save_elsewhere()
         self.last = digest
+        if _reads_back(self.path, self._size, line):
+            self._size += len(line)
+        else:
+            self._save_elsewhere()
 
     def _save_elsewhere(self) -> None:
-        """Write all that the open file holds, which no path leads to any more, to a new one."""
+        """Write all that the open file holds, and its path does not lead to any more, to a new one."""
         held = os.pread(self._file, os.fstat(self._file).st_size, 0)
         old = self.path
         try:
@@ -134,10 +136,10 @@ class Ledger:
                 f"what is written to {path} cannot be read back; choose another folder"
             )
         os.close(self._file)
-        self.path, self._file = path, file
+        self.path, self._file, self._size = path, file, len(held)
         self.problems += (
-            f"{old} was removed or replaced while trials were recorded; what it held is written again "
-            f"to {path}",
+            f"{old} was removed or replaced while trials were recorded; what is left of it is written "
+            f"again to {path}",
         )
 
 
