@@ -49,7 +49,7 @@ def changed_bytes(whole, count=COUNT):
     draw = random.Random(len(whole))
     for _ in range(count):
         place = draw.randrange(len(whole))
-        byte = draw.choice([b for b in (*b'\n\r\0{}",:0123456789eE', draw.randrange(256))])
+        byte = draw.choice((*b'\n\r\0{}",:0123456789eE', draw.randrange(256)))
         if byte != whole[place]:
             yield place, whole[:place] + bytes([byte]) + whole[place + 1 :]
 

@@ -88,12 +88,14 @@ def study(options: Namespace) -> int:
     done: list[Trial] = []
     code = 0
     try:
-        with trial_progress(len(wanted), options.json, done) as advance:
-            with make_runner(on_trial=advance) as runner:
-                try:
-                    runner.run_all(wanted)
-                finally:
-                    warn(*runner.problems)
+        with (
+            trial_progress(len(wanted), options.json, done) as advance,
+            make_runner(on_trial=advance) as runner,
+        ):
+            try:
+                runner.run_all(wanted)
+            finally:
+                warn(*runner.problems)
     except KeyboardInterrupt:
         code = 130
         warn(f"stopped with {len(done)} of {len(wanted)} trials; the same command goes on")

@@ -184,7 +184,7 @@ def _sound(trial: Trial) -> Iterator[tuple[str, bool]]:
     yield "stop_reason", trial.stop_reason in _STOP_REASONS
     yield "epochs", all(map(_is_epoch, trial.epochs))  # none in a record of outcomes alone
     reached, count = trial.epochs_to_target, len(trial.epochs)
-    met = type(reached) is int and 1 <= reached and (not count or reached <= count)
+    met = type(reached) is int and reached >= 1 and (not count or reached <= count)
     yield "epochs_to_target", met if trial.outcome == "converged" else reached is None
     steps = trial.steps_to_target
     yield "steps_to_target", steps is None or (met and type(steps) is int and steps > 0)

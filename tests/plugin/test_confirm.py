@@ -1,6 +1,5 @@
 """One recorded seed trained again in the place of a whole judgement."""
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
