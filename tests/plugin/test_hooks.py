@@ -199,7 +199,9 @@ def test_damaged_and_unsigned_records_are_told_once(guesses):
 
 def test_baselines_without_a_digest_are_told_once(guesses):
     source = GUESSES.replace("0.2))", '0.2), baselines=HERE / "baselines")')
-    guesses.makepyfile(test_it=source.replace("convergence\n", "convergence(hypotheses=3, rows=1)\n"))
+    guesses.makepyfile(
+        test_it=source.replace("convergence\n", "convergence(hypotheses=3, rows=1)\n")
+    )
     here(guesses, "--convergence-record")
     path = guesses.path / "baselines" / "tiny" / "guess.json"
     assert "unsigned" not in here(guesses).stdout.str()
