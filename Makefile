@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs confusion compare bench power lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs confusion compare bench faults power lint clean
 
 setup: $(READY)
 
@@ -105,6 +105,12 @@ compare: $(READY)
 	    --output build/compare/$$side || exit 1; \
 	done
 	$(BIN)/python -m deepcaptcha compare build/compare/old/ledger build/compare/new/ledger
+
+# Every fault that is claimed to cost nothing: thousands of changed bytes, cuts everywhere, kills, full disks.
+FAULTS ?= 2000
+
+faults: $(READY)
+	DEEPCAPTCHA_FAULTS=$(FAULTS) $(BIN)/pytest -n auto -m 'not slow' tests/test_faults.py
 
 # make bench BENCH="cold-import kernel-share"   only these rows
 # make bench SUITE=1                           and the quick suite's seconds

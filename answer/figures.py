@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepcaptcha.networks.variants import VARIANTS
-from deepcaptcha.report.drawing import INKS, LEGEND, WIDTH, add_axes, draw_svg, place_axes
+from deepcaptcha.report.drawing import WIDTH
 from deepcaptcha.report.words import interval_text
 from deepcaptcha.verdicts.plan import binomial_interval
 
+from .drawing import INKS, LEGEND, add_axes, draw_svg, place_axes
 from .experiments import EXPERIMENTS
 from .record import Record
 

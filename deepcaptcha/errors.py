@@ -43,10 +43,32 @@ def require_rate(name: str, value: object) -> float:
     raise InputError(f"{name} is {value!r}; between 0 and 1 is needed")
 
 
-def write_file(path: Path, text: str, what: str = "the file") -> None:
-    """Write a text file whole or not at all, in a folder that is made where it is missing.
+def require_file_name(what: str, name: object) -> str:
+    """`name`; InputError, which calls it `what`, unless a file in any folder can be called so."""
+    wrong = not isinstance(name, str) or not name or name.strip(".") == "" or len(name) > 200
+    if wrong or {"/", "\\", "\0"} & set(str(name)):
+        shown = repr(name) if len(repr(name)) <= 100 else f"{repr(name)[:100]}..."
+        raise InputError(
+            f"{what} is {shown}; a name that is to be a file's has no slash, backslash or zero byte, "
+            "is not only dots, and has at most 200 letters"
+        )
+    return str(name)
 
-    Raises InputError, which calls it `what`, where that cannot be.
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files on the disk, so that a new one is there after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, text: str, what: str = "the file") -> None:
+    """Write a text file whole or not at all, in a folder that is made where it is missing; it is on the
+    disk when this returns.
+
+    Raises InputError, which calls it `what`, where that cannot be; then the older file is left.
     """
     partial = path.parent / f"{path.name}.{os.getpid()}.partial"
     try:
@@ -62,5 +84,10 @@ def write_file(path: Path, text: str, what: str = "the file") -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {what} {path}: {error.strerror}") from None
+        sync_folder(path.parent)
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # of a name with a zero byte, or letters no file can hold
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot write {what} {path}: {why}") from None

@@ -240,6 +240,7 @@ def bisect(
     reuse: bool = True,
     jobs: int | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
+    tell: Callable[..., None] = lambda *problems: None,
     run: RunTrial = run_source,
 ) -> Bisection:
     """Find the smallest changes that make the failing of two sources train, and the training
@@ -256,7 +257,7 @@ def bisect(
     a rate between the two nothing is promised; `undecided` is common there (`answer_chances`).
 
     `together` names what moves as one. Trials are run by a `Runner` of these `folder`, `reuse`, `jobs`,
-    `on_trial` and `run`.
+    `on_trial` and `run`; `tell` hears of its problems with the ledger.
 
     Raises InputError for sources that cannot be compared, do not differ or cannot be trained,
     and for numbers out of range.
@@ -303,6 +304,7 @@ def bisect(
         answers = {chosen: cell.answer for chosen, cell in cells.items()}
         if verified:
             answers = explore(taken, answers, judge, declared)
+        tell(*runner.problems)
     return Bisection(
         a=a.name,
         b=b.name,

@@ -57,6 +57,7 @@ def bisect(options: Namespace) -> int:
                 reuse=not options.fresh,
                 jobs=options.jobs or cores(),
                 on_trial=advance,
+                tell=warn,
             )
     except KeyboardInterrupt:
         warn(f"stopped after {len(done)} trials; the same command goes on")

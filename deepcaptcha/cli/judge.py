@@ -20,6 +20,7 @@ from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
 from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
 from .arguments import TARGET, command, option, shared, whole_number
+from .progress import warn
 from .subject import HELP, read_subject
 
 
@@ -72,6 +73,7 @@ def judge(options: Namespace) -> int:
 
     with Runner(options.ledger) as runner:
         evidence = judge_source(source, claim, budget, trial_at)
+        warn(*runner.problems)
     (verdict,) = evidence.verdicts
     alpha, beta = verdict.alpha or 0.0, verdict.beta or 0.0
     if options.json:
@@ -146,7 +148,9 @@ def plan(options: Namespace) -> int:
         f"{bound:.3f}; a fixed plan takes {size} (green from {accept_at})"
     )
     recorded: dict[str, list[float]] = {}
-    for trial in read_ledger(options.ledger).trials:
+    found = read_ledger(options.ledger)
+    warn(*found.problems)
+    for trial in found.trials:
         recorded.setdefault(trial.recipe, []).append(trial.seconds)
     for recipe, each in recorded.items():
         seconds = fmean(each)

@@ -54,6 +54,7 @@ def repair(options: Namespace) -> int:
             first_seed=first_seed(options.stream),
             runner=runner,
         )
+        warn(*runner.problems)
     if options.json:
         print(json.dumps({**found.as_dict(), "sentences": repair_lines(found)}, indent=2))
     else:

@@ -18,10 +18,10 @@ from ..keras import environment
 from ..networks.variants import VARIANTS
 from ..report.page import write_report
 from ..report.table import Table, columns
-from ..report.words import comparison_table, failures_text, interval_text
+from ..report.words import comparison_table, failures_text, interval_text, recorded_text
 from ..trials import dask as cluster
 from ..trials.history import symptom_lines
-from ..trials.ledger import LedgerTrials, read_ledger
+from ..trials.ledger import LedgerTrials, read_full_ledger
 from ..trials.runner import Runner
 from ..trials.seeds import take
 from ..trials.source import Source
@@ -109,10 +109,14 @@ def study(options: Namespace) -> int:
     done: list[Trial] = []
     code = 0
     try:
-        with trial_progress(len(wanted), options.json, done) as advance:
-            with make_runner(on_trial=advance) as runner:
+        with (
+            trial_progress(len(wanted), options.json, done) as advance,
+            make_runner(on_trial=advance) as runner,
+        ):
+            try:
                 runner.run_all(wanted)
-            warn(*runner.problems)
+            finally:
+                warn(*runner.problems)
     except KeyboardInterrupt:
         code = 130
         warn(f"stopped with {len(done)} of {len(wanted)} trials; the same command goes on")
@@ -123,7 +127,11 @@ def study(options: Namespace) -> int:
         if trial := found.get((source.name, source.recipe, seed)):
             rows.setdefault((source.name, source.recipe), []).append(trial)
     if rows:
-        _publish(groups, rows, ledger, options)
+        _publish(groups, rows, options)
+        if not options.json:
+            end = f"; {recorded_text([runner.recorded])}" if runner.recorded else ""
+            print(f"Every trial in {ledger}{end}.")
+            print(f"As a page: {program()} report --ledger {ledger}")
     if options.baselines and not code:
         _record([source for group in groups.values() for _, source in group], rows, options)
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
@@ -272,7 +280,7 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     return partial(run_in, executors=partial(cluster.dask_executor, *where))
 
 
-def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> None:
+def _publish(groups: Groups, rows: Rows, options: Namespace) -> None:
     records: list[Json] = []
     settings, tables = [], []
     for (recipe, target), group in groups.items():
@@ -310,8 +318,7 @@ def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> No
         print()
     for line in symptoms:
         print(f"{line}.\n")
-    print(f"Also in {options.output / 'study.md'} and study.json; every trial in {ledger}.")
-    print(f"As a page: {program()} report --ledger {ledger}")
+    print(f"Also in {options.output / 'study.md'} and study.json.")
 
 
 def _facts(subject: Subject) -> Json:
@@ -375,9 +382,7 @@ def compare(options: Namespace) -> int:
 
 
 def _full_ledger(path: Path) -> LedgerTrials:
-    records = read_ledger(path)
-    if not records.trials:
-        raise InputError(f"the ledger {path} holds no trials; give a study's ledger folder")
+    records = read_full_ledger(path)
     warn(*records.problems)
     return records
 
@@ -391,7 +396,7 @@ def report(options: Namespace) -> int:
     """Write the HTML report on a ledger and say where it is."""
     page, ledger = options.page, options.ledger
     words = [*program().split(), "report", "--ledger", str(ledger), "--page", str(page)]
-    rows = write_report(page, ledger, shlex.join(words))
+    rows = write_report(page, ledger, shlex.join(words), tell=lambda problems: warn(*problems))
     trials = sum(len(row.trials) for row in rows)
     if options.json:
         print(json.dumps({"report": str(page), "rows": len(rows), "trials": trials}, indent=2))

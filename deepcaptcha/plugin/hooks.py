@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, TOLD, Node, SessionSummary, header
+from .summary import EVIDENCE, NOTED, TOLD, Node, SessionSummary, header
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _OPTIONS = pytest.StashKey[Options]()
 _COUNT = pytest.StashKey[suite.Count]()
 _USED = pytest.StashKey[bool]()
+_RUNNER = pytest.StashKey["Runner"]()
 _MISTAKE = pytest.StashKey[str]()
 
 
@@ -152,6 +153,7 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     # A trial taken from the ledger would confirm nothing.
     reuse = options.reuse and not options.confirm
     with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
+        pytestconfig.stash[_RUNNER] = runner
         yield runner
 
 
@@ -197,6 +199,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         strict=options.strict,
         accept=(options.accept, options.reason or "") if options.accept else None,
         tell=node.stash.setdefault(TOLD, []).append,
+        note=node.stash.setdefault(NOTED, []).append,
         confirm=options.confirm,
     )
 
@@ -222,4 +225,9 @@ def pytest_runtest_makereport(
         report.convergence = found  # type: ignore[attr-defined]
     if report.when == "call" and (told := item.stash.get(TOLD, [])):
         report.convergence_told = told  # type: ignore[attr-defined]
+    if report.when == "call" and NOTED in item.stash:
+        runner = item.config.stash[_RUNNER]
+        report.convergence_noted = [*item.stash[NOTED], *runner.problems]  # type: ignore[attr-defined]
+        if runner.recorded:
+            report.convergence_recorded = tuple(map(str, runner.recorded))  # type: ignore[attr-defined]
     return report

@@ -30,6 +30,7 @@ from ..verdicts.baseline import (
     find_record,
     make_baseline,
     read_baseline,
+    unsigned_text,
     with_ruler,
     write_baseline,
     write_record,
@@ -67,6 +68,7 @@ class Convergence:
     - `repair`: looks for a change that repairs a model whose test is red; None: does not.
     - `accept`: a row, `NAME` or `NAME RECIPE`, whose baseline is recorded anew, and why; `tell`:
       receives what is then shown of it.
+    - `note`: hears what is to be told once of all tests.
     - `strict`: what trains better, or otherwise, than its baseline did is red.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
@@ -85,6 +87,7 @@ class Convergence:
     strict: bool = False
     accept: tuple[str, str] | None = None
     tell: Callable[[str], None] = print
+    note: Callable[[str], None] = lambda line: None
     _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
@@ -240,6 +243,7 @@ class Convergence:
                 if not self.record:
                     _fail(f"{row} had no baseline; it is now {path}. Commit it.")
                 return
+        self._note_unsigned(baseline, baselines)
         trial_at = self._stream(source)
         evidence = self._evidence(source, claim, trial_at, baselines, baseline)
         if reason:
@@ -252,6 +256,10 @@ class Convergence:
                 self._finish()
                 evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
         self._tell(evidence)
+
+    def _note_unsigned(self, baseline: Baseline | None, folder: Path | None) -> None:
+        if baseline is not None and folder is not None and not baseline.digest:
+            self.note(unsigned_text(folder))
 
     def _evidence(
         self,
@@ -325,6 +333,7 @@ class Convergence:
         or why the row is to be judged in full."""
         here = environment.describe()
         record = find_record(folder, source.name, source.recipe, here)
+        self._note_unsigned(record, folder)
         reason = why_not(record, here)
         if record is None or not (record.history and record.seed_digests):
             return f"not confirmed: {reason}"

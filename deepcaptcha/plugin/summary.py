@@ -28,6 +28,10 @@ TOLD = pytest.StashKey[list[str]]()
 """What else is told of a test."""
 
 
+NOTED = pytest.StashKey[list[str]]()
+"""What is told once, however many tests say it."""
+
+
 class Node(Protocol):
     """A worker, as xdist hands it over."""
 
@@ -72,6 +76,7 @@ class SessionSummary:
         self._whole: Verdict | None = None
         self._told: list[str] = []  # of single rows, besides their verdicts
         self._notes: list[str] = []  # of all rows together
+        self._recorded: dict[str, str] = {}  # ledger file -> digest of its last line
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
@@ -92,6 +97,9 @@ class SessionSummary:
         if hasattr(self._config, "workerinput"):
             return
         self._told += getattr(report, "convergence_told", [])
+        noted = getattr(report, "convergence_noted", [])
+        self._notes += [line for line in dict.fromkeys(noted) if line not in self._notes]
+        self._recorded.update([getattr(report, "convergence_recorded", ("", ""))])
         if not fields:
             return
         from ..report.words import verdict_line
@@ -159,9 +167,9 @@ class SessionSummary:
         budget = self._reported[0].budget
         options = repeating_options(self._config, budget.hypotheses, budget.rows)
         again = f"--convergence-seed {seed} {options}"
-        lines = [*notes, f"Again: {again}"]
+        lines = [*notes, *self._record_lines(), f"Again: {again}"]
         if self._options.report is not None:
-            lines.append(self._write_report(self._options.report, again, notes))
+            lines += self._write_report(self._options.report, again, notes)
         if job := os.environ.get("GITHUB_STEP_SUMMARY"):
             text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
             lines += _append(Path(job), text)
@@ -173,18 +181,27 @@ class SessionSummary:
     def _terminal(self) -> pytest.TerminalReporter | None:
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
-    def _write_report(self, path: Path, again: str, notes: Sequence[str]) -> str:
+    def _write_report(self, path: Path, again: str, notes: Sequence[str]) -> list[str]:
         from ..report.page import write_report
 
+        told: list[str] = []
         command = f"{own_command(self._config)} {again}"
         judged = [evidence for evidence in self._reported if not evidence.unchanged]
         if not judged:
-            return "No report: every row is unchanged, and none was judged"
+            return ["No report: every row is unchanged, and none was judged"]
         try:
-            write_report(path, self._options.ledger, command, judged, notes)
+            write_report(path, self._options.ledger, command, judged, notes, tell=told.extend)
         except InputError as error:
-            return f"No report: {error}"
-        return f"Report: {path}"
+            return [f"No report: {error}"]
+        return [*(line for line in told if line not in notes), f"Report: {path}"]
+
+    def _record_lines(self) -> list[str]:
+        """Where trials were recorded, and how each file ends: it is told in no other way that lines were
+        cut off."""
+        from ..report.words import recorded_text
+
+        files = [(Path(path), digest) for path, digest in self._recorded.items() if path]
+        return [f"Recorded in {self._options.ledger}: {recorded_text(files)}"] if files else []
 
 
 def _append(path: Path, text: str) -> list[str]:

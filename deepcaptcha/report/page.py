@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError, write_file
-from ..trials.ledger import read_ledger
+from ..trials.ledger import read_full_ledger
 from ..verdicts.judge import Evidence
 from .content import (
     ReportRow,
@@ -26,11 +26,9 @@ _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 
 
 def require_extra() -> None:
-    """InputError where Jinja2 or matplotlib is missing; imports neither."""
-    if not all(importlib.util.find_spec(name) for name in ("jinja2", "matplotlib")):
-        raise InputError(
-            "reports need Jinja2 and matplotlib: install pytest-deepcaptcha with its extra `report`"
-        )
+    """InputError where Jinja2 is missing; does not import it."""
+    if not importlib.util.find_spec("jinja2"):
+        raise InputError("reports need Jinja2: install pytest-deepcaptcha with its extra `report`")
 
 
 def write_report(
@@ -39,16 +37,17 @@ def write_report(
     made_by: str,
     reported: Sequence[Evidence] | None = None,
     notes: Iterable[str] = (),
+    tell: Callable[[Sequence[str]], object] = lambda problems: None,
 ) -> tuple[ReportRow, ...]:
     """Write the report on a ledger, or on the verdicts `reported`, whose trials the ledger holds.
 
-    `made_by` is the command that makes it again, `notes` what its figures are worth. Raises InputError
-    for a missing extra, a ledger without the trials, or a path that cannot be written.
+    `made_by` is the command that makes it again, `notes` what its figures are worth; `tell` hears of the
+    ledger's problems, which the page tells too. Raises InputError for a missing extra, a ledger without
+    the trials, or a path that cannot be written.
     """
     require_extra()
-    found = read_ledger(ledger)
-    if not found.trials:
-        raise InputError(f"the ledger {ledger} holds no trials; give a study's ledger folder")
+    found = read_full_ledger(ledger)
+    tell(found.problems)
     rows = rows_of_ledger(found) if reported is None else rows_of_verdicts(reported, found)
     page = render(rows, made_by, [*notes, *found.problems])
     write_file(path, page, "the report")

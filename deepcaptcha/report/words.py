@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from ..finding import Finding, percent
 from ..trials.history import symptom_lines
+from ..trials.ledger import SHOWN
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ALPHA, ComparedRow
@@ -18,6 +20,12 @@ from .table import Table, columns
 
 COMPARISONS = ("as reliable", "as fast", "as before")
 """What a row is judged for against its baseline."""
+
+
+def recorded_text(recorded: Iterable[tuple[Path, str]]) -> str:
+    """The files that were written and the digests of their last lines: what was cut off one later is
+    known by nothing else."""
+    return ", ".join(f"{path.name} ends with {digest[:SHOWN]}" for path, digest in recorded)
 
 
 def plural(count: int, word: str, words: str | None = None) -> str:

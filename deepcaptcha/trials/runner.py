@@ -98,7 +98,8 @@ class Runner:
         on_trial: Callable[[Trial], None] = lambda trial: None,
         run: RunTrial = run_source,
     ) -> None:
-        self.problems: tuple[str, ...] = ()
+        self._problems: tuple[str, ...] = ()
+        self._recorded: tuple[Path, str] | None = None
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
         self._seen: set[str] = set()
@@ -115,6 +116,17 @@ class Runner:
         self._executor: Executor | None = None
         self._ledger: Ledger | None = None
         self._running: dict[Future[Trial], _Started] = {}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the ledger, or happened to it, a line each."""
+        return self._problems + (() if self._ledger is None else self._ledger.problems)
+
+    @property
+    def recorded(self) -> tuple[Path, str] | None:
+        """The file that this runner writes, or wrote, and the digest of its last line: nothing else
+        tells later that lines were cut off. None where nothing was begun."""
+        return self._recorded if self._ledger is None else (self._ledger.path, self._ledger.last)
 
     @property
     def room(self) -> int:
@@ -213,7 +225,7 @@ class Runner:
         self._on_trial(trial)
 
     def _remember(self, recorded: LedgerTrials) -> None:
-        self.problems = recorded.problems
+        self._problems = recorded.problems
         for trial in recorded.trials:
             self._seen.add(trial_key(trial))
             self._known.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
@@ -249,6 +261,7 @@ class Runner:
                         self._keep(future.result())
         finally:
             if self._ledger is not None:
+                self._problems, self._recorded = self.problems, self.recorded
                 self._ledger.close()
                 self._ledger = None
 

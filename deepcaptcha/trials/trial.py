@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ Identity = Mapping[str, Any]
 """What makes a trial the very same trial, JSON-ready."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+_STOP_REASONS = get_args(StopReason)
 
 SEED_LIMIT = 2**32
 """Seeds are whole numbers from 0 to below this: what Keras and NumPy take."""
@@ -161,12 +162,60 @@ class Trial:
 
     @classmethod
     def from_dict(cls, fields: Identity) -> Trial:
-        """The inverse of `as_dict`; TypeError or KeyError for other fields."""
+        """The inverse of `as_dict`; one of `ledger.UNREADABLE` for other fields, and for values that no
+        trial has."""
         epochs = tuple(
             Epoch(**{**epoch, "losses": tuple(epoch.get("losses", ()))})
             for epoch in fields["epochs"]
         )
-        return cls(**{**fields, "epochs": epochs})
+        trial = cls(**{**fields, "epochs": epochs})
+        for name, sound in _sound(trial):
+            if not sound:
+                raise InputError(f"{name} is {getattr(trial, name)!r}, which no trial has")
+        return trial
+
+
+def _sound(trial: Trial) -> Iterator[tuple[str, bool]]:
+    """By field, whether its value has the type and a meaning that a trial's has."""
+    yield "name", type(trial.name) is str and trial.name != ""
+    yield "recipe", type(trial.recipe) is str and trial.recipe != ""
+    yield "seed", type(trial.seed) is int and 0 <= trial.seed < SEED_LIMIT
+    yield "outcome", trial.outcome in OUTCOMES
+    yield "stop_reason", trial.stop_reason in _STOP_REASONS
+    yield "epochs", all(map(_is_epoch, trial.epochs))  # none in a record of outcomes alone
+    reached, count = trial.epochs_to_target, len(trial.epochs)
+    met = type(reached) is int and reached >= 1 and (not count or reached <= count)
+    yield "epochs_to_target", met if trial.outcome == "converged" else reached is None
+    steps = trial.steps_to_target
+    yield "steps_to_target", steps is None or (met and type(steps) is int and steps > 0)
+    frozen = trial.frozen_at_step
+    yield "frozen_at_step", frozen is None or (type(frozen) is int and frozen >= 0)
+    yield "seconds", trial.seconds is not None and is_number(trial.seconds) and trial.seconds >= 0
+    yield "weights_sha256", type(trial.weights_sha256) is str and trial.weights_sha256 != ""
+    yield (
+        "identity",
+        trial.target is not None and trial.identity.get("seed", trial.seed) == trial.seed,
+    )
+    yield "probes", isinstance(trial.probes, Mapping)
+    yield "backend", type(trial.backend) is str
+    yield "device", type(trial.device) is str
+    yield "digests", all(type(text) is str for pair in trial.digests.items() for text in pair)
+    yield "first_loss", is_number(trial.first_loss)
+
+
+def _is_epoch(epoch: Epoch) -> bool:
+    share = epoch.zero_gradient_share
+    return (
+        all(map(is_number, epoch.metrics.values()))
+        and all(map(is_number, epoch.losses))
+        and (share is None or (is_number(share) and 0 <= share <= 1))
+        and epoch.weights_changed in (None, False, True)
+    )
+
+
+def is_number(value: object) -> bool:
+    """Finite, or not recorded as it was not."""
+    return value is None or (type(value) in (int, float) and math.isfinite(value))  # type: ignore[arg-type]
 
 
 STUCK_SHARE = 0.25

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, write_file
-from ..trials.trial import Trial
+from ..errors import InputError, error_words, require_file_name, write_file
+from ..trials.ledger import UNREADABLE, digest_of, sealed
+from ..trials.trial import OUTCOMES, SEED_LIMIT, Target, Trial, is_number
 from .claim import Budget, Colour, Json, TrialAt, Verdict, detectable_rate, judge_plan
 from .design import design_plan
 from .exact import rank_sum, smallest_shift
 from .plan import Plan, binomial_interval
 
-FORMAT = 2
-"""Version of the file format that is written; it has optional fields that format 1 lacks. Both are read,
-later ones are refused."""
+FORMAT = 3
+"""Version of the file format that is written, which ends with the digest of all before it. Formats 1 and
+2, without digest, are read too, later ones are refused."""
 
 BOUND = 0.9
 """Confidence of the one-sided lower bound of a baseline's P(converged), where its plan begins."""
@@ -49,8 +51,9 @@ SEVERAL = "several"
 
 _OPTIONAL = (  # what format 1 lacks
     *("history", "losses", "first_losses", "backend", "device", "digests", "seed_digests"),
-    *("prefix", "judged", "digest", "ruler", "accepted"),
+    *("prefix", "judged", "ruler", "accepted"),
 )
+_END = b',\n  "digest": "', b'"\n}\n'
 _A_LINE_A_TRIAL = ("history", "losses")
 _NO_ROUNDING = ("processor", "python")  # of an environment: neither changes any bits
 
@@ -67,8 +70,8 @@ class Baseline:
       steps, of the first two epochs; `first_losses`: its loss of the first batch before any update; both
       in the loss' own unit. Empty where they were not recorded.
     - `backend`, `device`: what computed the trials. `digests`: of data, code and configuration, by name;
-      `seed_digests`: those of each trial that depend on its seed. `digest`: of the file itself. Empty
-      where not recorded.
+      `seed_digests`: those of each trial that depend on its seed. Empty where not recorded. `digest`: of
+      the file it was read from; empty where that has none, and a change in it cannot be noticed.
     - `prefix`: what the first steps of one trial showed: `seed`, `steps`, `metrics` and `weights`.
     - `judged`: the verdicts on the row's judged seeds (`verdicts.confirm.judged_record`).
     - `accepted`: each time it was recorded anew on purpose: the `date`, the `reason`, and the lines that
@@ -92,7 +95,7 @@ class Baseline:
     backend: str = ""
     device: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
-    digest: str = ""
+    digest: str = field(default="", compare=False)
     first_losses: tuple[float | None, ...] = ()
     seed_digests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefix: Json = field(default_factory=dict)
@@ -112,14 +115,54 @@ class Baseline:
 
     def as_dict(self) -> Json:
         """JSON-ready; what was not recorded is left out."""
-        return {k: v for k, v in asdict(self).items() if v or k not in _OPTIONAL}
+        fields = asdict(self)
+        del fields["digest"]
+        return {k: v for k, v in fields.items() if v or k not in _OPTIONAL}
 
     @classmethod
     def from_dict(cls, fields: Json) -> Baseline:
-        """The inverse of `as_dict`, also after JSON; TypeError for other fields."""
+        """The inverse of `as_dict`, also after JSON; one of `UNREADABLE` for other fields, and for
+        values that no baseline has."""
         by_seed = {k: _frozen(v) for k, v in fields.get("seed_digests", {}).items()}
         frozen = {name: _frozen(value) for name, value in fields.items()}
-        return cls(**{**frozen, **({"seed_digests": by_seed} if by_seed else {})})
+        made = cls(**{**frozen, **({"seed_digests": by_seed} if by_seed else {})})
+        for name, sound in _sound(made):
+            if not sound:
+                raise InputError(f"its {name} is none that a baseline has")
+        return made
+
+
+def _sound(made: Baseline) -> Iterator[tuple[str, bool]]:
+    """By field, whether its value has the type and a meaning that a baseline's has."""
+    count = len(made.outcomes)
+    yield "name", type(made.name) is str and made.name != ""
+    yield "recipe", type(made.recipe["name"]) is str and Target.from_dict(made.recipe) is not None
+    yield "shapes", all(type(size) is int for shape in made.shapes for size in shape)
+    yield "data", type(made.data) is str
+    yield "protocol", type(made.protocol) is int
+    yield "first_seed", type(made.first_seed) is int and 0 <= made.first_seed < SEED_LIMIT
+    yield "outcomes", count > 0 and all(each in OUTCOMES for each in made.outcomes)
+    reached = [each for each in made.epochs_to_target if each is not None]
+    yield "epochs_to_target", len(made.epochs_to_target) == count and len(reached) == made.converged
+    yield "epochs_to_target", all(type(each) is int and each > 0 for each in reached)
+    yield "environment", isinstance(made.environment, Mapping)
+    yield "date", bool(datetime.date.fromisoformat(made.date))
+    for name in ("weights", "history", "losses", "first_losses"):
+        yield name, len(getattr(made, name)) in (0, count)
+    yield "weights", all(type(each) is str for each in made.weights)
+    yield "history", all(_is_logged(epoch) for trial in made.history for epoch in trial)
+    yield "losses", all(map(is_number, (v for t in made.losses for epoch in t for v in epoch)))
+    yield "first_losses", all(map(is_number, made.first_losses))
+    yield "digests", all(type(each) is str for each in made.digests.values())
+    yield "seed_digests", all(len(each) == count for each in made.seed_digests.values())
+    for name in ("prefix", "judged"):
+        yield name, isinstance(getattr(made, name), Mapping)
+    for name in ("ruler", "accepted"):
+        yield name, all(isinstance(each, Mapping) for each in getattr(made, name))
+
+
+def _is_logged(epoch: Mapping[str, float | None]) -> bool:
+    return all(map(is_number, epoch.values()))
 
 
 def _frozen(value: Any) -> Any:
@@ -210,8 +253,9 @@ def rounding(environment: Json) -> Json:
 
 
 def baseline_path(folder: Path, name: str, recipe: str) -> Path:
-    """Where the baseline of one factory and recipe lies."""
-    return folder / recipe / f"{name}.json"
+    """Where the baseline of one factory and recipe lies; InputError for names that no file can have."""
+    require_file_name("a recipe's name", recipe)
+    return folder / recipe / f"{require_file_name('the name', name)}.json"
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
@@ -222,7 +266,8 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
         f'  "{key}": {_lines(value) if key in _A_LINE_A_TRIAL else json.dumps(value)}'
         for key, value in record.items()
     ]
-    write_file(path, "{\n" + ",\n".join(lines) + "\n}\n", "the baseline")
+    text, _ = sealed(("{\n" + ",\n".join(lines)).encode(), _END)
+    write_file(path, text.decode(), "the baseline")
     return path
 
 
@@ -237,7 +282,7 @@ def write_record(folder: Path, baseline: Baseline) -> Path:
     own = processor_class(baseline.environment)
     there = read_baseline(folder, name, recipe)
     if there is not None and processor_class(there.environment) != own:
-        folder = folder / own
+        folder = folder / require_file_name("the class of processors", own)
     return write_baseline(folder, baseline)
 
 
@@ -265,33 +310,48 @@ def with_ruler(folder: Path, record: Baseline) -> Baseline:
     """The record; where it does not say what rounding does to its row, with what others of its recipe
     and class of processors say of theirs."""
     recipe, own = record.recipe["name"], processor_class(record.environment)
-    names = [] if record.ruler else sorted({p.stem for p in folder.glob(f"**/{recipe}/*.json")})
+    names = [] if record.ruler else sorted({p.stem for p in folder.glob(f"**/{glob.escape(recipe)}/*.json")})
     others = [each for name in names for each in _records(folder, name, recipe)]
     same = [each for each in others if processor_class(each.environment) == own]
     return replace(record, ruler=record.ruler or sum((each.ruler for each in same), ()))
 
 
 def _records(folder: Path, name: str, recipe: str) -> list[Baseline]:
-    places = [folder, *(path.parents[1] for path in sorted(folder.glob(f"*/{recipe}/{name}.json")))]
+    within = baseline_path(Path("*"), glob.escape(name), glob.escape(recipe))
+    places = [folder, *(path.parents[1] for path in sorted(folder.glob(str(within))))]
     return [record for each in places if (record := read_baseline(each, name, recipe))]
 
 
 def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
-    """The baseline, None where there is none; InputError for a damaged or later one."""
+    """The baseline, None where there is none; InputError for a later one, and for one that is damaged,
+    was changed after it was written, or is another row's."""
     path = baseline_path(folder, name, recipe)
     try:
-        record = json.loads(path.read_text())
+        text = path.read_bytes().replace(b"\r\n", b"\n")  # as version control may write it
+        record = json.loads(text)
         if (version := record.pop("format")) not in range(1, FORMAT + 1):
-            raise InputError(f"{path} has format {version}; this version reads 1 to {FORMAT}")
-        return Baseline.from_dict(record)
+            raise ValueError(f"it has format {version}; this version reads 1 to {FORMAT}")
+        digest = digest_of(text, _END)
+        if record.pop("digest", "") != digest or bool(digest) != (version == FORMAT):
+            raise ValueError("it was changed after it was written: its digest is another")
+        made = Baseline.from_dict(record)
+        if (made.name, made.recipe["name"]) != (name, recipe):
+            raise ValueError(f"it is of {made.name} under {made.recipe['name']}")
+        return replace(made, digest=digest)
     except FileNotFoundError:
         return None
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise InputError(
-            f"the baseline {path} cannot be read ({error}); restore it or record it anew"
+            f"the baseline {path} cannot be read ({error_words(error)}); restore it or record it anew"
         ) from None
+
+
+def unsigned_text(folder: Path) -> str:
+    """That baselines of the folder carry no digest."""
+    return (
+        f"unsigned baselines in {folder}, recorded by an earlier version: a change in them cannot be "
+        "noticed"
+    )
 
 
 def require_comparable(baseline: Baseline, trial: Trial) -> None:

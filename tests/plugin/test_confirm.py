@@ -1,6 +1,5 @@
 """One recorded seed trained again in the place of a whole judgement."""
 
-import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -115,10 +114,9 @@ def test_a_verdict_is_recorded_once_and_stands_from_then_on(ask):
 
 def test_a_recorded_red_stays_red_and_says_since_when(ask):
     ask(record=True)
-    path = ask.folder / "baselines" / "tiny" / "sure.json"
-    record = json.loads(path.read_text())
-    record["judged"]["verdicts"][0]["colour"] = "red"
-    path.write_text(json.dumps(record))
+    record = read_baseline(ask.folder / "baselines", "sure", "tiny")
+    record.judged["verdicts"][0]["colour"] = "red"
+    write_record(ask.folder / "baselines", record)
     with pytest.raises(pytest.fail.Exception) as failed:
         ask()
     assert str(failed.value).startswith("Unchanged: recorded on ")

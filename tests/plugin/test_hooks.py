@@ -13,7 +13,7 @@ import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by ea
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
-from tests.helpers import PROJECT
+from tests.helpers import PROJECT, ROOT
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
 
@@ -178,6 +178,37 @@ def test_reuse_takes_trials_from_the_ledger(guesses):
     assert first > 0
     assert second == 0
     assert "2 hypotheses share" in again.stdout.str()  # counted before -k deselected one
+
+
+def test_damaged_and_unsigned_records_are_told_once(guesses):
+    """And how the ledger ends that was written: that lines were cut off is known by nothing else."""
+    here(guesses, "-k", "stuck")
+    (first,) = (guesses.path / "build" / "ledger").glob("*.jsonl")
+    first.write_text(first.read_text().replace('"seconds":0', '"seconds":1', 1))
+    old = guesses.path / "build" / "ledger" / "old.jsonl"
+    old.write_text((ROOT / "tests" / "data" / "ledger-0.2.jsonl").read_text())
+    result = here(guesses, "--convergence-reuse", "--convergence-report", "page.html")
+    text = result.stdout.str()
+    assert text.count("line 2 is damaged and was skipped") == 1
+    assert text.count("2 of its trials are unsigned, recorded by an earlier version") == 1
+    (path,) = {*first.parent.glob("trials-*.jsonl")} - {first}
+    ends = json.loads(path.read_text().splitlines()[-1])["digest"]
+    result.stdout.fnmatch_lines([f"Recorded in *: {path.name} ends with {ends[:12]}"])
+    assert "line 2 is damaged and was skipped" in (guesses.path / "page.html").read_text()
+
+
+def test_baselines_without_a_digest_are_told_once(guesses):
+    source = GUESSES.replace("0.2))", '0.2), baselines=HERE / "baselines")')
+    guesses.makepyfile(
+        test_it=source.replace("convergence\n", "convergence(hypotheses=3, rows=1)\n")
+    )
+    here(guesses, "--convergence-record")
+    path = guesses.path / "baselines" / "tiny" / "guess.json"
+    assert "unsigned" not in here(guesses).stdout.str()
+    record = {**json.loads(path.read_text()), "format": 2}
+    del record["digest"]
+    path.write_text(json.dumps(record))
+    assert here(guesses).stdout.str().count("unsigned baselines in ") == 1
 
 
 @pytest.mark.integration

@@ -155,11 +155,13 @@ def test_without_colour_the_outcomes_still_differ(open_page):
     assert all(
         any(w in text for w in ("green", "red", "cannot tell", "interval")) for text in words
     )
-    looks = page.evaluate("""() => [...document.querySelectorAll('g[class^="curve "]')].map(curve => [
-        curve.getAttribute('class'),
-        getComputedStyle(curve.querySelector(':scope > path')).strokeDasharray,
-        document.querySelector(curve.querySelector('use').getAttribute('xlink:href')).getAttribute('d'),
-    ])""")
+    looks = page.evaluate("""() => [...document.querySelectorAll('g[class^="curves "]')]
+        .map(curves => [curves, ...curves.querySelectorAll('path')])
+        .map(([curves, line, marks]) => [
+            curves.getAttribute('class'),
+            getComputedStyle(line).strokeDasharray,
+            marks.getAttribute('d').replace(/^M[\\d. ]+/, '').split('M')[0],
+        ])""")
     kinds = {kind: set() for kind, _, _ in looks}
     for kind, dash, mark in looks:
         kinds[kind].add((dash, mark))

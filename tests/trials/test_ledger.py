@@ -66,8 +66,10 @@ def test_a_torn_last_line_is_skipped_and_told(tmp_path):
     for cut in range(last + 1, len(whole)):
         book.path.write_bytes(whole[:cut])
         records = read_ledger(tmp_path)
-        assert [t.seed for t in records.trials] == [0]
-        assert records.problems == (f"{book.path}: line 3 is torn and was skipped",)
+        lacks = cut < len(whole) - len('"}\n')
+        assert [t.seed for t in records.trials] == ([0] if lacks else [0, 1])
+        left = "was skipped" if lacks else "what is whole of it counts"
+        assert records.problems == (f"{book.path}: line 3 is torn and {left}",)
 
 
 def test_a_damaged_middle_line_costs_only_itself(tmp_path):
@@ -98,9 +100,14 @@ def test_a_file_of_another_kind_or_a_later_version_is_refused(tmp_path, first_li
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(first_line) + "\n")
     with pytest.raises(InputError) as error:
-        read_ledger(tmp_path)
+        read_ledger(path)
     assert words in str(error.value)
     assert str(path) in str(error.value)
+    # In a folder it does not stand in the way of the others.
+    with Ledger(tmp_path) as book:
+        book.append(make_trial())
+    records = read_ledger(tmp_path)
+    assert (len(records.trials), records.problems) == (1, (f"{error.value}; it was left out",))
 
 
 def test_an_unreadable_ledger_is_refused(tmp_path):

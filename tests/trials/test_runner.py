@@ -147,7 +147,10 @@ def test_two_trials_in_one_process_at_once_are_refused():
 
 def test_a_ledger_of_format_1_is_read():
     records = read_ledger(RECORDED)
-    assert records.problems == ()
+    assert records.problems == (
+        f"{RECORDED}: 2 of its trials are unsigned, recorded by an earlier version: a change in them "
+        "cannot be noticed",
+    )
     found = [(t.name, t.recipe, t.seed, t.outcome, t.epochs_to_target) for t in records.trials]
     assert sorted(found) == [("valid", "sound-subset", seed, "converged", 1) for seed in (0, 1)]
     assert {trial.weights_sha256[:8] for trial in records.trials} == {"a285a80e", "fb20303f"}

@@ -1,5 +1,6 @@
 """Recorded references: written, read, and noticed when a model trains less well."""
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -14,6 +15,7 @@ from deepcaptcha.verdicts.baseline import (
     Baseline,
     baseline_path,
     differences,
+    find_record,
     judge_reliability,
     judge_speed,
     make_baseline,
@@ -21,6 +23,7 @@ from deepcaptcha.verdicts.baseline import (
     regression_plan,
     require_comparable,
     write_baseline,
+    write_record,
 )
 from deepcaptcha.verdicts.claim import Budget, detectable_rate
 from tests.verdicts.examples import RECIPE, baseline, trial
@@ -43,6 +46,74 @@ def test_a_baseline_is_written_and_read_again(tmp_path):
     assert read_baseline(tmp_path, "valid", "points") is None
 
 
+def test_a_baseline_ends_with_the_digest_of_all_before_it(tmp_path):
+    path = write_baseline(tmp_path, baseline())
+    text = path.read_text()
+    body, _, digest = text.rpartition(',\n  "digest": ')
+    assert digest == f'"{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n'
+    assert read_baseline(tmp_path, "same", "points").digest == json.loads(digest[:-2])
+    path.write_bytes(text.replace("\n", "\r\n").encode())  # as version control may write it
+    assert read_baseline(tmp_path, "same", "points") == baseline()
+    path.write_text(text.replace('"stuck"', '"converged"', 1).replace('"data": "d"', '"data": "e"'))
+    with pytest.raises(InputError, match="it was changed after it was written"):
+        read_baseline(tmp_path, "same", "points")
+
+
+def test_a_baseline_of_another_row_is_refused(tmp_path):
+    path = write_baseline(tmp_path, baseline())
+    path.rename(path.with_name("valid.json"))
+    with pytest.raises(
+        InputError, match=r"valid\.json cannot be read \(it is of same under points\)"
+    ):
+        read_baseline(tmp_path, "valid", "points")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("outcomes", ["converged"] * 29 + ["perhaps"]),
+        ("epochs_to_target", [1] * 29),
+        ("epochs_to_target", [1] * 29 + [None]),
+        ("first_seed", -1),
+        ("date", "yesterday"),
+        ("weights", ["aa"] * 3),
+        ("history", [[{"loss": "low"}]] * 30),
+        ("recipe", {**RECIPE, "epochs": "five"}),
+        ("shapes", [["wide"]]),
+    ],
+)
+def test_values_that_no_baseline_has_are_refused(tmp_path, field, value):
+    """Of a file without a digest, nothing else tells that it was changed."""
+    path = write_baseline(tmp_path, baseline())
+    record = {**json.loads(path.read_text()), field: value, "format": 2}
+    del record["digest"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(
+        InputError, match=r"same\.json cannot be read .*; restore it or record it anew"
+    ):
+        read_baseline(tmp_path, "same", "points")
+
+
+@pytest.mark.parametrize("name", ["../same", "/same", "a/b", "a\\b", "a\0b", "..", "", "x" * 300])
+def test_a_name_never_leaves_its_folder(tmp_path, name):
+    for row in ((name, "points"), ("same", name)):
+        with pytest.raises(InputError, match="a name that is to be a file's has no slash"):
+            baseline_path(tmp_path, *row)
+        with pytest.raises(InputError, match="a name that is to be a file's has no slash"):
+            find_record(tmp_path, *row, {})
+    named = replace(baseline(), name=name)
+    with pytest.raises(InputError, match="a name that is to be a file's has no slash"):
+        write_baseline(tmp_path / "below", named)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_processor_of_a_foreign_record_is_no_way_out_of_its_folder(tmp_path):
+    write_record(tmp_path / "below", baseline())
+    foreign = replace(baseline(), environment={"machine": "../../elsewhere"})
+    with pytest.raises(InputError, match=r"the class of processors is '\.\./\.\./elsewhere'"):
+        write_record(tmp_path / "below", foreign)
+
+
 def test_trials_of_a_baseline_must_belong_together():
     with pytest.raises(InputError, match="lacks seed 1"):
         make_baseline([trial(0), trial(2)])
@@ -60,8 +131,8 @@ def test_a_damaged_baseline_is_told(tmp_path, text):
 
 def test_a_later_format_is_refused(tmp_path):
     path = write_baseline(tmp_path, baseline())
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
-    with pytest.raises(InputError, match="has format 3; this version reads 1 to 2"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 4}))
+    with pytest.raises(InputError, match="has format 4; this version reads 1 to 3"):
         read_baseline(tmp_path, "same", "points")
 
 
@@ -174,8 +245,8 @@ def test_a_baseline_can_be_made_by_hand():
 
 
 def test_a_baseline_of_the_first_format_is_read():
-    """A committed one, of version 0.2."""
-    read = read_baseline(Path("fixtures/pilot"), "same", "raw-subset")
+    """One of version 0.2, without a digest."""
+    read = read_baseline(Path("tests/data"), "same", "raw-subset")
     assert (read.first_seed, read.outcomes) == (0, ("stuck",) * 16)
     assert read.weights[0] == "3ac61131c047"
     assert (read.history, read.losses, read.digests) == ((), (), {})
@@ -190,14 +261,13 @@ def test_what_the_second_format_adds_is_written_and_read_again(tmp_path):
         backend="jax",
         device="gpu",
         digests={"data": "ab"},
-        digest="cd",
     )
     path = write_baseline(tmp_path, made)
     assert read_baseline(tmp_path, "same", "points") == made
-    assert json.loads(path.read_text())["format"] == 2
+    assert json.loads(path.read_text())["format"] == 3
     by_hand = replace(baseline(), history=())
     bare = json.loads(write_baseline(tmp_path, by_hand).read_text())
-    assert not {"history", "losses", "backend", "device", "digests", "digest"} & bare.keys()
+    assert not {"history", "losses", "backend", "device", "digests"} & bare.keys()
 
 
 def test_a_function_without_a_model_has_a_baseline(tmp_path):
