@@ -94,7 +94,7 @@ def test_callbacks_may_be_told_the_seed_and_keep_logs_apart(tmp_path):
 
     source = prepare(callbacks=callbacks, target=Target(0.0, 1, "val_loss", "min"))
     first, second = source.run(3), source.run(4)
-    assert {path.name for path in tmp_path.iterdir()} == {"3.csv", "4.csv"}
+    assert {"3.csv", "4.csv"} <= {path.name for path in tmp_path.iterdir()}
     # Where it logs makes no other row of a trial.
     assert first.identity["callbacks"] == second.identity["callbacks"]
     assert first.digests["callbacks"] == second.digests["callbacks"]
