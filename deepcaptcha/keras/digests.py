@@ -55,7 +55,9 @@ def make_digests(
         "configuration": hash_neutral_configuration(model),
         "callbacks": _digest(json.dumps([describe_callback(each) for each in callbacks])),
         "epochs": str(target.epochs),
-        "target": f"{target.monitor} {target.mode} {target.value!r}{chance}",
+        "target": ", ".join(
+            (f"{target.monitor} {target.mode} {target.value!r}{chance}", *target.also)
+        ),
         "initial weights": hash_weights(model.get_weights())[:LENGTH],
         "version": version or "",
     }

@@ -7,6 +7,7 @@ for bit.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import pickle
@@ -29,7 +30,10 @@ from .training import Kept
 Factory = Callable[..., keras.Model]
 Further = Callable[["Run"], Mapping[str, float]]
 """Metrics of an epoch beside those that Keras logs, at its end; it must not change the run."""
-Callbacks = Callable[[], Sequence[keras.callbacks.Callback]]
+Callbacks = (
+    Callable[[], Sequence[keras.callbacks.Callback]]
+    | Callable[[int], Sequence[keras.callbacks.Callback]]
+)
 Moment = Literal["start", "execution", "epoch", "end"]
 Arrays = list[Array]
 
@@ -132,7 +136,7 @@ def fit_run(
     )
     # A training metric of the epoch still counts what came before the proof; only a validation metric
     # is the same now as at the end of every later epoch.
-    may_stop = target.monitor.startswith("val_")
+    may_stop = all(name.startswith("val_") for name in target.names)
     losses = _EarlyLosses(model)
     attempt_from = 0  # a failed proof is not tried again in the same epoch
 
@@ -181,9 +185,9 @@ def fit_run(
         share = logs.pop(training.ZERO_GRADIENT_SHARE, None)
         logs.pop(f"val_{training.ZERO_GRADIENT_SHARE}", None)
         logs = logs if further is None else {**logs, **further(run)}
-        if target.monitor not in logs:
+        for name in (name for name in target.names if name not in logs):
             raise InputError(
-                f"the target is on {target.monitor!r}, which training does not log; "
+                f"the target is on {name!r}, which training does not log; "
                 f"it logs {', '.join(sorted(logs))}"
             )
         metrics = {key: _finite(value) for key, value in logs.items()}
@@ -191,8 +195,7 @@ def fit_run(
         run.epochs.append(Epoch(metrics, _finite(share), changed, losses.of_epoch()))
         at_epoch_start = latest
         measure("epoch")
-        value = metrics[target.monitor]
-        if value is not None and target.is_met(value) and run.stop_reason != "steps":
+        if target.is_reached(metrics) and run.stop_reason != "steps":
             run.converged = True
             stop("target")
 
@@ -307,8 +310,10 @@ def require_model(build: Callable[[], keras.Model]) -> keras.Model:
     return model
 
 
-def make_callbacks(callbacks: Callbacks | None) -> tuple[keras.callbacks.Callback, ...]:
-    """New callbacks for a trial; InputError unless a function makes a list of Keras callbacks."""
+def make_callbacks(callbacks: Callbacks | None, seed: int) -> tuple[keras.callbacks.Callback, ...]:
+    """New callbacks for the trial of a seed, which a function with one parameter without a default is
+    told, so that the logs of two trials need not collide; InputError unless it makes a list of Keras
+    callbacks."""
     if callbacks is None:
         return ()
     if not callable(callbacks):
@@ -317,13 +322,26 @@ def make_callbacks(callbacks: Callbacks | None) -> tuple[keras.callbacks.Callbac
             f"callbacks is of type {kind}; a function that makes new ones for every trial is needed: "
             "lambda: [...]"
         )
-    made = callbacks()
+    made = callbacks(seed) if _takes_a_seed(callbacks) else callbacks()  # type: ignore[call-arg]
     base = keras.callbacks.Callback
     if not isinstance(made, list | tuple) or not all(isinstance(one, base) for one in made):
         raise InputError(
             f"callbacks returned {made!r}; a function that makes a list of keras callbacks is needed"
         )
     return tuple(made)
+
+
+def _takes_a_seed(function: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # written in C, without a signature
+        return False
+    needed = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    return bool(needed)
 
 
 def hash_configuration(model: keras.Model) -> str:

@@ -60,8 +60,8 @@ class KerasSource:
     - `target`, `training`: what is to be reached, and how.
     - `name`, `recipe`: what trains and how, for people; together they name a row of trials.
     - `facts`: what is recorded of the data, and can be changed where a function loads it.
-    - `callbacks`: makes a list of new Keras callbacks for each trial, which then gets no proof of being
-      stuck: they may change what the proof relies on.
+    - `callbacks`: makes a list of new Keras callbacks for each trial, whose seed it is given if it takes
+      one argument; the trial then gets no proof of being stuck: they may change what it relies on.
     - `version`: change it when code changes that no configuration shows (of a subclassed model, a loss,
       a callback).
     - `reuse_model`: `build` and its arguments pickle, and the model depends on nothing but the seed, so
@@ -241,10 +241,12 @@ class KerasSource:
         data = self.examples
         traced = _traced if self.reuse_model else None
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
-        callbacks = make_callbacks(self.callbacks)
+        callbacks = make_callbacks(self.callbacks, seed)
+        # A trial's own folder for its logs makes no other trial of it.
+        described = make_callbacks(self.callbacks, 0)
         model, batch = prepared.model, self.training.batch
-        identity = self._identify(model, seed, data, callbacks)
-        digests = make_digests(model, data, self.target, callbacks, batch, seed, self.version)
+        identity = self._identify(model, seed, data, described)
+        digests = make_digests(model, data, self.target, described, batch, seed, self.version)
         _ready.append(
             _Ready(self, seed, data, prepared, identity, digests, callbacks, _random_states())
         )
@@ -449,7 +451,7 @@ def _build_twice(build: Factory) -> tuple[keras.Model, keras.Model]:
 
 def _look_at_batches(callbacks: Callbacks) -> bool:
     """Whether any callback looks at single batches; InputError unless they are new ones each time."""
-    first, second = make_callbacks(callbacks), make_callbacks(callbacks)
+    first, second = make_callbacks(callbacks, 0), make_callbacks(callbacks, 0)
     if shared := [type(a).__name__ for a in first if any(a is b for b in second)]:
         raise InputError(
             f"callbacks returned the same {shared[0]} twice; it must make new ones for every trial"

@@ -108,7 +108,7 @@ def compile_model(model: keras.Model, training: Training, target: Target, data: 
     if list(getattr(model, "output_names", [])) == [LOGITS]:
         loss = keras.losses.get({"class_name": _class_name(loss), "config": {"from_logits": True}})
     metrics: list[str | Callable[..., tf.Tensor]] = []
-    if "crossentropy" in training.loss or "accuracy" in target.monitor:
+    if "crossentropy" in training.loss or any("accuracy" in name for name in target.names):
         metrics.append("accuracy")
     _, y = data.first
     if getattr(y, "ndim", 0) == 3 and y.shape[1] > 1:

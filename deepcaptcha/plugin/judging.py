@@ -108,7 +108,8 @@ class Convergence:
           optimizer and loss.
         - `train`, `validation`: pairs (x, y) of arrays, or of tuples or mappings of arrays; or
           tf.data.Datasets, or functions that make them (see `deepcaptcha.keras.data.read_data`).
-        - `callbacks`: makes a list of new Keras callbacks for each trial.
+        - `callbacks`: makes a list of new Keras callbacks for each trial; one with an argument is given
+          the trial's seed, for logs of its own: `lambda seed: [TensorBoard(f"logs/{seed}")]`.
         - `version`: change it when code changes that no configuration shows (of a subclassed model, a
           loss, a callback), so that `--convergence-reuse` takes no old trial for a new one.
         - `name`: for people; the factory's own by default. `baselines`: as for `judge`.

@@ -11,7 +11,7 @@ from ..keras.settings import Training
 from ..trials.trial import Target
 from ..verdicts.claim import Claim
 
-TARGET = ("target", "epochs", "monitor", "mode", "chance")
+TARGET = ("target", "epochs", "monitor", "mode", "chance", "also")
 """What a marker may say of the target: the arguments of `Target`."""
 
 CLAIM = ("kind", "p_good", "p_bad")
@@ -103,6 +103,9 @@ def _require_kind(name: str, value: object) -> None:
     if name in ("monitor", "mode", "kind", "twin"):
         if not isinstance(value, str):
             raise InputError(f"{name} is {value!r}; a text is needed")
+    elif name == "also":
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            raise InputError(f"also is {value!r}; a list such as ['val_loss <= 0.3'] is needed")
     elif name in ("target", "p_good", "p_bad", "chance"):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number and (name, value) != ("chance", None):

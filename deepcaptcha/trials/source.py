@@ -135,11 +135,11 @@ class FunctionSource:
         with closing(parts) if isinstance(parts, Generator) else nullcontext(parts):
             for metrics in parts:
                 epochs.append(Epoch(self._read(metrics)))
-                if self._is_met(epochs[-1]) or len(epochs) >= most:
+                if self.target.is_reached(epochs[-1].metrics) or len(epochs) >= most:
                     break
         if not epochs:
             raise InputError(f"{self.name} yields no metrics; a mapping after each epoch is needed")
-        met = self._is_met(epochs[-1])
+        met = self.target.is_reached(epochs[-1].metrics)
         history = json.dumps([dict(epoch.metrics) for epoch in epochs], sort_keys=True)
         cut = steps is not None and not met and most <= len(epochs) < self.target.epochs
         return Trial(
@@ -157,19 +157,15 @@ class FunctionSource:
             identity=self.identity(seed) if not cut else {**self.identity(seed), "steps": steps},
         )
 
-    def _is_met(self, epoch: Epoch) -> bool:
-        value = epoch.metrics[self.target.monitor]
-        return value is not None and self.target.is_met(value)
-
     def _read(self, metrics: object) -> dict[str, float | None]:
         if not isinstance(metrics, Mapping):
             raise InputError(
                 f"{self.name} yields {metrics!r:.60}; a mapping of metrics, such as "
                 f"{{{self.target.monitor!r}: 0.9}}, is needed"
             )
-        if self.target.monitor not in metrics:
+        for name in (name for name in self.target.names if name not in metrics):
             raise InputError(
-                f"the target is on {self.target.monitor!r}, which {self.name} does not yield; it "
+                f"the target is on {name!r}, which {self.name} does not yield; it "
                 f"yields {', '.join(map(str, metrics))}"
             )
         return {str(key): self._number(key, value) for key, value in metrics.items()}

@@ -26,7 +26,8 @@ SEED_LIMIT = 2**32
 @dataclass(frozen=True)
 class Target:
     """What a training is to reach: `monitor` at least (`mode` max) or at most (min) `value` at the end
-    of one of its first `epochs` epochs.
+    of one of its first `epochs` epochs, where each condition of `also`, such as `val_loss <= 0.3`, holds
+    too.
 
     `chance` is what `monitor` shows of something that learned nothing; None where the source tells it
     from the data, or nobody can. Raises InputError for values out of range.
@@ -37,8 +38,12 @@ class Target:
     monitor: str = "val_accuracy"
     mode: Mode = "max"
     chance: float | None = None
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "also", tuple(self.also))  # a list, after JSON
+        for condition in self.also:
+            _read_condition(condition)
         if type(self.epochs) is not int or self.epochs < 1:
             raise InputError(f"epochs is {self.epochs!r}; a whole number >= 1 is needed")
         if self.mode not in get_args(Mode):
@@ -53,15 +58,33 @@ class Target:
     def text(self) -> str:
         """`val_accuracy >= 0.9 within 5 epochs`."""
         sign = ">=" if self.mode == "max" else "<="
-        return f"{self.monitor} {sign} {self.value:g} within {self.epochs} epochs"
+        conditions = " and ".join((f"{self.monitor} {sign} {self.value:g}", *self.also))
+        return f"{conditions} within {self.epochs} epochs"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics that are read: the monitor, and those of further conditions."""
+        return (self.monitor, *(_read_condition(condition)[0] for condition in self.also))
 
     def is_met(self, value: float) -> bool:
         """Whether `value` of the monitor reaches the target; never true for NaN."""
-        return value >= self.value if self.mode == "max" else value <= self.value
+        return _reaches(value, self.mode, self.value)
+
+    def is_reached(self, metrics: Mapping[str, float | None]) -> bool:
+        """Whether the metrics at an epoch's end meet the monitor's target and every further condition;
+        never true where one of them is not finite."""
+        conditions = ((self.monitor, self.mode, self.value), *map(_read_condition, self.also))
+        return all(
+            (value := metrics[name]) is not None and _reaches(value, mode, bar)
+            for name, mode, bar in conditions
+        )
 
     def as_dict(self) -> dict[str, object]:
-        """Its fields as a trial's identity has them, where the value is called `target`."""
+        """Its fields as a trial's identity has them, where the value is called `target`, and no further
+        condition is no field."""
         fields: dict[str, object] = asdict(self)
+        if not self.also:
+            del fields["also"]
         return {"target": fields.pop("value"), **fields}
 
     @classmethod
@@ -73,7 +96,25 @@ class Target:
             fields["monitor"],
             fields["mode"],
             fields.get("chance"),
+            fields.get("also", ()),
         )
+
+
+def _reaches(value: float, mode: Mode, bar: float) -> bool:
+    return value >= bar if mode == "max" else value <= bar
+
+
+def _read_condition(text: str) -> tuple[str, Mode, float]:
+    """`val_loss <= 0.3` as the metric, its direction and the value to reach; InputError for others."""
+    name, sign, number = (*str(text).split(), "", "", "")[:3]
+    modes: Mapping[str, Mode] = {"<=": "min", ">=": "max"}
+    try:
+        bar = float(number)
+    except ValueError:
+        bar = math.nan
+    if sign not in modes or not math.isfinite(bar) or len(str(text).split()) != 3:
+        raise InputError(f"also has {text!r}; a condition such as 'val_loss <= 0.3' is needed")
+    return name, modes[sign], bar
 
 
 @dataclass(frozen=True)
@@ -237,8 +278,7 @@ def outcome_of(
     """
     reached = [v for epoch in epochs if (v := epoch.metrics[target.monitor]) is not None]
     last = epochs[-1]
-    value = last.metrics[target.monitor]
-    if value is not None and target.is_met(value):
+    if target.is_reached(last.metrics):
         return "converged"
     # A training step of one's own may log no loss at all.
     if not finite or last.metrics.get("loss", 0.0) is None or not reached:

@@ -194,8 +194,8 @@ def time_to_target(course: Course, target: Target, chance: float | None) -> floa
     before = chance
     for epoch, metrics in enumerate(course.history, 1):
         value = metrics.get(target.monitor)
-        if value is not None and target.is_met(value):
-            if before is None or before == value:
+        if value is not None and target.is_reached(metrics):
+            if before is None or before == value or target.also:
                 return float(epoch)
             share = (target.value - before) / (value - before)
             return epoch - 1 + min(1.0, max(0.0, share))

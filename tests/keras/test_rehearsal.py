@@ -88,6 +88,27 @@ def test_callbacks_are_new_each_trial_see_every_batch_and_may_log():
 
 
 @pytest.mark.integration
+def test_callbacks_may_be_told_the_seed_and_keep_logs_apart(tmp_path):
+    def callbacks(seed):
+        return [keras.callbacks.CSVLogger(tmp_path / f"{seed}.csv")]
+
+    source = prepare(callbacks=callbacks, target=Target(0.0, 1, "val_loss", "min"))
+    first, second = source.run(3), source.run(4)
+    assert {"3.csv", "4.csv"} <= {path.name for path in tmp_path.iterdir()}
+    # Where it logs makes no other row of a trial.
+    assert first.identity["callbacks"] == second.identity["callbacks"]
+    assert first.digests["callbacks"] == second.digests["callbacks"]
+
+
+@pytest.mark.integration
+def test_a_training_ends_where_all_conditions_are_met():
+    loss = Target(0.01, 4, "accuracy", also=["val_loss <= 1e-9"])
+    assert prepare(target=Target(0.01, 4, "accuracy")).run(0).epochs_to_target == 1
+    trial = prepare(target=loss).run(0)
+    assert (trial.outcome, len(trial.epochs)) == ("slow", 4)
+
+
+@pytest.mark.integration
 def test_a_pipeline_made_by_a_function_is_shuffled_by_the_trials_seed():
     def train():
         return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64).batch(20)

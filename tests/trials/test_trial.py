@@ -1,5 +1,7 @@
 """Targets, and how a training ended."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,9 +32,33 @@ def test_a_target_in_words_and_back_from_its_record():
     assert [Target.from_dict({**t.as_dict(), "batch": 3}) for t in (most, least)] == [most, least]
 
 
+BOTH = Target(0.9, 5, also=["val_loss <= 0.3"])
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "reached"),
+    [(0.9, 0.3, True), (0.9, 0.31, False), (0.89, 0.3, False), (0.9, None, False)],
+)
+def test_several_conditions_are_met_together(accuracy, loss, reached):
+    metrics = {"val_accuracy": accuracy, "val_loss": loss}
+    assert BOTH.is_reached(metrics) == reached
+    outcome = outcome_of([Epoch(metrics, weights_changed=True)], BOTH, 0.1)
+    assert outcome == ("converged" if reached else "slow")
+
+
+def test_further_conditions_in_words_and_back_from_its_record():
+    assert BOTH.text == "val_accuracy >= 0.9 and val_loss <= 0.3 within 5 epochs"
+    assert BOTH.names == ("val_accuracy", "val_loss")
+    assert Target.from_dict(json.loads(json.dumps(BOTH.as_dict()))) == BOTH
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
+        ({"also": ["val_loss"]}, "also has 'val_loss'; a condition such as 'val_loss <= 0.3'"),
+        ({"also": ["val_loss < 0.3"]}, "also has 'val_loss < 0.3'"),
+        ({"also": ["val_loss <= nan"]}, "also has 'val_loss <= nan'"),
+        ({"also": ["val_loss <= 0.3 0.2"]}, "also has 'val_loss <= 0.3 0.2'"),
         ({"epochs": 2.5}, "epochs is 2.5; a whole number >= 1"),
         ({"epochs": 0}, "epochs is 0"),
         ({"mode": "best"}, "mode is 'best'; 'max' or 'min'"),

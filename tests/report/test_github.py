@@ -1,0 +1,35 @@
+"""What GitHub shows, in the syntax of its workflow commands: `::error file={name},line={n}::{message}`,
+with % and newline escaped as %25 and %0A, and in a property : and , as %3A and %2C."""
+
+from deepcaptcha.report.github import annotation, step_summary
+from tests.report.examples import judged
+
+GREEN, _ = judged("sound", ["converged"] * 4)
+RED, _ = judged("a,b:c", ["stuck"] * 4)
+
+
+def test_a_red_row_is_an_error_beside_its_test():
+    said = annotation(RED, "50 % fell\nsee the log", "tests/test_a.py", 7)
+    assert said == (
+        "::error file=tests/test_a.py,line=7,title=a%2Cb%3Ac under points%3A red"
+        "::50 %25 fell%0Asee the log"
+    )
+
+
+def test_a_green_row_has_no_annotation():
+    assert annotation(GREEN, "all is well", "tests/test_a.py", 7) == ""
+
+
+def test_the_summary_shows_first_what_is_not_green():
+    said = step_summary([GREEN, RED], ["Again: --convergence-seed 1"])
+    head, folded = said.split("<details>")
+    assert head.startswith("## Verdicts: 1 to look at, 1 green\n")
+    assert "a,b:c" in head
+    assert "sound" not in head
+    assert "sound" in folded
+    assert "- Again: --convergence-seed 1\n" in folded
+
+
+def test_the_summary_of_green_rows_is_a_line():
+    head, _ = step_summary([GREEN], []).split("<details>")
+    assert head == "## Verdicts: 0 to look at, 1 green\n\n"
