@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, error_words
+from .given import GivenSource
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -63,6 +64,8 @@ def look_for_repair(
     """
     if not hasattr(source, "start"):
         return (f"No repair was looked for: {source.name} is no Keras network.",)
+    if isinstance(source, GivenSource):
+        source = source.made()
     from ..diagnosis.check import check
     from ..finding import Finding
     from ..repairs.result import repair_lines

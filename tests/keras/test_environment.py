@@ -21,7 +21,7 @@ def test_what_was_made_before_deepcaptcha_was_asked_can_be_freed():
     """Where TensorFlow is imported already, models may be alive, and they are full of cycles."""
     environment.require_single_thread()
     before = gc.get_freeze_count()
-    environment.require_single_thread.cache_clear()
+    environment._require_single_thread.cache_clear()
     environment.require_single_thread()
     assert gc.get_freeze_count() <= before
 

@@ -1,0 +1,113 @@
+"""What a user gives a test, made a source of Keras trials in whichever process trains it: the process of
+the tests imports no Keras for it, draws no random number and runs nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from ..errors import error_words
+from ..finding import Finding
+from ..trials.source import Source
+from ..trials.trial import Identity, Target, Trial
+
+if TYPE_CHECKING:
+    from ..keras.fit import Callbacks, Factory
+    from ..keras.settings import Training
+    from ..keras.source import KerasSource
+    from ..trials.runner import Runner
+
+_made: dict[str, KerasSource] = {}  # of this process; at most one, which holds its data
+
+
+@dataclass(frozen=True, eq=False)
+class GivenSource:
+    """Trials of what `Convergence.check` is given; see there, and `rehearsed_source`.
+
+    - `recipe`, `length`: known once it is rehearsed. `key`: of what is given, in every process.
+    """
+
+    build: Factory
+    train: object
+    validation: object
+    target: Target
+    name: str
+    training: Training | None = None
+    batch: int | None = None
+    callbacks: Callbacks | None = None
+    version: str | None = None
+    recipe: str = ""
+    length: tuple[int, int] = (0, 0)
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+    def rehearsed(self, runner: Runner) -> GivenSource:
+        """The same, once all was tried with one batch where trials run; InputError for whatever does not
+        fit together."""
+        recipe, length = runner.call(self.name, _rehearse, self)
+        return replace(self, recipe=recipe, length=length)
+
+    def made(self, *, tried: bool = False) -> KerasSource:
+        """The source of this process; `tried`: with one batch."""
+        if self.key not in _made:
+            from ..keras.source import rehearsed_source
+
+            forget()
+            _made[self.key] = rehearsed_source(
+                self.build,
+                self.train,
+                self.validation,
+                self.target,
+                training=self.training,
+                batch=self.batch,
+                callbacks=self.callbacks,
+                version=self.version,
+                name=self.name,
+                tried=tried,
+            )
+        return _made[self.key]
+
+    def identity(self, seed: int) -> Identity:
+        """As of `KerasSource`."""
+        return self.made().identity(seed)
+
+    def run(self, seed: int, *, steps: int | None = None) -> Trial:
+        """As of `KerasSource`."""
+        return self.made().run(seed, steps=steps)
+
+    def start(self, seed: int) -> tuple[object, ...]:
+        """As of `KerasSource`."""
+        return self.made().start(seed)
+
+    @property
+    def code(self) -> str:
+        """As of `KerasSource`."""
+        from ..keras.digests import training_code
+
+        return training_code()
+
+
+def _rehearse(given: GivenSource) -> tuple[str, tuple[int, int]]:
+    source = given.made(tried=True)
+    return source.recipe, source.length
+
+
+def check_errors(source: Source, seed: int) -> tuple[Sequence[Finding], str]:
+    """The errors that a check of a Keras source finds before training, or why there was none."""
+    try:
+        from ..diagnosis.check import check
+
+        batch, epochs = source.length  # type: ignore[attr-defined]
+        found = check(*source.start(seed), batch=batch, epochs=epochs)  # type: ignore[attr-defined]
+    except Exception as error:  # whatever a user's model raises, the verdict stands
+        return [], error_words(error) or type(error).__name__
+    return [finding for finding in found if finding.severity == "error"], ""
+
+
+def forget() -> None:
+    """Let go of what this process holds of the last row."""
+    _made.clear()
+    if (source := sys.modules.get("deepcaptcha.keras.source")) is not None:
+        source.forget_models()
