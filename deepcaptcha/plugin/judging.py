@@ -283,7 +283,9 @@ class Convergence:
         return replace(
             evidence,
             symptoms=tuple(explanation(trials, errors, note)),
-            repairs=(f"Which change repairs it: {_repair_command(source, again)}",),
+            repairs=(f"Which change repairs it: {_repair_command(source, again)}",)
+            if environment.backend() == "tensorflow"
+            else (),
         )
 
     def _repairs(
