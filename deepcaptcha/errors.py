@@ -55,7 +55,7 @@ def write_file(path: Path, text: str, what: str = "the file") -> None:
             path.write_text(text, encoding="utf-8")
             return
         try:
-            with partial.open("w", encoding="utf-8") as file:
+            with partial.open("w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -252,10 +252,16 @@ def graphics_cards() -> str:
     return accelerator([("GPU", name) for name in found])
 
 
-def own_device(folder: Path | None = None) -> contextlib.AbstractContextManager[None]:
-    """The accelerator for this process alone, as long as the block runs; nothing to wait for where a
-    trial has none. Processes of this machine and folder wait for each other."""
-    if not accelerator(_devices()):
+def own_device(
+    devices: Sequence[tuple[str, str]] | None = None, folder: Path | None = None
+) -> contextlib.AbstractContextManager[None]:
+    """The accelerator for this process alone, as long as the block runs; nothing to wait for where there
+    is none.
+
+    - `devices`: (kind, name) of each, those of the loaded backend by default.
+    - `folder`: whose processes wait for each other, the system's for temporary files by default.
+    """
+    if not accelerator(_devices() if devices is None else devices):
         return contextlib.nullcontext()
     return locked(Path(folder or tempfile.gettempdir()) / "deepcaptcha-device.lock")
 

@@ -4,10 +4,12 @@ the tests imports no Keras for it, draws no random number and runs nothing."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+import numpy as np
 
 from ..errors import error_words
 from ..finding import Finding
@@ -15,6 +17,8 @@ from ..trials.source import Source
 from ..trials.trial import Identity, Target, Trial
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from ..keras.fit import Callbacks, Factory
     from ..keras.settings import Training
     from ..keras.source import KerasSource
@@ -43,6 +47,11 @@ class GivenSource:
     length: tuple[int, int] = (0, 0)
     key: str = field(default_factory=lambda: uuid4().hex)
 
+    def __post_init__(self) -> None:
+        for name in ("train", "validation"):
+            if _is_dataset(value := getattr(self, name)):
+                object.__setattr__(self, name, Batches(value))
+
     def rehearsed(self, runner: Runner) -> GivenSource:
         """The same, once all was tried with one batch where trials run; InputError for whatever does not
         fit together."""
@@ -57,8 +66,8 @@ class GivenSource:
             forget()
             _made[self.key] = rehearsed_source(
                 self.build,
-                self.train,
-                self.validation,
+                _opened(self.train),
+                _opened(self.validation),
                 self.target,
                 training=self.training,
                 batch=self.batch,
@@ -87,6 +96,61 @@ class GivenSource:
         from ..keras.digests import training_code
 
         return training_code()
+
+
+MOST_BYTES = 2**30
+"""A dataset of more is not sent to another process."""
+
+
+class Batches:
+    """A `tf.data.Dataset`, which does not pickle, and here does: as all of its batches."""
+
+    def __init__(self, dataset: tf.data.Dataset) -> None:
+        self.dataset = dataset
+        self._read: list[list[Any]] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._read = self._read or self._read_twice()
+        return _unpacked, (self.dataset.element_spec, self._read)
+
+    def _read_twice(self) -> list[list[Any]]:
+        import tensorflow as tf
+
+        if int(self.dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise ValueError("it is endless")
+        batches: list[list[Any]] = []
+        size = 0
+        for element in self.dataset:
+            batches.append([each.numpy() for each in tf.nest.flatten(element, True)])
+            size += sum(array.nbytes for array in batches[-1])
+            if size > MOST_BYTES:
+                raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+        for element, before in zip(self.dataset, batches, strict=True):
+            again = (each.numpy() for each in tf.nest.flatten(element, True))
+            if not all(np.array_equal(*pair) for pair in zip(again, before, strict=True)):
+                raise ValueError("it gives other batches when it is read again")
+        return batches
+
+
+def _unpacked(spec: object, batches: list[list[Any]]) -> Batches:
+    import tensorflow as tf
+
+    def elements() -> Iterator[object]:
+        for batch in batches:
+            yield tf.nest.pack_sequence_as(spec, [tf.constant(part) for part in batch], True)
+
+    made = tf.data.Dataset.from_generator(elements, output_signature=spec)
+    return Batches(made.apply(tf.data.experimental.assert_cardinality(len(batches))))
+
+
+def _is_dataset(value: object) -> bool:
+    # Whoever holds one has imported TensorFlow.
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(value, tensorflow.data.Dataset)
+
+
+def _opened(value: object) -> object:
+    return value.dataset if isinstance(value, Batches) else value
 
 
 def _rehearse(given: GivenSource) -> tuple[str, tuple[int, int]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, error_words
-from .given import GivenSource
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
@@ -64,13 +63,14 @@ def look_for_repair(
     """
     if not hasattr(source, "start"):
         return (f"No repair was looked for: {source.name} is no Keras network.",)
-    if isinstance(source, GivenSource):
-        source = source.made()
     from ..diagnosis.check import check
     from ..finding import Finding
     from ..repairs.result import repair_lines
     from ..repairs.search import APART, CLAIM, repair
+    from .given import GivenSource
 
+    if isinstance(source, GivenSource):
+        source = source.made()
     findings: tuple[Finding, ...] = ()
     try:
         batch, epochs = source.length  # type: ignore[attr-defined]

@@ -48,8 +48,10 @@ class Ledger:
                     f"only {free // 2**20} MiB are free in {folder}; at least "
                     f"{_LEAST_FREE // 2**20} are needed to record trials"
                 )
+            # Windows would write other line ends.
+            binary = getattr(os, "O_BINARY", 0)
             self._file = os.open(
-                self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644
+                self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | binary, 0o644
             )
             self._write({"deepcaptcha_ledger": FORMAT})
             _sync_folder(folder)
@@ -190,6 +192,8 @@ def _inside_installed_package(folder: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows opens no folder, and writes names down by itself
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
