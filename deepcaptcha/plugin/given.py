@@ -4,7 +4,7 @@ the tests imports no Keras for it, draws no random number and runs nothing."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -32,6 +32,7 @@ class GivenSource:
     """Trials of what `Convergence.check` is given; see there, and `rehearsed_source`.
 
     - `recipe`, `length`: known once it is rehearsed. `key`: of what is given, in every process.
+    - `settings`: Keras' own where it is given, which hold where it trains too.
     """
 
     build: Factory
@@ -46,6 +47,7 @@ class GivenSource:
     recipe: str = ""
     length: tuple[int, int] = (0, 0)
     key: str = field(default_factory=lambda: uuid4().hex)
+    settings: Mapping[str, object] = field(default_factory=lambda: _keras_settings())
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):
@@ -61,9 +63,12 @@ class GivenSource:
     def made(self, *, tried: bool = False) -> KerasSource:
         """The source of this process; `tried`: with one batch."""
         if self.key not in _made:
+            from ..keras.backend import keras
             from ..keras.source import rehearsed_source
 
             forget()
+            for name, value in self.settings.items():
+                getattr(keras.config, f"set_{name}")(value)
             _made[self.key] = rehearsed_source(
                 self.build,
                 _opened(self.train),
@@ -96,6 +101,16 @@ class GivenSource:
         from ..keras.digests import training_code
 
         return training_code()
+
+
+def _keras_settings() -> Mapping[str, object]:
+    """What a conftest, say, may have set; nothing where Keras is not loaded."""
+    keras = sys.modules.get("keras")
+    if keras is None or not hasattr(keras, "config"):
+        return {}
+    plain = ("floatx", "epsilon", "image_data_format")
+    found = {name: getattr(keras.config, name)() for name in plain}
+    return {**found, "dtype_policy": keras.config.dtype_policy().name}
 
 
 MOST_BYTES = 2**30

@@ -80,11 +80,15 @@ def test_tensorflow_may_compute_at_the_top_of_a_module(project, ini):
 
 @pytest.mark.parametrize("mode", ["prepend", "importlib"])
 def test_factories_of_a_test_module_are_found_by_workers_however_pytest_imports_it(project, mode):
+    """And Keras' settings are those that hold where the test runs."""
     pytester = project("backends")
+    pytester.makeconftest("import keras\nkeras.config.set_epsilon(1e-5)\n")
     folder = pytester.mkdir("some-tests")
     shutil.move(pytester.path / "test_backends.py", folder)
     module = folder / "test_backends.py"
-    module.write_text(module.read_text().replace("check(nested", "check(build"))
+    text = module.read_text().replace("check(nested", "check(build")
+    held = "    import keras\n\n    assert keras.config.epsilon() == 1e-5\n"
+    module.write_text(text.replace("    import keras\n", held))
     result = run(pytester, f"--import-mode={mode}", "-k", "test_trains")
     result.assert_outcomes(passed=1, deselected=1)
     assert "claim no bits" not in result.stdout.str()
