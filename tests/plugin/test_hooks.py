@@ -530,7 +530,7 @@ def test_nothing_is_set_beside_verdicts_unless_the_project_asks_for_it(suite, in
 
 def test_a_run_within_a_test_leaves_the_process_as_it_was(suite):
     before = is_left_alone()
-    here(suite).assert_outcomes(passed=4)
+    here(suite).assert_outcomes(passed=3)
     assert is_left_alone() == before
 
 
