@@ -57,6 +57,8 @@ def require_file_name(what: str, name: object) -> str:
 
 def sync_folder(folder: Path) -> None:
     """Have the names of a folder's files on the disk, so that a new one is there after a power cut."""
+    if os.name == "nt":  # Windows opens no folder, and writes names down by itself
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -77,7 +79,7 @@ def write_file(path: Path, text: str, what: str = "the file") -> None:
             path.write_text(text, encoding="utf-8")
             return
         try:
-            with partial.open("w", encoding="utf-8") as file:
+            with partial.open("w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

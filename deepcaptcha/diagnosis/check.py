@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, error_words, require_whole
 from ..finding import Finding, Severity, advise
-from ..keras.backend import KERAS_ERRORS, keras, tf
+from ..keras.backend import KERAS_ERRORS, keras, require_tensorflow, tf
+from ..keras.fit import require_keras_3
 from .answers import (
     Answers,
     long_label_findings,
@@ -85,8 +86,10 @@ def check(
     At most MOST_ERRORS errors are told. How much is tried follows from the model's size.
 
     Raises InputError for a model that is not compiled, for data that are no arrays of equally many
-    examples, and where a batch cannot be trained on.
+    examples, where a batch cannot be trained on, and on another backend than TensorFlow.
     """
+    require_keras_3("check was given", model)
+    require_tensorflow("check")
     if not isinstance(model, keras.Model) or not model.compiled or model.optimizer is None:
         raise InputError("the model is not compiled; compile it with its loss and optimizer first")
     batches = None

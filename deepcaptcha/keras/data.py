@@ -298,7 +298,7 @@ def _read_twice(part: str, value: Part) -> _Reading:
 
 
 def _read(part: str, make: Callable[[], tf.data.Dataset]) -> _Reading:
-    from .backend import keras, tf
+    from .backend import keras
 
     keras.utils.set_random_seed(0)
     dataset = make()
@@ -306,6 +306,8 @@ def _read(part: str, make: Callable[[], tf.data.Dataset]) -> _Reading:
         raise InputError(
             f"{part} is a function whose result is {_describe(dataset)}; a tf.data.Dataset is needed"
         )
+    import tensorflow as tf  # whoever made it has; Keras may run on another backend
+
     length = int(dataset.cardinality())
     if length == tf.data.INFINITE_CARDINALITY:
         raise InputError(
@@ -346,7 +348,7 @@ def _content(array: Array) -> bytes:
 
 
 def _batch_size(part: str, element: tuple[tf.Tensor, ...]) -> int:
-    from .backend import tf
+    import tensorflow as tf
 
     if not isinstance(element, tuple) or len(element) not in (2, 3):
         raise InputError(
@@ -364,7 +366,7 @@ def _batch_size(part: str, element: tuple[tf.Tensor, ...]) -> int:
 
 
 def _plain(tensor: tf.Tensor) -> Part:
-    from .backend import tf
+    import tensorflow as tf
 
     return tensor.numpy() if isinstance(tensor, tf.Tensor) else tensor
 

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..trials.source import without_addresses
 from ..trials.trial import Epoch, Outcome, StopReason, Target, outcome_of
 from . import frozen, training
-from .backend import keras
+from .backend import TENSORFLOW, keras
 from .data import Array, Data, Examples
 from .settings import Training
 from .training import Kept
@@ -120,7 +120,8 @@ def fit_run(
 
     What `further` measures joins the metrics of each epoch, and may be what the target is on.
 
-    A run with callbacks gets no proof: they may change what the proof relies on.
+    A run with callbacks gets no proof: they may change what the proof relies on. Nor does one on
+    another backend than TensorFlow, of whose arithmetic nothing is shown.
     `stop_when_frozen=False` trains a proved-frozen run to its end all the same. With `steps`, training
     stops after the first execution that reaches so many batches.
     """
@@ -129,7 +130,8 @@ def fit_run(
     at_epoch_start = latest
     arrays = None if callbacks or not isinstance(data, Examples) else data
     provable = (
-        arrays is not None
+        TENSORFLOW
+        and arrays is not None
         and isinstance(arrays.x_train, np.ndarray)
         and isinstance(arrays.y_train, np.ndarray)
         and frozen.refusal(model) is None
@@ -157,7 +159,7 @@ def fit_run(
         before, latest = latest, model.get_weights()
         if run.step == EARLY_STEPS:
             run.early_weights = latest
-        if len(run.epochs) < EARLY_EPOCHS:
+        if TENSORFLOW and len(run.epochs) < EARLY_EPOCHS:
             losses.look(done)
         measure("execution")
         if not all(np.isfinite(weight).all() for weight in latest):
@@ -202,7 +204,7 @@ def fit_run(
     measure("start")
     batches = training.feed(data, run.training.batch, seed)
     training.fit(prepared, target.epochs, batches, callbacks, after_execution, after_epoch)
-    value = prepared.first_loss.value
+    value = None if prepared.first_loss is None else prepared.first_loss.value
     run.first_loss = value if value is None else _finite(value)
     measure("end")
 
@@ -303,11 +305,21 @@ def _fitting_model(build: Callable[[], keras.Model], settings: Training, data: D
 def require_model(build: Callable[[], keras.Model]) -> keras.Model:
     """What `build()` returns, if it is a Keras model; else InputError saying what it is instead."""
     model = build()
+    require_keras_3("the factory returned", model)
     if not isinstance(model, keras.Model):
         raise InputError(
             f"the factory returned {type(model).__name__}; a new keras.Model each time is needed"
         )
     return model
+
+
+def require_keras_3(what: str, model: object) -> None:
+    """InputError, which says `what` it is, for a model of `tf_keras`, the legacy Keras 2."""
+    if any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(model).__mro__):
+        raise InputError(
+            f"{what} a model of tf_keras, the legacy Keras 2; one of Keras 3 is needed: import keras, "
+            "and leave TF_USE_LEGACY_KERAS unset"
+        )
 
 
 def make_callbacks(callbacks: Callbacks | None, seed: int) -> tuple[keras.callbacks.Callback, ...]:

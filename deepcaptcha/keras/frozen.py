@@ -20,6 +20,7 @@ What is shown, for the model, optimizer and data at hand:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ _STATELESS = frozenset(
 )
 _BATCH = 500
 
-Chain = list[tuple[keras.Layer, tf.Tensor]]
+Chain = list[tuple[keras.Layer, Any]]
 
 
 def refusal(model: keras.Model) -> str | None:

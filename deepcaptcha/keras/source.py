@@ -19,7 +19,7 @@ from ..trials.source import function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
-from .backend import KERAS_ERRORS, keras, tf
+from .backend import KERAS_ERRORS, TENSORFLOW, keras
 from .data import Data, Part, Pipelines, read_data
 from .digests import LENGTH, Digests, make_digests, training_code
 from .fit import (
@@ -86,7 +86,6 @@ class KerasSource:
     probes: tuple[Probe, ...] = ()
     further: Further | None = None
     stop_when_frozen: bool = True
-    _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
@@ -170,16 +169,17 @@ class KerasSource:
         _ready.clear()
         prepared, identity = ready.prepared, ready.identity
         run = Run(prepared.model, ready.data, self.training, self.target, prepared.kept)
-        fit_run(
-            run,
-            prepared,
-            seed,
-            callbacks=ready.callbacks,
-            probes=self.probes,
-            further=self.further,
-            stop_when_frozen=self.stop_when_frozen,
-            steps=steps,
-        )
+        with environment.own_device():
+            fit_run(
+                run,
+                prepared,
+                seed,
+                callbacks=ready.callbacks,
+                probes=self.probes,
+                further=self.further,
+                stop_when_frozen=self.stop_when_frozen,
+                steps=steps,
+            )
         reached = len(run.epochs) if run.converged else None
         return Trial(
             name=self.name,
@@ -232,14 +232,13 @@ class KerasSource:
         for ready in _ready:
             if (ready.source, ready.seed, ready.random_states) == (self, seed, random_states):
                 return ready
-        if not self._any_threads:
-            environment.require_single_thread()
+        environment.require_single_thread()
         _freeze_loaded_objects()
         _ready.clear()
         while len(_traced) > _MODELS_KEPT:
             del _traced[next(iter(_traced))]  # the one traced first
         data = self.examples
-        traced = _traced if self.reuse_model else None
+        traced = _traced if self.reuse_model and TENSORFLOW else None
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
         callbacks = make_callbacks(self.callbacks, seed)
         # A trial's own folder for its logs makes no other trial of it.
@@ -272,7 +271,7 @@ class KerasSource:
             "recipe": {"name": self.recipe, **self.recorded},
             "data": data.sha256,
             "seed": seed,
-            "environment": environment.describe(),
+            "environment": environment.describe_here(),
             "protocol": PROTOCOL,
         }
 
@@ -348,7 +347,6 @@ def rehearsed_source(
     callbacks: Callbacks | None = None,
     version: str | None = None,
     name: str | None = None,
-    elsewhere: bool = False,
     tried: bool = True,
 ) -> KerasSource:
     """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
@@ -356,14 +354,12 @@ def rehearsed_source(
 
     - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
       training's, which datasets bring themselves.
-    - `elsewhere`: trials run in other processes, and this one may have as many threads as it likes.
     - `tried`: False trains no batch, for whoever looks for what makes that possible.
     - the rest as for `KerasSource`.
 
     Raises InputError for whatever does not fit together.
     """
-    if not elsewhere:
-        environment.require_single_thread()  # before the first model is made
+    environment.require_single_thread()  # before the first model is made
     data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
     first, second = _build_twice(build)
@@ -403,7 +399,6 @@ def rehearsed_source(
             build=lambda: second,
             data=data.head(settings.batch),
             target=replace(target, epochs=1),
-            _any_threads=elsewhere,
         ).run(0)
     except InputError:
         raise
@@ -468,7 +463,7 @@ def _look_at_batches(callbacks: Callbacks) -> bool:
 def _classes(model: keras.Model, settings: Training, labels: object) -> int:
     """How many classes guessing would choose from; 1 where the loss does not choose, or from what
     cannot be told."""
-    loss, *others = tf.nest.flatten(model.loss if model.compiled else settings.loss)
+    loss, *others = keras.tree.flatten(model.loss if model.compiled else settings.loss)
     if others:
         return 1
     words = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)

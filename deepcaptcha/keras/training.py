@@ -1,7 +1,13 @@
-"""How a model is compiled, fed and fitted: Keras' own `fit`, fed from tensors in memory."""
+"""How a model is compiled, fed and fitted: Keras' own `fit`, fed from tensors in memory.
+
+What watches single batches is TensorFlow's. On another backend a trial is a plain `fit`, fed from arrays
+and looked at after each epoch.
+"""
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,12 +17,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..trials.trial import Target
-from .backend import keras, tf
+from .backend import TENSORFLOW, keras, tf
 from .data import Array, Data, Examples, Part, Pipelines, map_arrays
 from .settings import LOGITS, Training
 
 Pair = tuple[Part, Part]
-Batches = tuple[tf.data.Dataset, tf.data.Dataset]
+Batches = tuple[Any, Any]
+"""What Keras trains and validates on."""
 Kept = dict[str, Any]
 """What was traced for a model, by whoever did it."""
 
@@ -57,12 +64,12 @@ _SEED_MODULUS = 2**31 - 1
 
 @dataclass
 class Prepared:
-    """A compiled model ready to fit, with what watches its zero gradients and its first loss, the values
-    its optimizer starts from, and what probes traced for it."""
+    """A compiled model ready to fit, with what watches its zero gradients and its first loss (None on
+    another backend than TensorFlow), the values its optimizer starts from, and what probes traced."""
 
     model: keras.Model
-    share: keras.Metric
-    first_loss: FirstLoss
+    share: keras.Metric | None
+    first_loss: FirstLoss | None
     optimizer_start: list[Array]
     kept: Kept = field(default_factory=dict)
 
@@ -86,6 +93,8 @@ def prepare(model: keras.Model, training: Training, target: Target, data: Data) 
     """Compile `model`, unless it is compiled already, and watch it."""
     if not model.compiled:
         compile_model(model, training, target, data)
+    if not TENSORFLOW:
+        return Prepared(model, None, None, [])
     model.steps_per_execution = training.steps_per_execution
     optimizer = model.optimizer
     if optimizer is not None:
@@ -107,7 +116,7 @@ def compile_model(model: keras.Model, training: Training, target: Target, data: 
     loss: str | keras.Loss = training.loss
     if list(getattr(model, "output_names", [])) == [LOGITS]:
         loss = keras.losses.get({"class_name": _class_name(loss), "config": {"from_logits": True}})
-    metrics: list[str | Callable[..., tf.Tensor]] = []
+    metrics: list[str | Callable[..., Any]] = []
     if "crossentropy" in training.loss or any("accuracy" in name for name in target.names):
         metrics.append("accuracy")
     _, y = data.first
@@ -122,11 +131,12 @@ def compile_model(model: keras.Model, training: Training, target: Target, data: 
     )
 
 
-def string_accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+def string_accuracy(y_true: Any, y_pred: Any) -> Any:
     """Share of strings read without a mistake: (batch, n_prediction, n_class) twice in, 0 or 1 an
     example out."""
-    right = tf.equal(tf.argmax(y_true, axis=-1), tf.argmax(y_pred, axis=-1))
-    return tf.cast(tf.reduce_all(right, axis=-1), tf.float32)
+    ops = keras.ops
+    right = ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1))
+    return ops.cast(ops.all(right, axis=-1), "float32")
 
 
 def require_fit(model: keras.Model, training: Training, data: Data) -> None:
@@ -188,35 +198,69 @@ def fit(
 
     `after_execution(index of the last batch in its epoch, logs)` follows every
     `steps_per_execution` batches, `after_epoch(epoch, logs)` every epoch; both may set
-    `model.stop_training`. The user's `callbacks` are called before them.
+    `model.stop_training`. The user's `callbacks` are called before them. On another backend than
+    TensorFlow a whole epoch is one execution.
     """
     training_data, validation_data = batches
-    prepared.first_loss.forget()
+    share, first_loss = prepared.share, prepared.first_loss
+    if share is None or first_loss is None:
+
+        def after_all(epoch: int, logs: dict[str, float]) -> None:
+            after_execution(sys.maxsize, logs)
+            after_epoch(epoch, logs)
+
+        looking = keras.callbacks.LambdaCallback(on_epoch_end=after_all)
+    else:
+        first_loss.forget()
+        looking = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: share.reset_state(),
+            on_train_batch_end=after_execution,
+            on_epoch_end=after_epoch,
+        )
     prepared.model.fit(
         training_data,
         validation_data=validation_data,
+        validation_batch_size=None if TENSORFLOW else _VALIDATION_BATCH,
         epochs=epochs,
         shuffle=False,  # the data set shuffles itself
         verbose=0,
-        callbacks=[
-            *callbacks,
-            keras.callbacks.LambdaCallback(
-                on_epoch_begin=lambda epoch, logs: prepared.share.reset_state(),
-                on_train_batch_end=after_execution,
-                on_epoch_end=after_epoch,
-            ),
-        ],
+        callbacks=[*callbacks, looking],
     )
 
 
 def feed(data: Data, batch: int, seed: int) -> Batches:
-    """The tf.data.Datasets that a trial trains and validates on."""
+    """What a trial trains and validates on."""
     if isinstance(data, Pipelines):
         # Whatever building the model drew, the pipeline's own shuffles follow the seed alone.
         keras.utils.set_random_seed(seed)
         made = data.make_train(), data.make_validation()
         return _single_threaded(made[0]), _single_threaded(made[1])
+    if not TENSORFLOW:
+        return Shuffled(data, batch, seed), (data.x_validation, data.y_validation)
     return _training_batches(data, batch, seed), _validation_batches(data)
+
+
+class Shuffled(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of arrays for any backend, in another order each epoch, which follows from the seed."""
+
+    def __init__(self, examples: Examples, batch: int, seed: int) -> None:
+        super().__init__()
+        self._pair = examples.x_train, examples.y_train
+        self._batch, self._count = batch, examples.n_train
+        self._random = np.random.default_rng(seed)
+        self.order = self._random.permutation(self._count)
+
+    def __len__(self) -> int:
+        return math.ceil(self._count / self._batch)
+
+    def __getitem__(self, index: int) -> Pair:
+        chosen = self.order[index * self._batch : (index + 1) * self._batch]
+        x, y = map_arrays(lambda array: array[chosen], self._pair)
+        return x, y
+
+    def on_epoch_end(self) -> None:
+        """Draw the next order."""
+        self.order = self._random.permutation(self._count)
 
 
 @lru_cache(maxsize=2)
@@ -260,6 +304,8 @@ def shuffled(numbers: tf.data.Dataset, count: int, seed: int) -> tf.data.Dataset
 def first_order(examples: Examples, seed: int) -> Array:
     """The places of the training examples in the order in which a trial's first epoch has them."""
     count = examples.n_train
+    if not TENSORFLOW:
+        return Shuffled(examples, 1, seed).order
     (order,) = shuffled(tf.data.Dataset.range(count), count, seed).batch(count)
     return np.asarray(order)
 
@@ -277,7 +323,9 @@ def _gathered(tensors: Pair, indices: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _single_threaded(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    options = tf.data.Options()
+    import tensorflow  # a user's own pipeline, on another backend too
+
+    options = tensorflow.data.Options()
     options.autotune.enabled = False
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1

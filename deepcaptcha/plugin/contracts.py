@@ -243,7 +243,10 @@ def saves_and_loads(it: Contracted) -> None:
 def passes_preflight(it: Contracted) -> None:
     """What can be checked before training finds no error."""
     from ..diagnosis.check import check
+    from ..keras.backend import BACKEND, TENSORFLOW
 
+    if not TENSORFLOW:
+        raise DoesNotApply(f"check works on TensorFlow alone, and Keras' backend is {BACKEND}")
     model, data = it.compiled_model(), it.data
     if isinstance(data, Examples):
         found = check(model, data.x_train, data.y_train, (data.x_validation, data.y_validation))
@@ -362,6 +365,7 @@ def _shape(output: Any) -> object:
 
 
 def _predictions(model: keras.Model, inputs: object) -> list[NDArray[Any]]:
-    from ..keras.backend import tf
+    from ..keras.backend import keras
 
-    return [np.asarray(output) for output in tf.nest.flatten(model(inputs, training=False))]
+    outputs = keras.tree.flatten(model(inputs, training=False))
+    return [np.asarray(keras.ops.convert_to_numpy(output)) for output in outputs]

@@ -9,7 +9,6 @@ import shlex
 import sys
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,12 +30,14 @@ _COUNT = pytest.StashKey[suite.Count]()
 _USED = pytest.StashKey[bool]()
 _RUNNER = pytest.StashKey["Runner"]()
 _MISTAKE = pytest.StashKey[str]()
+_BEFORE = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "convergence_single_thread",
-        "set one TensorFlow thread per process and oneDNN before anything imports TensorFlow",
+        "train in the processes of the tests: set one thread and oneDNN in each before anything imports "
+        "TensorFlow; without it nothing is set there, and worker processes train",
         type="bool",
         default=False,
     )
@@ -47,16 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if early_config.getini("convergence_single_thread"):
         environment.prepare_import()
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
-    """A module that asks for verdicts may import Keras at its top. All files of a directory come here
-    before the first of them is imported."""
-    # Only where the project asks for it: an installed plugin must not change other people's runs.
-    alone = parent.config.stash[_OPTIONS].jobs is None
-    if alone and file_path.suffix == ".py" and suite.declares_hypotheses(file_path):
-        # Too late where TensorFlow is there already: the tests that train say so, each by itself.
-        environment.prepare_import()
+    else:
+        early_config.stash[_BEFORE] = environment.leave_alone()
 
 
 @pytest.hookimpl(trylast=True)  # a conftest may set an option
@@ -79,8 +72,13 @@ def pytest_configure(config: pytest.Config) -> None:
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     if options.jobs is not None:
-        environment.leave_alone()
+        config.stash.setdefault(_BEFORE, environment.leave_alone())
     config.pluginmanager.register(SessionSummary(config, options), "convergence-summary")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _BEFORE in config.stash:  # a pytest run by a test leaves the test's own process as it was
+        environment.leave_alone(config.stash[_BEFORE])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -119,7 +117,8 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Test modules that import Keras have done so, and no test has made a model yet."""
-    if session.config.stash.get(_USED, False) and "tensorflow" in sys.modules:
+    used = session.config.stash.get(_USED, False)
+    if used and "tensorflow" in sys.modules and not environment.is_left_alone():
         environment.freeze_loaded_objects()
 
 
@@ -152,7 +151,10 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     options = pytestconfig.stash[_OPTIONS]
     # A trial taken from the ledger would confirm nothing.
     reuse = options.reuse and not options.confirm
-    with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
+    # Each process of a suite that does not train itself has one worker.
+    jobs = options.jobs or (1 if environment.is_left_alone() else None)
+    path = [str(pytestconfig.rootpath)]  # whence --import-mode=importlib names modules
+    with Runner(options.ledger, reuse=reuse, jobs=jobs, path=path) as runner:
         pytestconfig.stash[_RUNNER] = runner
         yield runner
 
@@ -178,6 +180,17 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         node.stash.setdefault(EVIDENCE, []).append(evidence.as_dict())
         node.user_properties.extend(verdict_properties(evidence))  # JUnit's file has them
 
+    told = node.stash.setdefault(TOLD, [])
+
+    def tell_here(reason: str) -> None:
+        line = (
+            f"{node.name}: {reason}; its trials ran in the process of the test, with its threads, "
+            "and claim no bits"
+        )
+        if line not in told:
+            told.append(line)
+
+    convergence_runner.on_here = tell_here
     options, count = config.stash[_OPTIONS], config.stash[_COUNT]
     test = f"{node.parent.nodeid}::{node.name}"  # to its nodeid, xdist may append @group
     again = (
@@ -194,11 +207,10 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         _declared(node),
         options.record,
         test,
-        elsewhere=options.jobs is not None,
         repair=options.repair,
         strict=options.strict,
         accept=(options.accept, options.reason or "") if options.accept else None,
-        tell=node.stash.setdefault(TOLD, []).append,
+        tell=told.append,
         note=node.stash.setdefault(NOTED, []).append,
         confirm=options.confirm,
     )

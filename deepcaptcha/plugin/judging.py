@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from ..errors import InputError, error_words
+from ..errors import InputError
 from ..keras import environment
 from ..keras.settings import Training
 from ..report.words import explanation, failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
-from ..trials.source import FunctionSource, Source, Train
+from ..trials.source import FunctionSource, Source, Train, function_name
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
     TRIALS,
@@ -48,6 +46,7 @@ from ..verdicts.confirm import (
     why_not,
 )
 from ..verdicts.judge import WHOLE_SEEDS, Evidence, accepted, judge
+from .given import GivenSource, check_errors, forget
 from .marker import EXAMPLE, Declared, nothing_says
 from .repairing import RepairBudget, look_for_repair
 
@@ -64,7 +63,6 @@ class Convergence:
     - `first_seed`: begins the judged stream. `runner`: runs and records the trials.
     - `record`: train and write the baselines, and judge nothing.
     - `report`: receives the evidence. `again`: the command that repeats the test.
-    - `elsewhere`: trials run in other processes, whatever the threads of this one.
     - `repair`: looks for a change that repairs a model whose test is red; None: does not.
     - `accept`: a row, `NAME` or `NAME RECIPE`, whose baseline is recorded anew, and why; `tell`:
       receives what is then shown of it.
@@ -81,7 +79,6 @@ class Convergence:
     declared: Declared = field(default_factory=Declared)
     record: bool = False
     test: str = ""
-    elsewhere: bool = False
     repair: RepairBudget | None = None
     confirm: bool = False
     strict: bool = False
@@ -118,10 +115,7 @@ class Convergence:
         """
         with self._answering():
             target = self._declared_target()
-            from ..keras.source import rehearsed_source
-
-            make = partial(
-                rehearsed_source,
+            given = GivenSource(
                 build,
                 train,
                 validation,
@@ -130,15 +124,14 @@ class Convergence:
                 batch=self.declared.batch,
                 callbacks=callbacks,
                 version=version,
-                name=name,
-                elsewhere=self.elsewhere,
+                name=name or function_name(build),
             )
             try:
-                source = make()
+                source = given.rehearsed(self.runner)
             except InputError as error:
                 if self.repair is None:
                     raise
-                lines = self._repairs(make(tried=False), self.declared.claim, ())
+                lines = self._repairs(given, self.declared.claim, ())
                 raise InputError("\n".join((str(error), *lines))) from None
             self._judge(source, None, baselines)
 
@@ -199,8 +192,7 @@ class Convergence:
             self._finish()
         finally:
             logger.setLevel(level)
-            if (keras_source := sys.modules.get("deepcaptcha.keras.source")) is not None:
-                keras_source.forget_models()  # the next row has a model of its own
+            forget()  # the next row has a model of its own
 
     def _finish(self) -> None:
         """Wait for trials that were started ahead; their errors are nobody's."""
@@ -304,23 +296,16 @@ class Convergence:
     def _explained(self, evidence: Evidence, source: Source, trials: Sequence[Trial]) -> Evidence:
         """The same with what a check of the model finds before training, and with the command that looks
         for a change that repairs it; of anything but a Keras model, as it is."""
-        start = getattr(source, "start", None)
-        if start is None:
+        if getattr(source, "start", None) is None:
             return evidence
-        from ..diagnosis.check import check
-
-        errors, note = [], ""
-        try:
-            batch, epochs = source.length  # type: ignore[attr-defined]
-            found = check(*start(trials[0].seed), batch=batch, epochs=epochs)
-            errors = [finding for finding in found if finding.severity == "error"]
-        except Exception as error:  # whatever a user's model raises, the verdict stands
-            note = error_words(error) or type(error).__name__
+        errors, note = self.runner.call(source.name, check_errors, source, trials[0].seed)
         again = f"{self.again} --convergence-seed {self.first_seed}"
         return replace(
             evidence,
             symptoms=tuple(explanation(trials, errors, note)),
-            repairs=(f"Which change repairs it: {_repair_command(source, again)}",),
+            repairs=(f"Which change repairs it: {_repair_command(source, again)}",)
+            if environment.backend() == "tensorflow"
+            else (),
         )
 
     def _repairs(

@@ -67,7 +67,10 @@ def look_for_repair(
     from ..finding import Finding
     from ..repairs.result import repair_lines
     from ..repairs.search import APART, CLAIM, repair
+    from .given import GivenSource
 
+    if isinstance(source, GivenSource):
+        source = source.made()
     findings: tuple[Finding, ...] = ()
     try:
         batch, epochs = source.length  # type: ignore[attr-defined]

@@ -45,11 +45,13 @@ def header(config: pytest.Config, options: Options, count: suite.Count | None = 
     facts = environment.describe()
     versions = [
         f"{name} {facts[name]}"
-        for name in ("tensorflow", "keras", "numpy")
+        for name in (environment.backend(), "keras", "numpy")
         if facts[name] != "not installed"
     ]
-    if facts["tensorflow"] != "not installed":
-        versions.append("one thread a process, oneDNN on")
+    if facts["keras"] != "not installed":
+        versions.append(f"one thread a process{', oneDNN on' if 'onednn' in facts else ''}")
+    if cards := environment.graphics_cards():
+        versions.append(f"{cards} for one trial at a time where {environment.backend()} sees it")
     count = count or suite.known_count(config, (options.hypotheses, options.rows))
     shared = f" {repeating_options(config, *count)}" if count else ""
     search = ""

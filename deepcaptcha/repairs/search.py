@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import InputError, error_words, require_whole
 from ..finding import Finding
 from ..keras import environment
+from ..keras.backend import require_tensorflow
 from ..keras.data import Data, Examples, Part
 from ..keras.settings import Training
 from ..keras.source import KerasSource, forget_models, rehearsed_source
@@ -111,8 +112,10 @@ def repair(
     - `runner`: runs the trials, and keeps them; else they are run one by one, here.
 
     Nothing of the user's is changed. Raises InputError for what is no Keras network or cannot be
-    judged, for an unknown name, and for numbers out of range. Ctrl-C ends the search with what is known.
+    judged, for an unknown name, for numbers out of range, and on another backend than TensorFlow.
+    Ctrl-C ends the search with what is known.
     """
+    require_tensorflow("repair")
     require_whole("max_trials", max_trials)
     if claim.kind != "trains":
         raise InputError(

@@ -271,7 +271,8 @@ def environment_lines(rows: Iterable[ReportRow]) -> list[str]:
 
 
 def _environment_text(facts: Settings) -> str:
-    shown = ("tensorflow", "keras", "numpy", "python", "processor", "machine")
+    backends = ("tensorflow", "jax", "torch")
+    shown = (*backends, "keras", "numpy", "python", "processor", "machine", "device")
     parts = [f"{key} {facts[key]}" for key in shown if facts.get(key)]
     if isinstance(threads := facts.get("threads"), int):
         parts.append(plural(threads, "thread"))

@@ -154,7 +154,8 @@ def _new_file(folder: Path) -> tuple[Path, int]:
             f"only {free // 2**20} MiB are free in {folder}; at least {_LEAST_FREE // 2**20} are "
             "needed to record trials"
         )
-    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o644)
+    binary = getattr(os, "O_BINARY", 0)  # Windows would write other line ends
+    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | binary, 0o644)
     sync_folder(folder)
     return path, file
 

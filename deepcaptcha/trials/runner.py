@@ -23,7 +23,7 @@ from ..errors import InputError
 from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
 from .source import Source
 from .trial import Trial
-from .worker import P, T, TimeLimitError, job_count, workers
+from .worker import NotSentError, P, T, TimeLimitError, job_count, workers
 
 DEATHS = 3
 """How often a trial is begun whose process dies, before it is told."""
@@ -80,6 +80,9 @@ class Runner:
     - `time_limit`: seconds that a trial in a worker may take.
     - `executors`: makes another executor than workers, such as a cluster's; it is made anew when it
       breaks. It must run one call per process at a time.
+    - `path`: folders from which workers import what they find nowhere else.
+    - `on_here`: hears why a trial runs in this process, since it cannot be sent to a worker; without it
+      that is an InputError.
     - `on_trial`: hears of every trial.
     - `run`: runs one trial, for tests.
 
@@ -95,6 +98,8 @@ class Runner:
         jobs: int | None = None,
         time_limit: float | None = None,
         executors: Executors | None = None,
+        path: Sequence[str] = (),
+        on_here: Callable[[str], None] | None = None,
         on_trial: Callable[[Trial], None] = lambda trial: None,
         run: RunTrial = run_source,
     ) -> None:
@@ -108,14 +113,16 @@ class Runner:
         # Another executor's queue takes whatever is sent.
         self._room = sys.maxsize if executors else 1 if jobs is None else job_count(jobs)
         self._executors: Executors = executors or (
-            _ThisProcess if jobs is None else partial(workers, jobs, time_limit)
+            _ThisProcess if jobs is None else partial(workers, jobs, time_limit, path=path)
         )
+        self.on_here = on_here
         self._on_trial = on_trial
         self._run = run
         self._stack = ExitStack()
         self._executor: Executor | None = None
         self._ledger: Ledger | None = None
         self._running: dict[Future[Trial], _Started] = {}
+        self._calling = False
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -179,9 +186,44 @@ class Runner:
         except BrokenExecutor:
             self._close()  # it broke as a whole, and with it whatever it ran
             future = self._open().submit(call)
-        except InputError as error:
-            raise InputError(f"{started.source.name} {error}") from None
+        except NotSentError as error:
+            future = self._here(started, error)
         self._running[future] = started
+
+    def _here(self, started: _Started, error: NotSentError) -> Future[Trial]:
+        """Its trial in this process, of which none is taken from the ledger."""
+        reason = f"{started.source.name} {error}"
+        if self.on_here is None:
+            raise InputError(reason) from None
+        self.on_here(reason)
+        return _ThisProcess().submit(self._run, started.source, started.seed, (), started.steps)
+
+    def call(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function gives where trials run, waited for; `name` is what it works on.
+
+        LostTrialError where its process dies.
+        """
+        self._calling = True
+        try:
+            result = self._call(name, function, *args, **kwargs)
+        except Exception:
+            self._calling = False
+            raise
+        self._calling = False  # whatever else ends it leaves a call under way, see `abandon`
+        return result
+
+    def _call(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return self._open().submit(function, *args, **kwargs).result()
+        except NotSentError as error:
+            if self.on_here is None:
+                raise InputError(f"{name} {error}") from None
+            self.on_here(f"{name} {error}")
+            return function(*args, **kwargs)
+        except BrokenExecutor as error:
+            raise LostTrialError(
+                f"a process died while it tried {name} ({error}); is there enough memory?"
+            ) from None
 
     def finished(self) -> Iterator[tuple[Hashable, Future[Trial]]]:
         """Wait until trials have finished and been recorded: their keys, and futures with the trial or
@@ -201,6 +243,10 @@ class Runner:
                         f"{started.source.recipe} seed {started.seed} ({error}); is there enough "
                         "memory? Finished trials are kept, and the same call goes on"
                     )
+                elif isinstance(error, NotSentError) and self.on_here is not None:
+                    future = self._here(started, error)
+                    if future.exception() is None and started.steps is None:
+                        self._keep(future.result())
                 elif isinstance(error, TimeLimitError):
                     future = _lost(
                         f"{started.source.name} {started.source.recipe} seed {started.seed} {error}"
@@ -212,8 +258,9 @@ class Runner:
 
     def abandon(self) -> None:
         """End what runs, and its workers, at once and unrecorded; others can be started."""
-        if self._running:
+        if self._running or self._calling:
             self._running.clear()
+            self._calling = False
             self._executor = None
             with suppress(_AbandonedError), self._stack.pop_all():
                 raise _AbandonedError

@@ -14,7 +14,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO, Any, ParamSpec, TypeVar
@@ -29,10 +29,17 @@ ENVIRONMENT: dict[str, str] = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-    "KERAS_BACKEND": "tensorflow",
+    "NPROC": "1",  # JAX's number of threads
 }
 """What a worker sets before it imports any library: thread count and oneDNN change rounding. In a worker
 of another arithmetic, that one's."""
+
+_SHARED_DEVICE: Mapping[str, str] = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+"""What else it sets unless its caller did: processes take turns on an accelerator, and the first would
+take all of its memory."""
 
 GROWTH = 400
 """MiB that a worker may grow beyond its size after its first call, before another takes its place: a
@@ -44,6 +51,10 @@ CALLS = 24
 
 class WorkerDiedError(BrokenExecutor):
     """A worker ended while it ran a call."""
+
+
+class NotSentError(InputError):
+    """A call that cannot be pickled here, or not be read in another process."""
 
 
 class TimeLimitError(Exception):
@@ -78,15 +89,18 @@ def workers(
     jobs: int | None = None,
     time_limit: float | None = None,
     environment: Mapping[str, str] | None = None,
+    path: Sequence[str] = (),
 ) -> Iterator[Executor]:
     """An executor with so many workers (default: one per core this process may use), kept until the
     block is left; by an exception, Ctrl-C included, they end at once.
 
-    Calls and results travel by cloudpickle, closures too. A call that its worker did not survive ends
-    with WorkerDiedError, one that took longer than `time_limit` seconds with TimeLimitError; the others
-    go on. `environment`: variables that the workers have beside or in the place of ENVIRONMENT.
+    They import from where this process does, and then from the folders of `path`. Calls and results
+    travel by cloudpickle, closures too; NotSentError where one cannot. A call that its worker did not
+    survive ends with WorkerDiedError, one that took longer than `time_limit` seconds with
+    TimeLimitError; the others go on. `environment`: variables that the workers have beside or in the
+    place of ENVIRONMENT.
     """
-    executor = _Workers(job_count(jobs), time_limit, environment or {})
+    executor = _Workers(job_count(jobs), time_limit, environment or {}, path)
     try:
         yield executor
         executor.shutdown()
@@ -96,9 +110,16 @@ def workers(
 
 
 class _Workers(Executor):
-    def __init__(self, jobs: int, time_limit: float | None, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        time_limit: float | None,
+        environment: Mapping[str, str],
+        path: Sequence[str],
+    ) -> None:
         self._time_limit = time_limit
         self._environment = environment
+        self._path = path
         self._local = threading.local()  # a thread's own worker
         self._all: list[_Worker] = []
         self._closed = False
@@ -106,13 +127,13 @@ class _Workers(Executor):
         self._threads = ThreadPoolExecutor(jobs, "deepcaptcha", _keep_interrupts_out)
 
     def submit(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue one call; InputError where it cannot be pickled."""
+        """Queue one call; NotSentError where it cannot be pickled."""
         import cloudpickle
 
         try:
             payload = cloudpickle.dumps((call, args, kwargs))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InputError(f"cannot be sent to another process ({error})") from None
+        except Exception as error:  # whatever an object of the user's raises
+            raise NotSentError(f"cannot be sent to another process ({error})") from None
         return self._threads.submit(self._run, payload)
 
     def _run(self, payload: bytes) -> Any:
@@ -123,7 +144,7 @@ class _Workers(Executor):
             with self._lock:
                 if self._closed:
                     raise WorkerDiedError("the workers were shut down")
-                worker = self._local.worker = _Worker(self._environment)
+                worker = self._local.worker = _Worker(self._environment, self._path)
                 self._all.append(worker)
         return worker.run(payload, self._time_limit)
 
@@ -142,8 +163,9 @@ class _Workers(Executor):
 class _Worker:
     """One process, and the pipes to it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], path: Sequence[str]) -> None:
         own = [f"{name}={value}" for name, value in environment.items()]
+        found = [entry for entry in sys.path if isinstance(entry, str)]
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "deepcaptcha.trials.worker", *own],
             stdin=subprocess.PIPE,
@@ -152,7 +174,7 @@ class _Worker:
             env={
                 **os.environ,
                 **ENVIRONMENT,
-                "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path if isinstance(p, str)),
+                "PYTHONPATH": os.pathsep.join(entry or "." for entry in (*found, *path)),
             },
         )
         self._first_size: int | None = None
@@ -246,7 +268,8 @@ def prepare_worker() -> None:
 
     _is_worker = True
     os.environ.update(ENVIRONMENT)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for key, value in {**_SHARED_DEVICE, "TF_CPP_MIN_LOG_LEVEL": "2"}.items():
+        os.environ.setdefault(key, value)
     # A new model each trial means a new trace each trial; TensorFlow would warn of it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -279,7 +302,7 @@ def _main() -> None:
     while True:
         arrived.acquire()
         try:
-            call, args, kwargs = pickle.loads(waiting.pop(0))
+            call, args, kwargs = _read_call(waiting.pop(0))
             failed, result, words = False, call(*args, **kwargs), "its result cannot be read"
         except Exception as error:
             failed, result, words = True, error, f"{type(error).__name__}: {error}"
@@ -290,6 +313,16 @@ def _main() -> None:
             body = cloudpickle.dumps(InputError(words))
             failed = True
         _send(answers, pickle.dumps((_size(), failed, words, body)))
+
+
+def _read_call(payload: bytes) -> Any:
+    try:
+        return pickle.loads(payload)
+    except InputError:
+        raise
+    except Exception as error:  # a module that only the caller can import, or that fails here
+        words = f"{type(error).__name__}: {error}"
+        raise NotSentError(f"cannot be read in another process ({words})") from None
 
 
 def _size() -> int:

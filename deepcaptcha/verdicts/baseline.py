@@ -310,7 +310,11 @@ def with_ruler(folder: Path, record: Baseline) -> Baseline:
     """The record; where it does not say what rounding does to its row, with what others of its recipe
     and class of processors say of theirs."""
     recipe, own = record.recipe["name"], processor_class(record.environment)
-    names = [] if record.ruler else sorted({p.stem for p in folder.glob(f"**/{glob.escape(recipe)}/*.json")})
+    names = (
+        []
+        if record.ruler
+        else sorted({p.stem for p in folder.glob(f"**/{glob.escape(recipe)}/*.json")})
+    )
     others = [each for name in names for each in _records(folder, name, recipe)]
     same = [each for each in others if processor_class(each.environment) == own]
     return replace(record, ruler=record.ruler or sum((each.ruler for each in same), ()))

@@ -1,12 +1,14 @@
 """What surrounds a trial: TensorFlow's settings, and its share of the garbage collection."""
 
 import gc
+import json
 import subprocess
 import sys
 
 import pytest
 
 import deepcaptcha.keras.backend  # noqa: F401 - TensorFlow, as trials load it
+from deepcaptcha.errors import InputError
 from deepcaptcha.keras import environment
 from tests.helpers import ENVIRONMENT
 
@@ -21,7 +23,7 @@ def test_what_was_made_before_deepcaptcha_was_asked_can_be_freed():
     """Where TensorFlow is imported already, models may be alive, and they are full of cycles."""
     environment.require_single_thread()
     before = gc.get_freeze_count()
-    environment.require_single_thread.cache_clear()
+    environment._require_single_thread.cache_clear()
     environment.require_single_thread()
     assert gc.get_freeze_count() <= before
 
@@ -64,3 +66,66 @@ def test_a_source_is_rehearsed_where_others_imported_tensorflow():
         [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
     )
     assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        ([], ""),
+        ([("CPU", ""), ("cpu", "x86")], ""),
+        ([("CPU", ""), ("GPU", "NVIDIA H100")], "NVIDIA H100"),
+        ([("gpu", "NVIDIA H100"), ("gpu", "NVIDIA H100")], "2 x NVIDIA H100"),
+        ([("GPU", "B"), ("GPU", "A")], "A, B"),
+        ([("TPU", "")], "TPU"),
+    ],
+)
+def test_what_a_backend_sees_beside_processors_is_named(devices, expected):
+    assert environment.accelerator(devices) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks for the lock as POSIX does")
+def test_an_accelerator_is_one_processes_at_a_time(tmp_path):
+    import fcntl
+
+    def is_free():
+        with (tmp_path / "deepcaptcha-device.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    with environment.own_device([("GPU", "NVIDIA H100")], tmp_path):
+        assert not is_free()
+    assert is_free()
+    with environment.own_device([("CPU", "")], tmp_path):
+        assert is_free()
+
+
+def test_the_backend_is_what_keras_would_choose(tmp_path, monkeypatch):
+    """As Keras documents it: its file of settings, the environment before it; loaded, its own word."""
+    assert environment.backend() == "tensorflow"
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert environment.backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "torch"}))
+    assert environment.backend() == "torch"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert environment.backend() == "jax"
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    with pytest.raises(InputError, match="KERAS_BACKEND is 'numpy'; one of tensorflow, jax, torch"):
+        environment.require_extra()
+
+
+@pytest.mark.integration
+def test_what_was_computed_on_the_one_thread_of_the_environment_is_no_hindrance():
+    code = (
+        "import os; from deepcaptcha.keras import environment\n"
+        "os.environ.update(environment.SETTINGS); import tensorflow as tf; tf.constant(1)\n"
+        "environment.require_single_thread(); print('trains')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert done.stdout == "trains\n", done.stderr

@@ -11,6 +11,8 @@ import pytest
 import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by each run in this process
 
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
+from deepcaptcha.keras.environment import SETTINGS as SETTINGS_OF_A_TRIAL
+from deepcaptcha.keras.environment import is_left_alone
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
 from tests.helpers import PROJECT, ROOT
@@ -60,6 +62,7 @@ def project(pytester, monkeypatch):
 def guesses(pytester, monkeypatch):
     """One claim that is true, and one that is false, of a function that learns nothing."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makeini(INI)
     pytester.makepyfile(test_it=GUESSES)
     return pytester
 
@@ -528,7 +531,7 @@ def test_nothing_was_set_or_imported():
 
 def test_an_installed_plugin_leaves_other_projects_alone(pytester):
     pytester.makepyfile(HEAVY)
-    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+    for name in SETTINGS_OF_A_TRIAL:
         pytester._monkeypatch.delenv(name, raising=False)
     result = run(pytester, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
@@ -537,46 +540,45 @@ def test_an_installed_plugin_leaves_other_projects_alone(pytester):
 
 PREPARED = """
 import os
-ready = os.environ.get("TF_ENABLE_ONEDNN_OPTS"), os.environ.get("TF_NUM_INTRAOP_THREADS")
+# Only a comment speaks of pytest.mark.convergence.
+FOUND = {{name for name in {0} if name in os.environ}}
 
 def test_it():
-    assert ready == {0}
+    assert FOUND == set({1})
 """
 
 
-@pytest.mark.parametrize(
-    ("arguments", "ready"), [([], ("1", "1")), (["--convergence-jobs=1"], (None, None))]
-)
-def test_all_is_set_before_the_first_module_beside_one_that_asks_for_verdicts(
-    suite, arguments, ready
-):
-    """But not where worker processes, which set it for themselves, train."""
-    suite.makepyfile(test_a=PREPARED.format(ready), test_z=PREPARED.format(ready))
-    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+@pytest.mark.parametrize("ini", ["[pytest]\n", INI], ids=["plain", "single-thread"])
+def test_nothing_is_set_beside_verdicts_unless_the_project_asks_for_it(suite, ini):
+    names = [*SETTINGS_OF_A_TRIAL, "KERAS_BACKEND"]
+    expected = list(SETTINGS_OF_A_TRIAL) if ini == INI else []
+    suite.makeini(ini)
+    suite.makepyfile(test_a=PREPARED.format(names, expected))
+    for name in names:
         suite._monkeypatch.delenv(name, raising=False)
-    result = run(suite, "-k", "test_it", *arguments)
-    result.assert_outcomes(passed=2, deselected=3)
+    run(suite, "-k", "test_it").assert_outcomes(passed=1, deselected=3)
+
+
+def test_a_run_within_a_test_leaves_the_process_as_it_was(suite):
+    before = is_left_alone()
+    here(suite).assert_outcomes(passed=3)
+    assert is_left_alone() == before
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("ini", "module", "arguments"),
-    [("[pytest]\n", "conftest", []), (INI, "early", ["-p", "early"])],
-    ids=["conftest", "plugin"],
-)
-def test_tensorflow_that_came_too_early_fails_the_verdicts_alone(project, ini, module, arguments):
-    project.makeini(ini)
-    project.makepyfile(test_no="def test_no():\n    pass\n", **{module: "import tensorflow"})
-    for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
+def test_tensorflow_that_came_too_early_fails_the_verdicts_alone(project):
+    """Where the project asks for trainings in the processes of its tests."""
+    project.makepyfile(test_no="def test_no():\n    pass\n", early="import tensorflow")
+    for name in SETTINGS_OF_A_TRIAL:
         project._monkeypatch.delenv(name, raising=False)
     project._monkeypatch.setenv("PYTHONPATH", str(project.path), prepend=":")
-    result = run(project, *arguments)
+    result = run(project, "-p", "early")
     result.assert_outcomes(passed=1, failed=2)
     text = result.stdout.str()
     # Where `CI` is set pytest repeats a whole message in its short summary.
     start = "test_it.py::test_four_steps_teach_nothing[trains]: TensorFlow was imported"
     (line,) = (line for line in text.splitlines() if line.startswith(start))
-    assert line.endswith("under pytest, set the ini value convergence_single_thread = true")
+    assert line.endswith("or leave it out: worker processes set their own")
     assert "Traceback" not in text + result.stderr.str()
 
 
@@ -608,6 +610,7 @@ def test_row(row, convergence):
 @pytest.mark.integration
 def test_what_no_row_shows_the_suite_as_a_whole_does(pytester, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makeini(INI)
     pytester.makepyfile(test_it=ROWS)
     here(pytester, "--convergence-record").assert_outcomes(passed=6)
     same = here(pytester)
@@ -646,6 +649,7 @@ def test_what_no_row_shows_the_suite_as_a_whole_does(pytester, monkeypatch):
 @pytest.mark.integration
 def test_a_row_is_accepted_for_a_reason(pytester, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makeini(INI)
     pytester.makepyfile(test_it=ROWS.replace("range(6)", "range(2)").replace("0.95", "HIGH"))
     high = pytester.path / "conftest.py"
     high.write_text("import builtins\nbuiltins.HIGH = 0.95\n")
