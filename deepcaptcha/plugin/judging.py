@@ -111,7 +111,7 @@ class Convergence:
         """
         with self._answering():
             target = self._declared_target()
-            from ..keras.source import rehearsed_source
+            from ..keras.rehearsal import rehearsed_source
 
             make = partial(
                 rehearsed_source,

@@ -9,8 +9,8 @@ import pytest
 from deepcaptcha.errors import InputError, error_words
 from deepcaptcha.keras.backend import keras, tf
 from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.rehearsal import rehearsed_source
 from deepcaptcha.keras.settings import Training
-from deepcaptcha.keras.source import rehearsed_source
 from deepcaptcha.keras.training import require_fit
 from deepcaptcha.trials.source import function_name
 from deepcaptcha.trials.trial import Target
