@@ -7,6 +7,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,8 @@ from ..report.words import comparison_table, failures_text, interval_text
 from ..trials import dask as cluster
 from ..trials.history import symptom_lines
 from ..trials.ledger import LedgerTrials, read_ledger
-from ..trials.runner import Runner
-from ..trials.seeds import take
+from ..trials.runner import LostTrialError, Runner
+from ..trials.seeds import require_draws, same_start, take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from ..trials.worker import cores
@@ -86,12 +87,14 @@ def study(options: Namespace) -> int:
     # equally many trials of each.
     wanted = [(source, seed) for group in groups.values() for seed in seeds for _, source in group]
     done: list[Trial] = []
+    lost: list[LostTrialError] = []
     code = 0
     try:
         with trial_progress(len(wanted), options.json, done) as advance:
-            with make_runner(on_trial=advance) as runner:
+            with make_runner(on_trial=advance) as runner, suppress(LostTrialError):
                 runner.run_all(wanted)
             warn(*runner.problems)
+            lost = runner.lost
     except KeyboardInterrupt:
         code = 130
         warn(f"stopped with {len(done)} of {len(wanted)} trials; the same command goes on")
@@ -101,12 +104,29 @@ def study(options: Namespace) -> int:
     for source, seed in wanted:
         if trial := found.get((source.name, source.recipe, seed)):
             rows.setdefault((source.name, source.recipe), []).append(trial)
-    if rows:
-        _publish(groups, rows, ledger, options)
+    notes, refused = _notes(rows)
+    if rows or lost:
+        _publish(groups, rows, lost, notes, ledger, options)
+    if lost or refused:
+        warn(*map(str, lost), *refused)
+        return 2
     if options.baselines and not code:
         _record([source for group in groups.values() for _, source in group], rows, options)
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
     return code
+
+
+def _notes(rows: Rows) -> tuple[list[str], list[str]]:
+    """What is to be said of where trials start, and of those that are no evidence."""
+    notes, refused = [], []
+    for (name, recipe), trials in rows.items():
+        if said := same_start(trial.identity.get("initial_weights", "") for trial in trials):
+            notes.append(f"{name} under {recipe}: {said}")
+        try:
+            require_draws(trials)
+        except InputError as error:
+            refused.append(str(error))
+    return notes, refused
 
 
 def _record(sources: Sequence[Source], rows: Rows, options: Namespace) -> None:
@@ -171,7 +191,14 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     return partial(run_in, executors=partial(cluster.dask_executor, *where))
 
 
-def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> None:
+def _publish(
+    groups: Groups,
+    rows: Rows,
+    lost: Sequence[LostTrialError],
+    notes: Sequence[str],
+    ledger: Path,
+    options: Namespace,
+) -> None:
     records: list[Json] = []
     settings, tables = [], []
     for (recipe, target), group in groups.items():
@@ -189,16 +216,19 @@ def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> No
             records += found
             settings.append(dict(rows[found[0]["variant"], recipe][0].settings))
             tables.append(_table(group[0][0], target, found))
-    symptoms = symptom_lines([trial for chosen in rows.values() for trial in chosen])
+    symptoms = [*notes, *symptom_lines([trial for chosen in rows.values() for trial in chosen])]
+    failed = [{name: vars(each)[name] for name in _FAILED} for each in lost]
     record = {
         "environment": environment.describe(),
         "stream": options.stream,
         "recipes": settings,
         "symptoms": symptoms,
         "rows": records,
+        "failed": failed,
     }
     text = json.dumps(record, indent=2)
-    page = "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
+    said = [*symptoms, *map(str, lost)]
+    page = "\n".join([table.as_markdown() for table in tables] + [f"{line}.\n" for line in said])
     write_file(options.output / "study.json", text + "\n", "the table")
     write_file(options.output / "study.md", page, "the table")
     if options.json:
@@ -211,6 +241,9 @@ def _publish(groups: Groups, rows: Rows, ledger: Path, options: Namespace) -> No
         print(f"{line}.\n")
     print(f"Also in {options.output / 'study.md'} and study.json; every trial in {ledger}.")
     print(f"As a page: {program()} report --ledger {ledger}")
+
+
+_FAILED = ("name", "recipe", "seed", "reason")
 
 
 def _facts(subject: Subject) -> Json:

@@ -13,6 +13,7 @@ from . import environment
 from .backend import KERAS_ERRORS, keras, tf
 from .data import Part, Pipelines, read_data
 from .fit import Callbacks, Factory, make_callbacks, require_model
+from .fresh import require_new
 from .settings import Training
 from .source import KerasSource, require_arguments
 
@@ -46,7 +47,9 @@ def rehearsed_source(
         environment.require_single_thread()  # before the first model is made
     data = read_data(train, validation)
     require_arguments(function_name(build), build, {})
+    data.require_unchanged()  # from here on
     first, second = _build_twice(build)
+    data.require_unchanged(whole=True)
     require_compiled(first, training)
     settings = Training() if training is None else training
     if isinstance(data, Pipelines):
@@ -108,24 +111,8 @@ def _build_twice(build: Factory) -> tuple[keras.Model, keras.Model]:
         keras.utils.set_random_seed(0)
         models.append(require_model(build))
     first, second = models
-    if first is second:
-        raise InputError(
-            "the factory returned the same model twice; a new one is needed for every trial, or each "
-            "would start from the last one's weights"
-        )
-    # The weights as well: a layer may be shared inside another one that is new.
-    parts = [[*model.layers, *model.weights] for model in (first, second)]
-    if shared := [a.path or a.name for a in parts[0] if any(a is b for b in parts[1])]:
-        raise InputError(
-            f"two models of the factory share {shared[0]} and so weights; it must make new layers each "
-            "time"
-        )
-    optimizer = getattr(first, "optimizer", None)
-    if optimizer is not None and optimizer is second.optimizer:
-        raise InputError(
-            "two models of the factory share one optimizer and so its memory; it must make a new one "
-            "each time"
-        )
+    require_new(first)
+    require_new(second, remembered=False)  # it will be, as it is tried
     return first, second
 
 

@@ -37,6 +37,7 @@ from .fit import (
     prepare_model,
     require_model,
 )
+from .fresh import Ends, hash_arrays
 from .settings import Training
 from .training import Prepared, compile_model
 
@@ -45,6 +46,7 @@ PROTOCOL = 1
 
 _MODELS_KEPT = 12  # traced models a process holds, some 22 MB each
 _traced: dict[bytes, Prepared] = {}  # of this process
+_ends = Ends()  # likewise
 
 _TRAINING_FIELDS = tuple(each.name for each in fields(Training))
 _TARGET_FIELDS = tuple(Target().as_dict())
@@ -180,6 +182,8 @@ class KerasSource:
             stop_when_frozen=self.stop_when_frozen,
             steps=steps,
         )
+        weights = prepared.model.get_weights()
+        _ends.keep((self.name, self.recipe), seed, ready.start, hash_arrays(weights))
         reached = len(run.epochs) if run.converged else None
         return Trial(
             name=self.name,
@@ -192,7 +196,7 @@ class KerasSource:
             frozen_at_step=run.frozen_at_step,
             epochs=tuple(run.epochs),
             seconds=round(time.perf_counter() - began, 3),
-            weights_sha256=hash_weights(prepared.model.get_weights()),
+            weights_sha256=hash_weights(weights),
             identity=identity if run.stop_reason != "steps" else {**identity, "steps": steps},
             probes=run.measured,
             digests=_with_early_weights(ready.digests, run),
@@ -239,15 +243,18 @@ class KerasSource:
         while len(_traced) > _MODELS_KEPT:
             del _traced[next(iter(_traced))]  # the one traced first
         data = self.examples
+        data.require_unchanged()  # from its first trial on
         traced = _traced if self.reuse_model else None
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
+        data.require_unchanged()
         callbacks = make_callbacks(self.callbacks)
         model, batch = prepared.model, self.training.batch
+        start = hash_arrays(model.get_weights())
+        _ends.require_left((self.name, self.recipe), start)
         identity = self._identify(model, seed, data, callbacks)
         digests = make_digests(model, data, self.target, callbacks, batch, seed, self.version)
-        _ready.append(
-            _Ready(self, seed, data, prepared, identity, digests, callbacks, _random_states())
-        )
+        found = data, prepared, start, identity, digests, callbacks
+        _ready.append(_Ready(self, seed, *found, _random_states()))
         return _ready[0]
 
     def _identify(
@@ -281,6 +288,7 @@ class _Ready:
     seed: int
     data: Data
     prepared: Prepared
+    start: Sequence[str]
     identity: Identity
     digests: Digests
     callbacks: Sequence[keras.callbacks.Callback]
@@ -326,6 +334,7 @@ def forget_models() -> None:
     """Let go of the models of this process; a pytest worker does between two factories."""
     _traced.clear()
     _ready.clear()
+    _ends.forget()
 
 
 @cache

@@ -226,7 +226,7 @@ class Convergence:
             found = self._confirm(source, claim, baselines)
             if isinstance(found, Evidence):
                 file = str(baseline_path(baselines, source.name, source.recipe))
-                self._tell(replace(found, baseline=file, twin=self.declared.twin))
+                self._tell(self._as_declared(replace(found, baseline=file)))
                 return
             reason = found
         if baselines is not None:
@@ -273,7 +273,11 @@ class Convergence:
         if folder is not None:
             path = str(baseline_path(folder, source.name, source.recipe))
             evidence = replace(evidence, baseline=path)
-        return replace(evidence, twin=self.declared.twin)
+        return self._as_declared(evidence)
+
+    def _as_declared(self, evidence: Evidence) -> Evidence:
+        start = "" if self.declared.start else evidence.start
+        return replace(evidence, twin=self.declared.twin, start=start)
 
     def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
+from ..trials.seeds import require_draws, same_start
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
@@ -57,6 +58,7 @@ class Evidence:
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
+    - `start`: said where all trials start from the same weights, unless the test declares that.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Evidence:
     baseline: str = ""
     twin: str = ""
     courses: tuple[Course, ...] = ()
+    start: str = ""
 
     @property
     def colour(self) -> Colour:
@@ -158,8 +161,9 @@ def judge(
     Where the judged seeds are recorded ones, and the record says what rounding does, the numbers are
     compared seed by seed.
 
-    Raises InputError for a claim without a plan, and for a baseline of something else: of another
-    monitor, and, where it holds no numbers, of any other task.
+    Raises InputError for a claim without a plan, for trials that are no independent draws of one model,
+    and for a baseline of something else: of another monitor, and, where it holds no numbers, of any
+    other task.
     """
     recorded = () if baseline is None else courses_of(baseline)
     trials: list[Trial] = []
@@ -167,6 +171,7 @@ def judge(
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
+            require_draws(trials)
             if baseline is not None and len(trials) == 1:
                 (require_same_monitor if recorded else require_comparable)(baseline, trials[0])
         return trials[index]
@@ -230,6 +235,7 @@ def judge(
         test=test,
         changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
         courses=tuple(course_of(trial) for trial in trials[:least]),
+        start=same_start(trial.identity.get("initial_weights", "") for trial in trials),
     )
 
 

@@ -175,7 +175,10 @@ def same_optimizer():
         ),
         ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
         ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),
-        ({"build": same_layer}, "share sequential/dense and so weights; it must make new layers"),
+        (
+            {"build": same_layer},
+            "share sequential/dense/kernel and so weights; it must make new layers",
+        ),
         ({"build": same_layer_inside}, "share sequential/inside/kernel and so weights"),
         ({"build": same_optimizer}, "share one optimizer and so its memory"),
         (

@@ -188,7 +188,7 @@ def test_a_trial_whose_process_dies_is_tried_again_and_then_told(tmp_path):
     with (
         pytest.raises(
             LostTrialError,
-            match=r"^a process died 3 times while it trained dying own-training seed 2 "
+            match=r"^dying own-training seed 2 died 3 times with its process, at last alone "
             r"\(its process ended with signal 9\); is there enough memory\?",
         ),
         Runner(ledger, jobs=2) as runner,
