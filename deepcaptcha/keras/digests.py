@@ -160,6 +160,8 @@ def _nameless(part: object, places: Mapping[str, str]) -> object:
         return [_nameless(value, places) for value in part]
     if not isinstance(part, Mapping):
         return part
+    if (part.get("module"), part.get("class_name")) == ("keras.initializers", "Constant"):
+        return "Constant"  # its values, which may have been drawn, are among the initial weights
     if isinstance(layers := part.get("layers"), list):
         names = [layer["config"].get("name", "") for layer in layers]
         places = {name: f"#{place}" for place, name in enumerate(names)}

@@ -151,7 +151,8 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     options = pytestconfig.stash[_OPTIONS]
     # A trial taken from the ledger would confirm nothing.
     reuse = options.reuse and not options.confirm
-    with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
+    limit = options.timeout
+    with Runner(options.ledger, reuse=reuse, jobs=options.jobs, time_limit=limit) as runner:
         yield runner
 
 
@@ -160,6 +161,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     """Asks for verdicts on training; see `deepcaptcha.Convergence`."""
     from ..report.words import verdict_properties
     from ..verdicts.claim import Budget
+    from ..verdicts.judge import Evidence
     from .judging import Convergence
 
     config, node = request.config, request.node
@@ -171,6 +173,14 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
             "verdicts are counted before any is deselected",
             pytrace=False,
         )
+
+    # A plugin may run a test again; its verdicts stand, or one of several tries would do.
+    given = tuple(map(Evidence.from_dict, node.stash.get(EVIDENCE, ())))
+    for key in (EVIDENCE, TOLD):
+        node.stash[key] = []
+    node.user_properties[:] = [
+        each for each in node.user_properties if not each[0].startswith("convergence.")
+    ]
 
     def report(evidence: Evidence) -> None:
         node.stash.setdefault(EVIDENCE, []).append(evidence.as_dict())
@@ -198,6 +208,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         accept=(options.accept, options.reason or "") if options.accept else None,
         tell=node.stash.setdefault(TOLD, []).append,
         confirm=options.confirm,
+        given=given,
     )
 
 

@@ -66,6 +66,7 @@ class Convergence:
       receives what is then shown of it.
     - `strict`: what trains better, or otherwise, than its baseline did is red.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
+    - `given`: what the same test was told in an earlier try of this session, which stands.
     """
 
     budget: Budget
@@ -82,6 +83,7 @@ class Convergence:
     strict: bool = False
     accept: tuple[str, str] | None = None
     tell: Callable[[str], None] = print
+    given: Sequence[Evidence] = ()
     _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
@@ -218,6 +220,11 @@ class Convergence:
         row = f"{source.name} {source.recipe}"
         compared = int(baselines is not None)
         self._count((claim.kind != "mixed") + 2 * compared, compared, row)
+        for evidence in self.given:
+            asked = evidence.name, evidence.recipe, evidence.claim, evidence.target
+            if asked == (source.name, source.recipe, claim, source.target):
+                self._tell(evidence)
+                return
         baseline, reason = None, ""
         if baselines is not None and self.accept and self.accept[0] in (source.name, row):
             self._accept(source, baselines, self.accept[1])

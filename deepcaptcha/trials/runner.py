@@ -301,8 +301,8 @@ def _lost(error: BaseException, source: Source, seed: int) -> LostTrialError:
         return error
     if not isinstance(error, Exception):
         raise error
-    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-    found = LostTrialError(source, seed, f"failed: {kind}{error_words(error)}")
+    words = ["" if isinstance(error, InputError) else type(error).__name__, error_words(error)]
+    found = LostTrialError(source, seed, f"failed: {': '.join(filter(None, words))}")
     found.__cause__ = error
     return found
 
