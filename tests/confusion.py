@@ -335,7 +335,7 @@ def _raised(error: Exception) -> str:
 
 def _source(each: Report, tried: bool = True) -> Any:
     """Trials of the broken version."""
-    from deepcaptcha.keras.source import rehearsed_source
+    from deepcaptcha.keras.rehearsal import rehearsed_source
     from deepcaptcha.trials.trial import Target
 
     target = Target(each.target, each.epochs, each.monitor, each.mode)

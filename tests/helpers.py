@@ -141,7 +141,7 @@ def train(build, recipe, seed=0, data=None, *, steps=None, **options):
 
 def rehearsed_points():
     """A source of one dense layer for `points`, checked as a user's is."""
-    from deepcaptcha.keras.source import rehearsed_source
+    from deepcaptcha.keras.rehearsal import rehearsed_source
 
     given = points(16)
     pair = given.x_train, given.y_train

@@ -77,7 +77,12 @@ def judge(options: Namespace) -> int:
     (verdict,) = evidence.verdicts
     alpha, beta = verdict.alpha or 0.0, verdict.beta or 0.0
     if options.json:
-        print(json.dumps({**verdict.as_dict(), "symptoms": evidence.symptoms}, indent=2))
+        print(
+            json.dumps(
+                {**verdict.as_dict(), "symptoms": evidence.symptoms, "start": evidence.start},
+                indent=2,
+            )
+        )
         return int(evidence.red)
     print(
         f"{verdict.colour}: {source.name} under {source.recipe} reached its target in "
@@ -88,6 +93,8 @@ def judge(options: Namespace) -> int:
         f"Red by mistake: {100 * alpha:.3g} % if it trains in {percent(options.p_good)} of cases; "
         f"green by mistake: {100 * beta:.3g} % if in {percent(options.p_bad)}."
     )
+    if evidence.start:
+        print(f"{evidence.start[:1].upper()}{evidence.start[1:]}.")
     for line in evidence.symptoms:
         print(f"{line}.")
     return int(evidence.red)

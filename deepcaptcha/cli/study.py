@@ -8,6 +8,7 @@ import statistics
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,8 @@ from ..report.words import comparison_table, failures_text, interval_text, recor
 from ..trials import dask as cluster
 from ..trials.history import symptom_lines
 from ..trials.ledger import LedgerTrials, read_full_ledger
-from ..trials.runner import Runner
-from ..trials.seeds import take
+from ..trials.runner import LostTrialError, Runner
+from ..trials.seeds import require_draws, same_start, take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from ..trials.worker import cores, workers
@@ -107,6 +108,7 @@ def study(options: Namespace) -> int:
     # equally many trials of each.
     wanted = [(source, seed) for group in groups.values() for seed in seeds for _, source in group]
     done: list[Trial] = []
+    lost: list[LostTrialError] = []
     code = 0
     try:
         with (
@@ -114,9 +116,11 @@ def study(options: Namespace) -> int:
             make_runner(on_trial=advance) as runner,
         ):
             try:
-                runner.run_all(wanted)
+                with suppress(LostTrialError):
+                    runner.run_all(wanted)
             finally:
                 warn(*runner.problems)
+            lost = runner.lost
     except KeyboardInterrupt:
         code = 130
         warn(f"stopped with {len(done)} of {len(wanted)} trials; the same command goes on")
@@ -126,16 +130,33 @@ def study(options: Namespace) -> int:
     for source, seed in wanted:
         if trial := found.get((source.name, source.recipe, seed)):
             rows.setdefault((source.name, source.recipe), []).append(trial)
-    if rows:
-        _publish(groups, rows, options)
+    notes, refused = _notes(rows)
+    if rows or lost:
+        _publish(groups, rows, lost, notes, options)
         if not options.json:
             end = f"; {recorded_text([runner.recorded])}" if runner.recorded else ""
             print(f"Every trial in {ledger}{end}.")
             print(f"As a page: {program()} report --ledger {ledger}")
+    if lost or refused:
+        warn(*map(str, lost), *refused)
+        return 2
     if options.baselines and not code:
         _record([source for group in groups.values() for _, source in group], rows, options)
         print(f"{len(rows)} baselines written to {options.baselines}.", file=sys.stderr)
     return code
+
+
+def _notes(rows: Rows) -> tuple[list[str], list[str]]:
+    """What is to be said of where trials start, and of those that are no evidence."""
+    notes, refused = [], []
+    for (name, recipe), trials in rows.items():
+        if said := same_start(trial.identity.get("initial_weights", "") for trial in trials):
+            notes.append(f"{name} under {recipe}: {said}")
+        try:
+            require_draws(trials)
+        except InputError as error:
+            refused.append(str(error))
+    return notes, refused
 
 
 def _record(sources: Sequence[Source], rows: Rows, options: Namespace) -> None:
@@ -280,7 +301,13 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     return partial(run_in, executors=partial(cluster.dask_executor, *where))
 
 
-def _publish(groups: Groups, rows: Rows, options: Namespace) -> None:
+def _publish(
+    groups: Groups,
+    rows: Rows,
+    lost: Sequence[LostTrialError],
+    notes: Sequence[str],
+    options: Namespace,
+) -> None:
     records: list[Json] = []
     settings, tables = [], []
     for (recipe, target), group in groups.items():
@@ -298,16 +325,19 @@ def _publish(groups: Groups, rows: Rows, options: Namespace) -> None:
             records += found
             settings.append(dict(rows[found[0]["variant"], recipe][0].settings))
             tables.append(_table(group[0][0], target, found))
-    symptoms = symptom_lines([trial for chosen in rows.values() for trial in chosen])
+    symptoms = [*notes, *symptom_lines([trial for chosen in rows.values() for trial in chosen])]
+    failed = [{name: vars(each)[name] for name in _FAILED} for each in lost]
     record = {
         "environment": environment.describe(),
         "stream": options.stream,
         "recipes": settings,
         "symptoms": symptoms,
         "rows": records,
+        "failed": failed,
     }
     text = json.dumps(record, indent=2)
-    page = "\n".join([table.as_markdown() for table in tables] + [f"{s}.\n" for s in symptoms])
+    said = [*symptoms, *map(str, lost)]
+    page = "\n".join([table.as_markdown() for table in tables] + [f"{line}.\n" for line in said])
     write_file(options.output / "study.json", text + "\n", "the table")
     write_file(options.output / "study.md", page, "the table")
     if options.json:
@@ -319,6 +349,9 @@ def _publish(groups: Groups, rows: Rows, options: Namespace) -> None:
     for line in symptoms:
         print(f"{line}.\n")
     print(f"Also in {options.output / 'study.md'} and study.json.")
+
+
+_FAILED = ("name", "recipe", "seed", "reason")
 
 
 def _facts(subject: Subject) -> Json:

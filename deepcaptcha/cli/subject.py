@@ -72,7 +72,7 @@ class Subject:
                 train, validation = self._load_data()
                 if validation is None:
                     raise InputError(f"{self.data} gives no validation data; {_PARTS} is needed")
-                from ..keras.source import rehearsed_source
+                from ..keras.rehearsal import rehearsed_source
 
                 parts = self._factory, train, validation
                 return rehearsed_source(*parts, target, batch=batch, name=self.text, tried=tried)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -100,6 +101,32 @@ class Examples:
         train, validation = (self.x_train, self.y_train), (self.x_validation, self.y_validation)
         return _hash_arrays(*train), _hash_arrays(*validation)
 
+    def require_unchanged(self, *, whole: bool = False) -> None:
+        """InputError where the arrays are no longer what they were when this was first called, in this
+        process or in the one that sent them. Some 1,000 examples are looked at, or the whole."""
+        before = self._first_look, self.sha256
+        parts = (self.x_train, self.y_train, self.x_validation, self.y_validation)
+        if before != (self._look(), _hash_arrays(*parts) if whole else self.sha256):
+            raise _changed()
+
+    @cached_property
+    def _first_look(self) -> int:
+        return self._look()
+
+    def _look(self) -> int:
+        found = 0
+        for part in (self.x_train, self.y_train, self.x_validation, self.y_validation):
+            for array in _leaves(part).values():
+                found = zlib.crc32(array[:: max(1, len(array) // 500)].tobytes(), found)
+        return found
+
+
+def _changed() -> InputError:
+    return InputError(
+        "the data are not what they were before the factory was called; it must change a copy of its "
+        "own, or every trial has other data"
+    )
+
 
 def _hash_arrays(*parts: Part) -> str:
     digest = hashlib.sha256()
@@ -173,6 +200,21 @@ class Pipelines:
     def steps(self, batch: int) -> int:
         """Batches an epoch: the pipeline's own, whatever `batch` is."""
         return self.batches
+
+    def require_unchanged(self, *, whole: bool = False) -> None:
+        """InputError where training no longer begins with the same batch; looked at only if `whole`."""
+        from .backend import keras, tf
+
+        if not whole:
+            return
+        keras.utils.set_random_seed(0)
+        pairs = next(iter(self.make_train()))[:2], self.first
+        was, now = (
+            [_content(np.asarray(leaf)) for leaf in tf.nest.flatten(pair, expand_composites=True)]
+            for pair in pairs
+        )
+        if was != now:
+            raise _changed()
 
     def head(self, count: int) -> Pipelines:
         """The first batch of each, whatever `count` is; the same one in every epoch."""

@@ -114,7 +114,7 @@ def hash_neutral_configuration(model: keras.Model) -> str:
     whether they were given by name or as objects."""
     structure, settings = _structure(model), _compile_config(model)
     if structure is None or settings is None:  # code of its own, no configuration
-        return hash_configuration(model)[:LENGTH]
+        return hash_configuration(model, drawn=False)[:LENGTH]
     rest = {key: settings[key] for key in settings if key not in _APART}
     optimizer = type(model.optimizer).__qualname__, _config(model.optimizer)
     parts = _nameless([structure, optimizer, _loss(model.loss), rest], {})
@@ -156,18 +156,22 @@ def _loss(loss: object) -> object:
 
 
 def _nameless(part: object, places: Mapping[str, str]) -> object:
-    """A configuration without names; where it refers to a layer it has the layer's place."""
+    """A configuration without names, and without seeds, which layers may have drawn themselves; where it
+    refers to a layer it has the layer's place."""
     if isinstance(part, list | tuple):
         return [_nameless(value, places) for value in part]
     if not isinstance(part, Mapping):
         return part
+    if (part.get("module"), part.get("class_name")) == ("keras.initializers", "Constant"):
+        return "Constant"  # its values, which may have been drawn, are among the initial weights
     if isinstance(layers := part.get("layers"), list):
         names = [layer["config"].get("name", "") for layer in layers]
         places = {name: f"#{place}" for place, name in enumerate(names)}
     return {
         key: _placed(value, places) if key in _REFERENCES else _nameless(value, places)
         for key, value in part.items()
-        if key != "name" or len(part) == 1  # the whole of a policy of types is its name
+        if (key != "name" or len(part) == 1)  # the whole of a policy of types is its name
+        and not (key == "seed" and isinstance(value, int))
     }
 
 

@@ -12,6 +12,7 @@ import json
 import math
 import pickle
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,6 +25,7 @@ from ..trials.trial import Epoch, Outcome, StopReason, Target, outcome_of
 from . import frozen, training
 from .backend import TENSORFLOW, keras
 from .data import Array, Data, Examples
+from .fresh import require_new
 from .settings import Training
 from .training import Kept
 
@@ -299,7 +301,7 @@ def _fitting_model(build: Callable[[], keras.Model], settings: Training, data: D
     training.require_fit(model, settings, data)
     if not model.built:
         model(data.first[0])  # its weights are drawn here, from the seed
-    return model
+    return require_new(model)
 
 
 def require_model(build: Callable[[], keras.Model]) -> keras.Model:
@@ -356,8 +358,9 @@ def _takes_a_seed(function: Callable[..., object]) -> bool:
     return bool(needed)
 
 
-def hash_configuration(model: keras.Model) -> str:
-    """SHA-256 of a compiled model's configuration and compile settings. Code is not looked into."""
+def hash_configuration(model: keras.Model, *, drawn: bool = True) -> str:
+    """SHA-256 of a compiled model's configuration and compile settings. Code is not looked into.
+    `drawn=False` leaves out the seeds of layers, which may have drawn them from the trial's."""
     try:
         structure = model.to_json()
     except (NotImplementedError, TypeError, ValueError):  # code of its own, no configuration
@@ -369,7 +372,9 @@ def hash_configuration(model: keras.Model) -> str:
         settings = json.dumps(model.get_compile_config(), sort_keys=True, default=without_addresses)
     except (NotImplementedError, TypeError):  # a loss, say, that is an object of its own
         settings = without_addresses([model.loss, type(model.optimizer), _config(model.optimizer)])
-    return hashlib.sha256(f"{structure}{settings}".encode()).hexdigest()
+    text = f"{structure}{settings}"
+    text = text if drawn else re.sub("(['\"]seed['\"]): \\d+", r"\1: None", text)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hash_weights(weights: Sequence[Array]) -> str:

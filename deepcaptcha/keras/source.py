@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, error_words
+from ..errors import InputError
 from ..trials.source import function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
-from .backend import KERAS_ERRORS, TENSORFLOW, keras
-from .data import Data, Part, Pipelines, read_data
+from .backend import TENSORFLOW, keras
+from .data import Data, Part, Pipelines
 from .digests import LENGTH, Digests, make_digests, training_code
 from .fit import (
     EARLY_STEPS,
@@ -37,6 +37,7 @@ from .fit import (
     prepare_model,
     require_model,
 )
+from .fresh import Ends, hash_arrays
 from .settings import Training
 from .training import Prepared, compile_model
 
@@ -45,6 +46,7 @@ PROTOCOL = 1
 
 _MODELS_KEPT = 12  # traced models a process holds, some 22 MB each
 _traced: dict[bytes, Prepared] = {}  # of this process
+_ends = Ends()  # likewise
 
 _TRAINING_FIELDS = tuple(each.name for each in fields(Training))
 _TARGET_FIELDS = tuple(Target().as_dict())
@@ -89,7 +91,7 @@ class KerasSource:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
-        _require_arguments(self.name, self.build, self.arguments)
+        require_arguments(self.name, self.build, self.arguments)
 
     @property
     def factory(self) -> Callable[[], keras.Model]:
@@ -180,6 +182,8 @@ class KerasSource:
                 stop_when_frozen=self.stop_when_frozen,
                 steps=steps,
             )
+        weights = prepared.model.get_weights()
+        _ends.keep((self.name, self.recipe), seed, ready.start, hash_arrays(weights))
         reached = len(run.epochs) if run.converged else None
         return Trial(
             name=self.name,
@@ -192,7 +196,7 @@ class KerasSource:
             frozen_at_step=run.frozen_at_step,
             epochs=tuple(run.epochs),
             seconds=round(time.perf_counter() - began, 3),
-            weights_sha256=hash_weights(prepared.model.get_weights()),
+            weights_sha256=hash_weights(weights),
             identity=identity if run.stop_reason != "steps" else {**identity, "steps": steps},
             probes=run.measured,
             digests=_with_early_weights(ready.digests, run),
@@ -238,17 +242,20 @@ class KerasSource:
         while len(_traced) > _MODELS_KEPT:
             del _traced[next(iter(_traced))]  # the one traced first
         data = self.examples
+        data.require_unchanged()  # from its first trial on
         traced = _traced if self.reuse_model and TENSORFLOW else None
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
+        data.require_unchanged()
         callbacks = make_callbacks(self.callbacks, seed)
         # A trial's own folder for its logs makes no other trial of it.
         described = make_callbacks(self.callbacks, 0)
         model, batch = prepared.model, self.training.batch
+        start = hash_arrays(model.get_weights())
+        _ends.require_left((self.name, self.recipe), start)
         identity = self._identify(model, seed, data, described)
         digests = make_digests(model, data, self.target, described, batch, seed, self.version)
-        _ready.append(
-            _Ready(self, seed, data, prepared, identity, digests, callbacks, _random_states())
-        )
+        found = data, prepared, start, identity, digests, callbacks
+        _ready.append(_Ready(self, seed, *found, _random_states()))
         return _ready[0]
 
     def _identify(
@@ -282,6 +289,7 @@ class _Ready:
     seed: int
     data: Data
     prepared: Prepared
+    start: Sequence[str]
     identity: Identity
     digests: Digests
     callbacks: Sequence[keras.callbacks.Callback]
@@ -306,7 +314,7 @@ def _random_states() -> tuple[object, ...]:
     return random.getstate(), pickle.dumps(np.random.get_state())
 
 
-def _require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
+def require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
     """InputError unless `build(**arguments)` can be called."""
     if not callable(build):
         raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
@@ -327,6 +335,7 @@ def forget_models() -> None:
     """Let go of the models of this process; a pytest worker does between two factories."""
     _traced.clear()
     _ready.clear()
+    _ends.forget()
 
 
 @cache
@@ -334,148 +343,3 @@ def _freeze_loaded_objects() -> None:
     """In a worker of our own, whose factory's module may have imported TensorFlow before we could."""
     if is_worker():
         environment.freeze_loaded_objects()
-
-
-def rehearsed_source(
-    build: Factory,
-    train: Part,
-    validation: Part,
-    target: Target,
-    *,
-    training: Training | None = None,
-    batch: int | None = None,
-    callbacks: Callbacks | None = None,
-    version: str | None = None,
-    name: str | None = None,
-    tried: bool = True,
-) -> KerasSource:
-    """A source whose trials can run: the data read, the factory called twice, the callbacks made twice
-    and one batch trained and validated, as in a trial.
-
-    - `train`, `validation`: as `read_data` takes them. `batch`: examples in a batch, in place of the
-      training's, which datasets bring themselves.
-    - `tried`: False trains no batch, for whoever looks for what makes that possible.
-    - the rest as for `KerasSource`.
-
-    Raises InputError for whatever does not fit together.
-    """
-    environment.require_single_thread()  # before the first model is made
-    data = read_data(train, validation)
-    _require_arguments(function_name(build), build, {})
-    first, second = _build_twice(build)
-    require_compiled(first, training)
-    settings = Training() if training is None else training
-    if isinstance(data, Pipelines):
-        if batch is not None:
-            raise InputError("a dataset brings its own batches; leave batch out of the marker")
-        batch = data.batch
-    settings = settings if batch is None else replace(settings, batch=batch)
-    per_batch = callbacks is not None and _look_at_batches(callbacks)
-    steps = 1 if per_batch else min(settings.steps_per_execution, data.steps(settings.batch))
-    source = KerasSource(
-        build,
-        data,
-        target,
-        replace(settings, steps_per_execution=steps),
-        function_name(build) if name is None else name,
-        f"{data.n_train:,} examples",
-        facts={
-            "data": "given",
-            "n_train": data.n_train,
-            "n_validation": data.n_validation,
-            "validation_split": None,
-            "scaling": "raw",
-            "n_prediction": 1,
-            "n_class": _classes(first, settings, data.y_validation),
-        },
-        callbacks=callbacks,
-        version=version,
-    )
-    if not tried:
-        return source
-    try:
-        replace(
-            source,
-            build=lambda: second,
-            data=data.head(settings.batch),
-            target=replace(target, epochs=1),
-        ).run(0)
-    except InputError:
-        raise
-    except KERAS_ERRORS as error:
-        raise InputError(f"one batch could not be trained: {error_words(error)}") from error
-    return source
-
-
-def require_compiled(model: keras.Model, training: Training | None) -> None:
-    """InputError for a model that is not compiled where nothing says how it would be."""
-    if not model.compiled and training is None:
-        raise InputError(
-            "the factory returns a model that is not compiled; compile it, or give a training with its "
-            "optimizer and loss"
-        )
-
-
-def _build_twice(build: Factory) -> tuple[keras.Model, keras.Model]:
-    models = []
-    for _ in range(2):
-        keras.utils.clear_session()
-        keras.utils.set_random_seed(0)
-        models.append(require_model(build))
-    first, second = models
-    if first is second:
-        raise InputError(
-            "the factory returned the same model twice; a new one is needed for every trial, or each "
-            "would start from the last one's weights"
-        )
-    # The weights as well: a layer may be shared inside another one that is new.
-    parts = [[*model.layers, *model.weights] for model in (first, second)]
-    if shared := [a.path or a.name for a in parts[0] if any(a is b for b in parts[1])]:
-        raise InputError(
-            f"two models of the factory share {shared[0]} and so weights; it must make new layers each "
-            "time"
-        )
-    optimizer = getattr(first, "optimizer", None)
-    if optimizer is not None and optimizer is second.optimizer:
-        raise InputError(
-            "two models of the factory share one optimizer and so its memory; it must make a new one "
-            "each time"
-        )
-    return first, second
-
-
-def _look_at_batches(callbacks: Callbacks) -> bool:
-    """Whether any callback looks at single batches; InputError unless they are new ones each time."""
-    first, second = make_callbacks(callbacks, 0), make_callbacks(callbacks, 0)
-    if shared := [type(a).__name__ for a in first if any(a is b for b in second)]:
-        raise InputError(
-            f"callbacks returned the same {shared[0]} twice; it must make new ones for every trial"
-        )
-    hooks = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    base = keras.callbacks.Callback
-    return any(
-        getattr(getattr(one, hook), "__func__", None) is not getattr(base, hook)
-        for one in first
-        for hook in hooks
-    )
-
-
-def _classes(model: keras.Model, settings: Training, labels: object) -> int:
-    """How many classes guessing would choose from; 1 where the loss does not choose, or from what
-    cannot be told."""
-    loss, *others = keras.tree.flatten(model.loss if model.compiled else settings.loss)
-    if others:
-        return 1
-    words = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    words = words.lower().replace("_", "")
-    numbers = (
-        isinstance(labels, np.ndarray)
-        and labels.dtype.kind in "biuf"
-        and bool(np.isfinite(labels).all())
-    )
-    if "crossentropy" not in words or not numbers:
-        return 1
-    assert isinstance(labels, np.ndarray)
-    if "sparse" in words:
-        return int(labels.max()) + 1
-    return 2 if "binary" in words else int(labels.shape[-1])

@@ -104,7 +104,7 @@ class Contracted:
         """
         from ..keras.environment import require_single_thread
         from ..keras.fit import new_model
-        from ..keras.source import require_compiled
+        from ..keras.rehearsal import require_compiled
 
         require_single_thread()  # of a process that may run trials later
         model = new_model(self.build, self.small_training(), self.data, seed)

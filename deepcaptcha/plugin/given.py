@@ -64,7 +64,7 @@ class GivenSource:
         """The source of this process; `tried`: with one batch."""
         if self.key not in _made:
             from ..keras.backend import keras
-            from ..keras.source import rehearsed_source
+            from ..keras.rehearsal import rehearsed_source
 
             forget()
             for name, value in self.settings.items():

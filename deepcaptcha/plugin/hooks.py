@@ -154,7 +154,8 @@ def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     # Each process of a suite that does not train itself has one worker.
     jobs = options.jobs or (1 if environment.is_left_alone() else None)
     path = [str(pytestconfig.rootpath)]  # whence --import-mode=importlib names modules
-    with Runner(options.ledger, reuse=reuse, jobs=jobs, path=path) as runner:
+    limit = options.timeout
+    with Runner(options.ledger, reuse=reuse, jobs=jobs, time_limit=limit, path=path) as runner:
         pytestconfig.stash[_RUNNER] = runner
         yield runner
 
@@ -164,6 +165,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     """Asks for verdicts on training; see `deepcaptcha.Convergence`."""
     from ..report.words import verdict_properties
     from ..verdicts.claim import Budget
+    from ..verdicts.judge import Evidence
     from .judging import Convergence
 
     config, node = request.config, request.node
@@ -175,6 +177,14 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
             "verdicts are counted before any is deselected",
             pytrace=False,
         )
+
+    # A plugin may run a test again; its verdicts stand, or one of several tries would do.
+    given = tuple(map(Evidence.from_dict, node.stash.get(EVIDENCE, ())))
+    for key in (EVIDENCE, TOLD):
+        node.stash[key] = []
+    node.user_properties[:] = [
+        each for each in node.user_properties if not each[0].startswith("convergence.")
+    ]
 
     def report(evidence: Evidence) -> None:
         node.stash.setdefault(EVIDENCE, []).append(evidence.as_dict())
@@ -213,6 +223,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         tell=told.append,
         note=node.stash.setdefault(NOTED, []).append,
         confirm=options.confirm,
+        given=given,
     )
 
 

@@ -69,6 +69,7 @@ class Convergence:
     - `note`: hears what is to be told once of all tests.
     - `strict`: what trains better, or otherwise, than its baseline did is red.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
+    - `given`: what the same test was told in an earlier try of this session, which stands.
     """
 
     budget: Budget
@@ -85,6 +86,7 @@ class Convergence:
     accept: tuple[str, str] | None = None
     tell: Callable[[str], None] = print
     note: Callable[[str], None] = lambda line: None
+    given: Sequence[Evidence] = ()
     _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
@@ -217,6 +219,11 @@ class Convergence:
         row = f"{source.name} {source.recipe}"
         compared = int(baselines is not None)
         self._count((claim.kind != "mixed") + 2 * compared, compared, row)
+        for evidence in self.given:
+            asked = evidence.name, evidence.recipe, evidence.claim, evidence.target
+            if asked == (source.name, source.recipe, claim, source.target):
+                self._tell(evidence)
+                return
         baseline, reason = None, ""
         if baselines is not None and self.accept and self.accept[0] in (source.name, row):
             self._accept(source, baselines, self.accept[1])
@@ -225,7 +232,7 @@ class Convergence:
             found = self._confirm(source, claim, baselines)
             if isinstance(found, Evidence):
                 file = str(baseline_path(baselines, source.name, source.recipe))
-                self._tell(replace(found, baseline=file, twin=self.declared.twin))
+                self._tell(self._as_declared(replace(found, baseline=file)))
                 return
             reason = found
         if baselines is not None:
@@ -285,7 +292,11 @@ class Convergence:
         if folder is not None:
             path = str(baseline_path(folder, source.name, source.recipe))
             evidence = replace(evidence, baseline=path)
-        return replace(evidence, twin=self.declared.twin)
+        return self._as_declared(evidence)
+
+    def _as_declared(self, evidence: Evidence) -> Evidence:
+        start = "" if self.declared.start else evidence.start
+        return replace(evidence, twin=self.declared.twin, start=start)
 
     def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)

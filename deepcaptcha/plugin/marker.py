@@ -31,6 +31,8 @@ class Declared:
     - `claim`: what is judged unless the test names it itself, which it must where this is None.
     - `target`: what a training is to reach, where a source does not bring its own.
     - `batch`: examples in a batch of a Keras model; None: its training's own.
+    - `start`: `same` where all trials are meant to start from the same weights, such as pretrained ones,
+      so that the verdict need not say so; else empty.
     """
 
     hypotheses: int = 1
@@ -39,6 +41,7 @@ class Declared:
     batch: int | None = None
     rows: int = 0
     twin: str = ""
+    start: str = ""
 
 
 def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Declared:
@@ -58,20 +61,25 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
             f"rows is {rows!r}; a whole number is needed, and 2 of the {count} hypotheses for each row "
             "that is compared with a baseline"
         )
-    known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin")
+    known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin", "start")
     if unknown := [name for name in keywords if name not in known]:
         raise InputError(
             f"pytest.mark.convergence does not know {', '.join(unknown)}; it knows {', '.join(known)}"
         )
     for name, value in keywords.items():
         _require_kind(name, value)
+    if (start := keywords.get("start", "")) not in ("", "same"):
+        raise InputError(
+            f"start is {start!r}; 'same' is needed, where all trials are meant to start from the same "
+            "weights"
+        )
     training = {name: keywords[name] for name in (*TARGET, "batch") if name in keywords}
     rates = {name: keywords[name] for name in CLAIM if name in keywords}
     if "batch" in training:
         Training(batch=training["batch"])  # refuses an impossible one
     target = _read_target(training) if {*TARGET} & {*training} else None
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
-    return Declared(count, claim, target, training.get("batch"), rows, twin)
+    return Declared(count, claim, target, training.get("batch"), rows, twin, start)
 
 
 def _read_target(training: Mapping[str, Any]) -> Target:
@@ -100,7 +108,7 @@ def nothing_says(*names: str) -> InputError:
 def _require_kind(name: str, value: object) -> None:
     """InputError where a number or a text is needed and `value` is something else. Only `chance` may be
     None; bool is no number."""
-    if name in ("monitor", "mode", "kind", "twin"):
+    if name in ("monitor", "mode", "kind", "twin", "start"):
         if not isinstance(value, str):
             raise InputError(f"{name} is {value!r}; a text is needed")
     elif name == "also":

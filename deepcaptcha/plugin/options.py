@@ -104,6 +104,13 @@ SETTINGS = (
         "N",
     ),
     Setting(
+        "timeout",
+        _count,
+        "",
+        "seconds that a training in a worker process may take (needs --convergence-jobs); default: any",
+        "S",
+    ),
+    Setting(
         "reuse",
         None,
         "",
@@ -146,7 +153,8 @@ class Options:
 
     - `seed`: the first of every verdict. `hypotheses`, `rows`: None where their number is not pinned.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
-    - `jobs`: worker processes; None: trials run in the test's own process.
+    - `jobs`: worker processes; None: trials run in the test's own process. `timeout`: seconds that a
+      trial in one may take; None: any.
     - `repair`: what a red test may spend on looking for one; None: nothing.
     - `accept`: the row whose baseline is recorded anew, for a `reason`; None: none.
     - `reuse`, `record`, `strict`, `confirm`: see `SETTINGS`.
@@ -160,6 +168,7 @@ class Options:
     ledger: Path
     report: Path | None
     jobs: int | None
+    timeout: int | None
     reuse: bool
     repair: RepairBudget | None
     record: bool
@@ -200,6 +209,11 @@ def read_options(config: pytest.Config) -> Options:
         raise InputError(
             "--convergence-accept ROW and --convergence-reason TEXT are given together: a row is "
             "accepted for a reason, which its baseline keeps"
+        )
+    if values["timeout"] and not values["jobs"]:
+        raise InputError(
+            "--convergence-timeout needs --convergence-jobs: a training in the test's own process "
+            "cannot be ended alone"
         )
     return Options(**values)
 

@@ -67,6 +67,11 @@ def header(config: pytest.Config, options: Options, count: suite.Count | None = 
     return lines
 
 
+def _key(evidence: Evidence) -> tuple[object, ...]:
+    row = evidence.test, evidence.name, evidence.recipe, evidence.claim, evidence.target
+    return *row, evidence.trials, evidence.confirmation
+
+
 class SessionSummary:
     """Gathers the verdicts of a session, of all workers, and prints them at its end."""
 
@@ -98,6 +103,8 @@ class SessionSummary:
         fields: Sequence[Json] = getattr(report, "convergence", [])
         if hasattr(self._config, "workerinput"):
             return
+        if str(report.outcome) == "rerun":  # of pytest-rerunfailures: the last try tells the same
+            return
         self._told += getattr(report, "convergence_told", [])
         noted = getattr(report, "convergence_noted", [])
         self._notes += [line for line in dict.fromkeys(noted) if line not in self._notes]
@@ -107,7 +114,10 @@ class SessionSummary:
         from ..report.words import verdict_line
         from ..verdicts.judge import Evidence
 
-        found = [Evidence.from_dict(each) for each in fields]
+        # With `--dist each` every worker tells of every test: the very same trials are told once.
+        known = {_key(evidence) for evidence in self._reported}
+        every = map(Evidence.from_dict, fields)
+        found = [evidence for evidence in every if _key(evidence) not in known]
         self._reported.extend(found)
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose > 0:

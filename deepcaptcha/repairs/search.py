@@ -22,8 +22,9 @@ from ..finding import Finding
 from ..keras import environment
 from ..keras.backend import require_tensorflow
 from ..keras.data import Data, Examples, Part
+from ..keras.rehearsal import rehearsed_source
 from ..keras.settings import Training
-from ..keras.source import KerasSource, forget_models, rehearsed_source
+from ..keras.source import KerasSource, forget_models
 from ..trials.history import diagnose
 from ..trials.runner import Runner
 from ..trials.source import Source

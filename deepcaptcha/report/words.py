@@ -71,6 +71,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
         lines.append(f"The target, {evidence.target.text}, was missed: {missed}.")
     lines += [wrapped(f"{line}.") for line in evidence.symptoms]
     lines += [f"Not as in the baseline, {line}." for line in evidence.changed]
+    lines += [f"{evidence.start[:1].upper()}{evidence.start[1:]}."] if evidence.start else []
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     lines += evidence.repairs
@@ -240,6 +241,7 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
         for evidence, verdict in verdicts
         if verdict.hypothesis in COMPARISONS and verdict.colour == "cannot tell"
     ]
+    lines += [f"{e.name} under {e.recipe}: {e.start}." for e in reported if e.start]
     for difference in sorted({evidence.environment for evidence in reported} - {""}):
         lines.append(f"Not the environment of the baselines: {difference}.")
     lines = [*confirmed, *lines]
@@ -296,7 +298,7 @@ def verdict_line(evidence: Evidence) -> str:
     return (
         f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, {own.successes} of "
         f"{own.trials} {_interval_words(own)}{compared}; {evidence.summary.seconds:.0f} s"
-        + (f"; {evidence.confirmation}" if evidence.confirmation else "")
+        + "".join(f"; {said}" for said in (evidence.confirmation, evidence.start) if said)
     )
 
 
@@ -314,6 +316,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "interval_95": interval_text(own.interval),
         **{verdict.hypothesis.replace(" ", "_"): verdict.colour for verdict in others},
         "confirmation": evidence.confirmation,
+        "start": evidence.start,
         "outcomes_missed": failures_text(evidence.summary.outcomes),
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),

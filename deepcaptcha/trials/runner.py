@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -13,13 +14,13 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import InputError
+from ..errors import InputError, error_words
 from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
 from .source import Source
 from .trial import Trial
@@ -30,7 +31,12 @@ DEATHS = 3
 
 
 class LostTrialError(InputError):
-    """A trial whose process died again and again, or that took longer than it may."""
+    """A trial that came to no end: its process died again and again, it took longer than it may, or what
+    trains raised an error. `name`, `recipe` and `seed` are the trial's; `reason` is for people."""
+
+    def __init__(self, source: Source, seed: int, reason: str) -> None:
+        super().__init__(f"{source.name} {source.recipe} seed {seed} {reason}")
+        self.name, self.recipe, self.seed, self.reason = source.name, source.recipe, seed, reason
 
 
 Executors = Callable[[], AbstractContextManager[Executor]]
@@ -42,7 +48,7 @@ def run_source(
     source: Source, seed: int, known: Sequence[Trial] = (), steps: int | None = None
 ) -> Trial:
     """The source's trial of this seed, run in this process, or the one among `known` that is the very
-    same.
+    same. Whatever it does to the working folder is undone.
 
     InputError where another runs in this process: seeds and models are the process' own.
     """
@@ -54,9 +60,25 @@ def run_source(
     try:
         if known and (same := find_same(known, source.identity(seed))) is not None:
             return same
-        return source.run(seed, steps=steps)
+        with _in_place():
+            return source.run(seed, steps=steps)
+    except SystemExit as error:
+        raise RuntimeError(f"what trains called sys.exit({error.code!r})") from error
     finally:
         _alone.release()
+
+
+@contextmanager
+def _in_place() -> Iterator[None]:
+    try:
+        here = os.getcwd()
+    except OSError:  # it is gone
+        here = ""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(here)
 
 
 RunTrial = Callable[[Source, int, Sequence[Trial], int | None], Trial]
@@ -86,6 +108,9 @@ class Runner:
     - `on_trial`: hears of every trial.
     - `run`: runs one trial, for tests.
 
+    A trial whose process died is tried again alone, when nothing else runs: so it is the one at fault,
+    and not another that took the memory, where it dies again.
+
     Left in peace, it records what is still running; left by an exception, Ctrl-C included, it ends its
     workers at once. A prefix of a trial (`steps`) is never recorded.
     """
@@ -105,6 +130,7 @@ class Runner:
     ) -> None:
         self._problems: tuple[str, ...] = ()
         self._recorded: tuple[Path, str] | None = None
+        self.lost: list[LostTrialError] = []  # of `run_all`
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
         self._seen: set[str] = set()
@@ -122,6 +148,7 @@ class Runner:
         self._executor: Executor | None = None
         self._ledger: Ledger | None = None
         self._running: dict[Future[Trial], _Started] = {}
+        self._suspects: list[_Started] = []
         self._calling = False
 
     @property
@@ -137,8 +164,9 @@ class Runner:
 
     @property
     def room(self) -> int:
-        """Trials that can be started now and would run at once."""
-        return self._room - len(self._running)
+        """Trials that can be started now and would run at once; none while a suspect is to run alone."""
+        suspected = self._suspects or any(started.deaths for started in self._running.values())
+        return 0 if suspected else self._room - len(self._running)
 
     def run(self, source: Source, seed: int, *, steps: int | None = None) -> Trial:
         """One trial, waited for."""
@@ -150,23 +178,26 @@ class Runner:
         """The trials of sources and seeds, in their order, however they finish; what the ledger may hold
         comes last: it needs no training, only to be recognized.
 
-        LostTrialError, once all others are done, where one was lost; any other error at once.
+        LostTrialError, once all others are done, where one was lost or raised an error; at once where
+        nothing is done yet and DEATHS of them were. `lost` has them all.
         """
         pairs = list(wanted)
+        self.lost = []
+        lost = self.lost
         order = sorted(range(len(pairs)), key=lambda i: _place(*pairs[i]) in self._known)
         done: dict[Hashable, Trial] = {}
-        lost: list[LostTrialError] = []
         while len(done) + len(lost) < len(pairs):
             while order and self.room > 0:
                 position = order.pop(0)
                 self.start(position, *pairs[position])
             for key, future in self.finished():
-                if isinstance(error := future.exception(), LostTrialError):
-                    lost.append(error)
-                    if not done and len(lost) == DEATHS:
-                        raise error  # it dies of more than one trial
-                else:
+                if (error := future.exception()) is None:
                     done[key] = future.result()
+                    continue
+                assert isinstance(key, int)
+                lost.append(_lost(error, *pairs[key]))
+                if not done and len(lost) == DEATHS:
+                    raise lost[0]  # it ends in more than one trial
         if lost:
             raise lost[0]
         return [done[position] for position in range(len(pairs))]
@@ -201,7 +232,7 @@ class Runner:
     def call(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function gives where trials run, waited for; `name` is what it works on.
 
-        LostTrialError where its process dies.
+        InputError where its process dies.
         """
         self._calling = True
         try:
@@ -221,7 +252,7 @@ class Runner:
             self.on_here(f"{name} {error}")
             return function(*args, **kwargs)
         except BrokenExecutor as error:
-            raise LostTrialError(
+            raise InputError(
                 f"a process died while it tried {name} ({error}); is there enough memory?"
             ) from None
 
@@ -229,28 +260,31 @@ class Runner:
         """Wait until trials have finished and been recorded: their keys, and futures with the trial or
         the error: LostTrialError, or whatever was raised."""
         found: list[tuple[Hashable, Future[Trial]]] = []
-        while not found and self._running:
+        while not found and (self._running or self._suspects):
+            if not self._running:
+                self._start(self._suspects.pop(0))
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                 started = self._running.pop(future)
                 error = future.exception()
                 if isinstance(error, BrokenExecutor):
                     started.deaths += 1
                     if started.deaths < DEATHS:
-                        self._start(started)
+                        self._suspects.insert(0, started)
                         continue
-                    future = _lost(
-                        f"a process died {DEATHS} times while it trained {started.source.name} "
-                        f"{started.source.recipe} seed {started.seed} ({error}); is there enough "
-                        "memory? Finished trials are kept, and the same call goes on"
+                    future = _failed(
+                        LostTrialError(
+                            started.source,
+                            started.seed,
+                            f"died {DEATHS} times with its process, at last alone ({error}); is there "
+                            "enough memory? Finished trials are kept, and the same call goes on",
+                        )
                     )
                 elif isinstance(error, NotSentError) and self.on_here is not None:
                     future = self._here(started, error)
                     if future.exception() is None and started.steps is None:
                         self._keep(future.result())
                 elif isinstance(error, TimeLimitError):
-                    future = _lost(
-                        f"{started.source.name} {started.source.recipe} seed {started.seed} {error}"
-                    )
+                    future = _failed(LostTrialError(started.source, started.seed, str(error)))
                 elif error is None and started.steps is None:
                     self._keep(future.result())
                 found.append((started.key, future))
@@ -258,6 +292,7 @@ class Runner:
 
     def abandon(self) -> None:
         """End what runs, and its workers, at once and unrecorded; others can be started."""
+        self._suspects.clear()
         if self._running or self._calling:
             self._running.clear()
             self._calling = False
@@ -321,9 +356,20 @@ def _place(source: Source, seed: int) -> tuple[str, str, int]:
     return source.name, source.recipe, seed
 
 
-def _lost(problem: str) -> Future[Trial]:
+def _lost(error: BaseException, source: Source, seed: int) -> LostTrialError:
+    if isinstance(error, LostTrialError):
+        return error
+    if not isinstance(error, Exception):
+        raise error
+    words = ["" if isinstance(error, InputError) else type(error).__name__, error_words(error)]
+    found = LostTrialError(source, seed, f"failed: {': '.join(filter(None, words))}")
+    found.__cause__ = error
+    return found
+
+
+def _failed(error: LostTrialError) -> Future[Trial]:
     future: Future[Trial] = Future()
-    future.set_exception(LostTrialError(problem))
+    future.set_exception(error)
     return future
 
 

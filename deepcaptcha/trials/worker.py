@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from contextlib import contextmanager, suppress
 from typing import IO, Any, ParamSpec, TypeVar
 
-from ..errors import InputError
+from ..errors import InputError, error_words
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -133,7 +133,8 @@ class _Workers(Executor):
         try:
             payload = cloudpickle.dumps((call, args, kwargs))
         except Exception as error:  # whatever an object of the user's raises
-            raise NotSentError(f"cannot be sent to another process ({error})") from None
+            words = error_words(error) or type(error).__name__
+            raise NotSentError(f"cannot be sent to another process ({words})") from None
         return self._threads.submit(self._run, payload)
 
     def _run(self, payload: bytes) -> Any:
@@ -273,6 +274,9 @@ def prepare_worker() -> None:
     # A new model each trial means a new trace each trial; TensorFlow would warn of it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # Where memory runs out, Linux is to end a worker and not what waits for it.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
 
 
 def _main() -> None:
@@ -287,6 +291,10 @@ def _main() -> None:
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
     os.dup2(2, 1)
+    # A fork of what trains is not to answer for it, nor to keep the answers open when it is dead.
+    worker = os.getpid()
+    ends = calls.fileno(), answers.fileno()
+    os.register_at_fork(after_in_child=lambda: [os.dup2(nowhere, end) for end in ends] and None)
     waiting: list[bytes] = []
     arrived = threading.Semaphore(0)
 
@@ -306,6 +314,8 @@ def _main() -> None:
             failed, result, words = False, call(*args, **kwargs), "its result cannot be read"
         except Exception as error:
             failed, result, words = True, error, f"{type(error).__name__}: {error}"
+        if os.getpid() != worker:
+            os._exit(0)
         try:
             body = cloudpickle.dumps(result)
         except Exception as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError, error_words, require_file_name, write_file
 from ..trials.ledger import UNREADABLE, digest_of, sealed
+from ..trials.seeds import require_draws
 from ..trials.trial import OUTCOMES, SEED_LIMIT, Target, Trial, is_number
 from .claim import Budget, Colour, Json, TrialAt, Verdict, detectable_rate, judge_plan
 from .design import design_plan
@@ -174,9 +175,10 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
     """The baseline of one factory's and recipe's trials, consecutive seeds, in order.
 
     Values and digests are only in it where every trial has them. Raises InputError where the trials are
-    of different models, recipes, data or environments.
+    of different models, recipes, data or environments, or no independent draws.
     """
     first = trials[0]
+    require_draws(trials)
     for place, trial in enumerate(trials):
         if trial.seed != first.seed + place:
             raise InputError(

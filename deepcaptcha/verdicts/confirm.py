@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from ..trials.seeds import same_start
 from ..trials.source import Source
 from ..trials.trial import OUTCOMES, Target, Trial
 from .baseline import (
@@ -404,4 +405,5 @@ def confirmed_evidence(
         ),
         unchanged=True,
         evidence_key=" ".join((str(record.first_seed), *record.weights)),
+        start=same_start(record.seed_digests.get("initial weights", ())),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
+from ..trials.seeds import require_draws, same_start
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from .as_before import (
@@ -77,6 +78,7 @@ class Evidence:
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
     - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
       arithmetics do to them. Empty where seeds do not pair.
+    - `start`: said where all trials start from the same weights, unless the test declares that.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Evidence:
     courses: tuple[Course, ...] = ()
     moved: tuple[Shift, ...] = ()
     ruler: tuple[Shift, ...] = ()
+    start: str = ""
 
     @property
     def colour(self) -> Colour:
@@ -185,8 +188,9 @@ def judge(
     Where the judged seeds are recorded ones, and the record says what rounding does, the numbers are
     compared seed by seed.
 
-    Raises InputError for a claim without a plan, and for a baseline of something else: of another
-    monitor, and, where it holds no numbers, of any other task.
+    Raises InputError for a claim without a plan, for trials that are no independent draws of one model,
+    and for a baseline of something else: of another monitor, and, where it holds no numbers, of any
+    other task.
     """
     numbers = numbers or baseline
     recorded = () if numbers is None else courses_of(numbers)
@@ -195,6 +199,7 @@ def judge(
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
+            require_draws(trials)
             if baseline is not None and numbers is not None and len(trials) == 1:
                 for each in (baseline, numbers):
                     (require_same_monitor if recorded else require_comparable)(each, trials[0])
@@ -292,6 +297,7 @@ def evidence_of(
         failed_seeds=tuple(trial.seed for trial in trials if not claim.holds_in(trial)),
         frozen=len(frozen),
         epochs_saved_by_proof=sum(source.target.epochs - len(trial.epochs) for trial in frozen),
+        start=same_start(trial.identity.get("initial_weights", "") for trial in trials),
         **others,
     )
 

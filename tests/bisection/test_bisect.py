@@ -238,7 +238,7 @@ def test_a_trial_that_was_lost_says_nothing_of_its_cell():
 
     def run(source, seed, known, steps):
         if source.arguments == {"a": True, "b": False}:
-            raise LostTrialError("a process died 3 times while it trained this")
+            raise LostTrialError(source, seed, "died 3 times with its process")
         return sound(source, seed, known, steps)
 
     with pytest.raises(LostTrialError, match="died 3 times"):

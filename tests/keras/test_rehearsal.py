@@ -9,8 +9,8 @@ import pytest
 from deepcaptcha.errors import InputError, error_words
 from deepcaptcha.keras.backend import keras, tf
 from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.rehearsal import rehearsed_source
 from deepcaptcha.keras.settings import Training
-from deepcaptcha.keras.source import rehearsed_source
 from deepcaptcha.keras.training import require_fit
 from deepcaptcha.trials.source import function_name
 from deepcaptcha.trials.trial import Target
@@ -196,7 +196,10 @@ def same_optimizer():
         ),
         ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
         ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),
-        ({"build": same_layer}, "share sequential/dense and so weights; it must make new layers"),
+        (
+            {"build": same_layer},
+            "share sequential/dense/kernel and so weights; it must make new layers",
+        ),
         ({"build": same_layer_inside}, "share sequential/inside/kernel and so weights"),
         ({"build": same_optimizer}, "share one optimizer and so its memory"),
         (

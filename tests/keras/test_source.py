@@ -11,8 +11,9 @@ from deepcaptcha.keras import source as module
 from deepcaptcha.keras.backend import keras
 from deepcaptcha.keras.data import Examples
 from deepcaptcha.keras.fit import Probe, hash_weights
+from deepcaptcha.keras.rehearsal import rehearsed_source
 from deepcaptcha.keras.settings import Training
-from deepcaptcha.keras.source import KerasSource, rehearsed_source
+from deepcaptcha.keras.source import KerasSource
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.trial import Target

@@ -283,12 +283,13 @@ def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == [
         *("seed", "hypotheses", "rows", "alpha", "beta", "ledger", "report", "jobs"),
-        *("reuse", "repair", "record", "accept", "reason", "strict", "confirm"),
+        *("timeout", "reuse", "repair", "record", "accept", "reason", "strict", "confirm"),
     ]
     guesses.makeini(
         "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
         "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
+        "convergence_timeout = 60\n"
         "convergence_reuse = true\nconvergence_record = true\nconvergence_strict = true\n"
         "convergence_confirm = true\n"
     )
@@ -305,7 +306,7 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
     assert (
-        "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, True, None, True, None, None, True, True]"
+        "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, 60, True, None, True, None, None, True, True]"
         in text
     )
     assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
@@ -313,7 +314,7 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
-        "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, True, None, True, None, None, True, True]"
+        "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, 60, True, None, True, None, None, True, True]"
         in text
     )
     assert (
@@ -357,6 +358,10 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
             "--convergence-hypotheses: '0' is given; a whole number",
         ),
         (["--convergence-jobs", "0"], "--convergence-jobs: '0' is given; a whole number"),
+        (
+            ["--convergence-timeout", "9"],
+            "--convergence-timeout needs --convergence-jobs: a training in the test's own process",
+        ),
         (["-o", "convergence_alpha="], "convergence_alpha: '' is given; a number between 0 and 1"),
     ],
 )

@@ -15,6 +15,7 @@ def test_a_bare_marker_counts_one_verdict_and_claims_nothing():
     assert read_marker((), {"hypotheses": 3}) == Declared(3, None, None, None)
     twin = read_marker((), {"hypotheses": 3, "rows": 1, "twin": "same-logits"})
     assert twin == Declared(3, rows=1, twin="same-logits")
+    assert read_marker((), {"start": "same"}) == Declared(start="same")
 
 
 def test_a_full_marker():
@@ -65,6 +66,7 @@ def test_a_full_marker():
         ),
         ({"hypotheses": 3, "rows": -1}, "rows is -1; a whole number is needed"),
         ({"twin": 1}, "twin is 1; a text is needed"),
+        ({"start": "zero"}, "start is 'zero'; 'same' is needed, where all trials are meant to"),
         (
             {**FULL, "chance": 0.95},
             "chance is 0.95, and already meets the target, val_accuracy >= 0.95 within 3 epochs",

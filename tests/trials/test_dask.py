@@ -211,7 +211,7 @@ def test_workers_that_keep_dying_are_told_when_all_else_is_done(tmp_path):
     )
     with (
         pytest.raises(
-            LostTrialError, match=r"died 3 times .* dead tiny seed 7 .*; is there enough memory"
+            LostTrialError, match=r"^dead tiny seed 7 died 3 times .*; is there enough memory"
         ),
         Runner(tmp_path, executors=partial(dask_executor, None, 1)) as runner,
     ):

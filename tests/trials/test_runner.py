@@ -119,9 +119,10 @@ def test_an_error_of_a_source_comes_as_itself_and_keeps_what_was_done(tmp_path):
         assert found["good"].result().outcome == "converged"
         with pytest.raises(RuntimeError, match="seed 7 is unlucky"):
             found["bad"].result()
-        with pytest.raises(RuntimeError, match="seed 8 is unlucky"):
-            runner.run_all([(FunctionSource(fail, EASY), 8)])
-    assert [trial.seed for trial in read_ledger(tmp_path).trials] == [1]
+        words = "^fail own-training seed 8 failed: RuntimeError: seed 8 is unlucky$"
+        with pytest.raises(LostTrialError, match=words):
+            runner.run_all([(FunctionSource(fail, EASY), 8), (LEARN, 3)])
+    assert [trial.seed for trial in read_ledger(tmp_path).trials] == [1, 3]
 
 
 @pytest.mark.parametrize("jobs", [0, -2, 1.5])

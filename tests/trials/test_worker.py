@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -203,7 +204,7 @@ def test_a_trial_whose_process_dies_is_tried_again_and_then_told(tmp_path):
     with (
         pytest.raises(
             LostTrialError,
-            match=r"^a process died 3 times while it trained dying own-training seed 2 "
+            match=r"^dying own-training seed 2 died 3 times with its process, at last alone "
             r"\(its process ended with signal 9\); is there enough memory\?",
         ),
         Runner(ledger, jobs=2) as runner,
@@ -235,6 +236,84 @@ def test_a_trial_that_hangs_ends_at_its_time_limit_while_others_go_on(tmp_path):
         runner.run_all([(source, seed) for seed in (7, 0, 1)])
     assert [noted(notes, seed) for seed in (7, 0, 1)] == [1, 1, 1]
     assert sorted(t.seed for t in read_ledger(tmp_path / "ledger").trials) == [0, 1]
+
+
+def faulty(home, seed):
+    if seed == 1:
+        raise ValueError("it has\nno luck")
+    if seed == 2:
+        sys.exit(0)
+    if seed == 4:
+        os._exit(0)
+    if seed == 5:
+        bytearray(2**62)
+    if seed == 7:
+        sys.stdout.write("x" * 2**22)  # to standard error, as all that a worker prints
+        os.write(1, b"x" * 2**22)
+    if seed == 8:
+        os.fork()
+    if seed == 10:
+        os.chdir("/")
+    assert os.getcwd() == ("/" if seed == 10 else home)
+    return {"accuracy": 1.0}
+
+
+@pytest.mark.integration
+def test_a_fault_costs_its_own_trial_and_is_told_with_its_seed(tmp_path, capfd):
+    source = FunctionSource(partial(faulty, os.getcwd()), TARGET, "faulty")
+    with pytest.raises(LostTrialError, match="faulty own-training seed") as error:
+        run_all_of(source, tmp_path, (0, 4, *range(1, 4), *range(5, 12)))
+    assert len(capfd.readouterr().err) == 2**23
+    assert error.value.seed in FAULTS
+    assert sorted(t.seed for t in read_ledger(tmp_path).trials) == [0, 3, 6, 7, 8, 9, 10, 11]
+
+
+FAULTS = {
+    1: "failed: ValueError: it has no luck",
+    2: "failed: RuntimeError: what trains called sys.exit(0)",
+    4: "died 3 times with its process, at last alone (its process ended with exit code 0); is there "
+    "enough memory? Finished trials are kept, and the same call goes on",
+    5: "failed: MemoryError",
+}
+
+
+def run_all_of(source, folder, seeds):
+    with Runner(folder, jobs=2) as runner:
+        try:
+            runner.run_all([(source, seed) for seed in seeds])
+        finally:
+            assert {each.seed: each.reason for each in runner.lost} == FAULTS
+
+
+@pytest.mark.integration
+def test_whose_process_died_is_tried_again_alone(tmp_path):
+    """What dies beside others may be innocent, as where memory runs out: it is not named then."""
+
+    def train(seed):
+        (tmp_path / f"{seed} begins {time.time_ns()}").touch()
+        time.sleep(0.5)
+        if seed == 1:
+            die()
+        (tmp_path / f"{seed} ends {time.time_ns()}").touch()
+        return {"accuracy": 1.0}
+
+    source = FunctionSource(train, TARGET, "crowded")
+    with (
+        pytest.raises(LostTrialError, match=r"^crowded own-training seed 1 died 3 times"),
+        Runner(jobs=2) as runner,
+    ):
+        runner.run_all([(source, seed) for seed in (1, 0, 2, 3)])
+    events = [path.name.split()[:2] for path in sorted(tmp_path.iterdir(), key=moment)]
+    tries = [place for place, event in enumerate(events) if event == ["1", "begins"]]
+    assert len(tries) == 3
+    for place in tries[1:]:  # all that had begun before had ended
+        before = [seed for seed, _ in events[:place] if seed != "1"]
+        assert all(before.count(seed) == 2 for seed in before)
+    assert tries[2] == tries[1] + 1
+
+
+def moment(path):
+    return int(path.name.split()[2])
 
 
 ORPHANS = """

@@ -1,0 +1,150 @@
+"""The plugin beside other plugins and other ways to write tests; what trains costs nothing."""
+
+import os
+import sys
+
+import numpy  # noqa: F401 - neither it nor SciPy can be loaded anew by each run in this process
+import pytest
+import scipy.stats  # noqa: F401
+
+import deepcaptcha.plugin.judging  # noqa: F401 - as above
+from deepcaptcha.trials.ledger import read_ledger
+
+FUNCTIONS = """
+from itertools import count
+
+TRIES = count()
+
+def learn(seed):
+    yield {"val_accuracy": 0.5 + seed % 100 / 1000}
+    yield {"val_accuracy": 0.95}
+
+def fickle(seed):
+    yield {"val_accuracy": 0.5 + seed % 100 / 1000}
+    yield {"val_accuracy": 0.95 if next(TRIES) > 1 else 0.1}
+"""
+
+MARKER = """
+import unittest
+import pytest
+from functions import fickle, learn
+pytestmark = pytest.mark.convergence(target=0.9, epochs=2, p_good=0.95, p_bad=0.1, chance=0.0)
+"""
+
+# Two trials decide: both succeed with a chance of 0.1 ** 2 = 0.01 at p_bad and fail with one of
+# 0.05 ** 2 = 0.0025 at p_good, both within the 0.025 that each of two hypotheses has.
+CLASSES = f"""{MARKER}
+class TestPlain:
+    def test_in_a_class(self, convergence):
+        convergence.check_training(learn)
+
+class Case(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _take(self, convergence):
+        self.convergence = convergence
+
+    def test_in_a_case(self):
+        self.convergence.check_training(learn)
+"""
+
+FICKLE = f"""{MARKER}
+def test_fickle(convergence):
+    convergence.check_training(fickle)
+"""
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makepyfile(functions=FUNCTIONS)
+    return pytester
+
+
+def here(pytester, *arguments):
+    return pytester.runpytest_inprocess("-v", "-p", "no:hypothesispytest", *arguments)
+
+
+def lines(result):
+    return [
+        line for line in result.outlines if line.startswith("convergence: ") and " s" in line[-3:]
+    ]
+
+
+def test_classes_and_unittest_cases_ask_for_verdicts(project):
+    project.makepyfile(CLASSES)
+    result = here(project, "-p", "no:randomly")
+    result.assert_outcomes(passed=2)
+    assert len(lines(result)) == 2
+    assert {t.seed for t in read_ledger(project.path / "build" / "ledger").trials} == {
+        2_000_000,
+        2_000_001,
+    }
+
+
+def test_in_any_order_the_verdicts_are_the_same(project):
+    pytest.importorskip("pytest_randomly")
+    project.makepyfile(CLASSES)
+    found = []
+    for order in (
+        "-p no:randomly",
+        "-p randomly -p no:cacheprovider -p no:xdist --randomly-seed=3",
+    ):
+        folder = f"ledger-{len(found)}"
+        here(project, *order.split(), "--convergence-ledger", folder).assert_outcomes(passed=2)
+        trials = read_ledger(project.path / folder).trials
+        found.append(sorted((trial.seed, trial.weights_sha256) for trial in trials))
+    assert found[0] == found[1]
+
+
+def test_a_red_verdict_stands_when_its_test_is_run_again(project):
+    """The function would succeed in its third and fourth trial: a second try is no second chance."""
+    pytest.importorskip("pytest_rerunfailures")
+    project.makepyfile(FICKLE)
+    result = here(project, "-p", "no:randomly", "--reruns", "2")
+    assert result.parseoutcomes() == {"failed": 1, "rerun": 2}
+    (line,) = lines(result)
+    assert "fickle trains 0.95/0.1: red, 0 of 2" in line
+    assert "2 trials took" in result.stdout.str()
+    assert len(read_ledger(project.path / "build" / "ledger").trials) == 2
+
+
+TWICE = """
+import sys
+import pytest
+found = [int(pytest.main(sys.argv[1:])) for _ in range(2)]
+print("CODES", found)
+"""
+
+
+@pytest.mark.integration
+def test_two_sessions_of_one_process_are_two_suites(project):
+    project.makepyfile(CLASSES)
+    script = project.makepyfile(twice=TWICE)
+    options = ("-v", "-p", "no:hypothesispytest", "-p", "no:randomly")
+    result = project.run(sys.executable, script, *options)
+    assert "CODES [0, 0]" in result.stdout.str()
+    assert len(lines(result)) == 4
+    assert result.stdout.str().count("2 hypotheses share the suite's rates") == 2
+    sizes = [len(p.read_text().splitlines()) for p in (project.path / "build/ledger").iterdir()]
+    assert sizes == [1 + 4, 1 + 4]
+
+
+def test_where_nothing_can_be_written_the_line_says_so(project):
+    """Whoever is root may write anywhere: there a file is in the way of the folder."""
+    project.makepyfile(CLASSES)
+    if os.geteuid():
+        project.path.chmod(0o555)
+    else:
+        (project.path / "build").write_text("")
+    try:
+        result = here(project, "-p", "no:cacheprovider")
+    finally:
+        project.path.chmod(0o755)
+    text = result.stdout.str()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "Traceback" not in text
+    assert "cannot record trials in" in text
+    assert "; choose a writable folder" in text
+    kept = os.fspath(project.mkdir("kept"))
+    result = here(project, "-p", "no:cacheprovider", "--convergence-ledger", kept)
+    result.assert_outcomes(passed=2)
