@@ -99,6 +99,7 @@ class Runner:
         run: RunTrial = run_source,
     ) -> None:
         self.problems: tuple[str, ...] = ()
+        self.reuse = reuse
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
         self._seen: set[str] = set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from ..errors import InputError
@@ -167,6 +169,30 @@ class Trial:
             for epoch in fields["epochs"]
         )
         return cls(**{**fields, "epochs": epochs})
+
+
+_SHARES, _SINGLE_SHARES = 10**6, 10**3
+
+
+def tells_apart(history: Sequence[Mapping[str, float | None]]) -> bool:
+    """Whether logged values are fine enough that two draws do not log the very same by chance: one of
+    them is no share k of n, n up to a million, as an accuracy is; or two of them, in single
+    precision, none with n up to a thousand."""
+    values = {value for metrics in history for value in metrics.values() if value is not None}
+    fine = [0, 0]
+    for value in values:
+        single = _as_single(value) == value
+        share = float(Fraction(value).limit_denominator(_SINGLE_SHARES if single else _SHARES))
+        fine[single] += (_as_single(share) if single else share) != value
+    return fine[False] > 0 or fine[True] > 1
+
+
+def _as_single(value: float) -> float:
+    try:
+        rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return math.inf
+    return rounded
 
 
 STUCK_SHARE = 0.25

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..errors import InputError
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
-from ..trials.trial import Target, Trial
+from ..trials.trial import Target, Trial, tells_apart
 from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
 from .baseline import (
     Baseline,
@@ -57,6 +58,7 @@ class Evidence:
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
+    - `identified`: by what its trials are known again, its version or its code, of a function's.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Evidence:
     baseline: str = ""
     twin: str = ""
     courses: tuple[Course, ...] = ()
+    identified: str = ""
 
     @property
     def colour(self) -> Colour:
@@ -167,6 +170,7 @@ def judge(
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
+            _require_draw(trials[-1], trials[:-1])
             if baseline is not None and len(trials) == 1:
                 (require_same_monitor if recorded else require_comparable)(baseline, trials[0])
         return trials[index]
@@ -230,7 +234,25 @@ def judge(
         test=test,
         changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
         courses=tuple(course_of(trial) for trial in trials[:least]),
+        identified=getattr(source, "identified", ""),
     )
+
+
+def _require_draw(trial: Trial, others: Sequence[Trial]) -> None:
+    """InputError where a trial without weights to tell it by logged the very same as one of another
+    seed."""
+    if trial.identity.get("shapes") != []:
+        return
+    for other in others:
+        if other.weights_sha256 == trial.weights_sha256 and other.seed != trial.seed:
+            history = [epoch.metrics for epoch in trial.epochs]
+            if tells_apart(history):
+                told = ", ".join(f"{name} {value!r}" for name, value in history[0].items())
+                raise InputError(
+                    f"{trial.name} gave the very same metrics under seeds {other.seed} and {trial.seed} "
+                    f"({told} after epoch 1), so that its trials are no draws: whatever is random in it "
+                    "must follow from its argument"
+                )
 
 
 WHOLE_SEEDS = Whole().seeds

@@ -1,11 +1,12 @@
 """Targets, and how a training ended."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcaptcha.errors import InputError
-from deepcaptcha.trials.trial import Epoch, Target, outcome_of
+from deepcaptcha.trials.trial import Epoch, Target, outcome_of, tells_apart
 
 
 @given(st.floats(0, 1), st.floats(0.01, 1))
@@ -76,3 +77,21 @@ def test_no_changed_weight_in_the_last_epoch_is_stuck():
     assert outcome_of([still, HALF], Target(), 0.1) == "slow"
     # Weights that are seen to move are slow, even where the monitor is not.
     assert outcome_of([HALF, HALF], Target(), None) == "slow"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.0, 1.0), False),
+        ((0.9731, 123.0, None), False),  # shares of 10,000
+        ((97 / 123,), False),
+        ((float(np.float32(97) / np.float32(123)), float(np.float32(0.9))), False),
+        ((0.1 * 3**0.5,), True),
+        ((0.9, 2 / 3 + 1e-12), True),
+        ((float(np.float32(0.1 * 3**0.5)),), False),  # one in single precision is not enough
+        ((float(np.float32(0.1 * 3**0.5)), float(np.float32(0.2 * 5**0.5))), True),
+        ((1e300, 1e-300), True),
+    ],
+)
+def test_only_values_that_two_draws_do_not_share_tell_them_apart(values, expected):
+    assert tells_apart([{"loss": value} for value in values]) is expected
