@@ -195,19 +195,13 @@ class _Walk:
         if _is_library(function.__module__, function.__code__.co_filename):
             self._library(function.__module__)
             self._add("name", f"{function.__module__}.{function.__qualname__}")
+            if "<locals>" in function.__qualname__:  # made by a call, whose arguments it carries
+                self._bound(function, place)
             return
         self.functions += 1
         self._code(function.__code__, function.__doc__)
         name = function.__name__
-        self.visit(function.__defaults__, name)
-        self.visit(function.__kwdefaults__, name)
-        for variable, cell in zip(
-            function.__code__.co_freevars, function.__closure__ or (), strict=True
-        ):
-            try:
-                self.visit(cell.cell_contents, f"{name}: {variable}")
-            except ValueError:  # not assigned yet
-                self._add("empty", variable)
+        self._bound(function, name)
         self.visit(function.__dict__, name)
         used, imported, names = _read_names(function)
         for variable in used:
@@ -223,6 +217,18 @@ class _Walk:
             for part in taken:  # `from package import module`
                 if part not in vars(sys.modules.get(module, sys)):
                     self._imported(f"{module}.{part}", names, f"{name}: {module}.{part}")
+
+    def _bound(self, function: FunctionType, name: str) -> None:
+        """Its defaults, and what its closure holds."""
+        self.visit(function.__defaults__, name)
+        self.visit(function.__kwdefaults__, name)
+        for variable, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
+            try:
+                self.visit(cell.cell_contents, f"{name}: {variable}")
+            except ValueError:  # not assigned yet
+                self._add("empty", variable)
 
     def _code(self, code: CodeType, text: str | None = None) -> None:
         """Its instructions and constants, without its text, file and lines."""

@@ -138,7 +138,7 @@ class FunctionSource:
         """Why none of its trials is known again; empty where they are."""
         if not self.unknown:
             return ""
-        return f"{self.unknown[0]} has no digest; give it a version, version=... of check_training"
+        return f"{self.unknown[0]} has no digest; give the code a version, version=..., of your own"
 
     def identity(self, seed: int) -> Identity:
         """The code, by its version or its digest, which is another one each time where a part of it has
@@ -248,8 +248,9 @@ class FunctionSource:
     def _number(self, key: object, value: object) -> float | None:
         """A plain number, of a NumPy, PyTorch or JAX scalar too; None where it is not finite."""
         try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            # A tensor that is trained warns where it is made a number otherwise.
+            number = float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):  # PyTorch's, of several numbers
             raise InputError(
                 f"{self.name} yields {key!r}: {value!r:.60}; a number is needed"
             ) from None

@@ -291,7 +291,7 @@ def test_code_without_a_digest_is_confirmed_by_its_version_alone(function, tmp_p
         function(train, record=True)
         confirmation, _ = function(train)
         assert confirmation.startswith(
-            "not confirmed: train: handle (_io.TextIOWrapper) has no digest; give it a version"
+            "not confirmed: train: handle (_io.TextIOWrapper) has no digest; give the code a version"
         )
         confirmation, _ = function(train, version="1")
         assert "holds no digest of code, target" in confirmation

@@ -250,8 +250,8 @@ def test_code_without_a_digest_is_trained_anew_and_says_so(ask, tmp_path):
             ask().check_training(train)
             assert trained(ask) == lines
         assert ask.told[0] == (
-            "train is trained anew: train: handle (_io.TextIOWrapper) has no digest; give it a version, "
-            "version=... of check_training."
+            "train is trained anew: train: handle (_io.TextIOWrapper) has no digest; give the code a "
+            "version, version=..., of your own."
         )
         for _ in range(2):
             ask().check_training(train, version="1")

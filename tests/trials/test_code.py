@@ -2,6 +2,7 @@
 nothing else. Each module is written twice, once with a change, so that no digest is taken on trust."""
 
 import functools
+import reprlib
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from tests.helpers import ENVIRONMENT
 
 MODEL = """
 import functools
+import reprlib
 import numpy as np
 from dataclasses import dataclass
 from own_{number}.more import offset
@@ -163,6 +165,8 @@ def closed_over(rate):
         lambda rate: partial(scaled, rate={"deep": [(rate,)]}),
         lambda rate: partial(scaled, rate=functools.cache(closed_over(rate))),
         lambda rate: partial(scaled, rate=np.random.default_rng(int(rate))),
+        # A library's function that a call made: the argument is in its closure.
+        lambda rate: partial(scaled, rate=reprlib.recursive_repr(str(rate))),
     ],
 )
 def test_what_is_bound_to_a_function_is_reached(make):

@@ -221,7 +221,9 @@ def test_code_without_a_digest_makes_every_source_another(tmp_path):
         one, other = (source.identity(0) for source in sources)
     assert one["code"] != other["code"]
     assert one == sources[0].identity(0)
-    assert "train: handle (_io.TextIOWrapper) has no digest; give it" in sources[0].why_not_again
+    assert (
+        "train: handle (_io.TextIOWrapper) has no digest; give the code" in sources[0].why_not_again
+    )
     assert not FunctionSource(train, target(), version="1").why_not_again
 
 
