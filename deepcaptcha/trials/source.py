@@ -117,15 +117,16 @@ class FunctionSource:
         except ValueError:
             pass  # written in C, without a signature
         code = self._read_code()
-        known, unknown = f"code {code.digest}: {code.text}", code.unknown
+        digest, unknown = code.digest, code.unknown
+        known = f"code {digest}: {code.text}"
         if self.version is not None:
-            known, unknown = f"version {self.version!r}", ()
+            digest, known, unknown = f"version {self.version}", f"version {self.version!r}", ()
         elif unknown:
-            known += f", but not {unknown[0]}"
+            digest, known = f"{digest} {secrets.token_hex(8)}", f"{known}, but not {unknown[0]}"
         found = {
             "name": self.name or function_name(self.train),
             # As it is now: what a training changes is found by `run`.
-            "code": f"{code.digest}{f' {secrets.token_hex(8)}' if unknown else ''}",
+            "code": digest,
             "unknown": unknown,
             "identified": known,
             "environment": {**machine(), **code.libraries},
@@ -198,8 +199,7 @@ class FunctionSource:
         """What all trials of one code follow from, as `verdicts.confirm` reads it."""
         if self.unknown:
             return {}
-        code = self.code if self.version is None else f"version {self.version}"
-        return {"code": code, "target": json.dumps(self.target.as_dict())}
+        return {"code": self.code, "target": json.dumps(self.target.as_dict())}
 
     def _read_code(self) -> Code:
         from .code import read_code  # and NumPy, which the plugin itself does without

@@ -187,6 +187,23 @@ def tells_apart(history: Sequence[Mapping[str, float | None]]) -> bool:
     return fine[False] > 0 or fine[True] > 1
 
 
+def require_distinct(trials: Sequence[Trial]) -> None:
+    """InputError where trials of two seeds, without weights to tell them by, logged the very same, and
+    values that two draws do not share by chance."""
+    seeds: dict[str, int] = {}
+    for trial in trials:
+        other = seeds.setdefault(trial.weights_sha256, trial.seed)
+        history = [epoch.metrics for epoch in trial.epochs]
+        weightless = trial.identity.get("shapes") == []
+        if other != trial.seed and weightless and tells_apart(history):
+            told = ", ".join(f"{name} {value!r}" for name, value in history[0].items())
+            raise InputError(
+                f"{trial.name} gave the very same metrics under seeds {other} and {trial.seed} ({told} "
+                "after epoch 1), so that its trials are no draws: whatever is random in it must follow "
+                "from its argument"
+            )
+
+
 def _as_single(value: float) -> float:
     try:
         rounded: float = struct.unpack("f", struct.pack("f", value))[0]

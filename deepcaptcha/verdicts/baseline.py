@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, write_file
-from ..trials.trial import Trial
+from ..trials.trial import Trial, require_distinct
 from .claim import Budget, Colour, Json, TrialAt, Verdict, detectable_rate, judge_plan
 from .design import design_plan
 from .exact import rank_sum, smallest_shift
@@ -131,9 +131,10 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
     """The baseline of one factory's and recipe's trials, consecutive seeds, in order.
 
     Values and digests are only in it where every trial has them. Raises InputError where the trials are
-    of different models, recipes, data or environments.
+    of different models, recipes, data or environments, or a function's that are no draws.
     """
     first = trials[0]
+    require_distinct(trials)
     for place, trial in enumerate(trials):
         if trial.seed != first.seed + place:
             raise InputError(

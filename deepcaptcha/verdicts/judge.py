@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
-from ..trials.trial import Target, Trial, tells_apart
+from ..trials.trial import Target, Trial, require_distinct
 from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
 from .baseline import (
     Baseline,
@@ -170,7 +169,7 @@ def judge(
     def read(index: int) -> Trial:
         while len(trials) <= index:
             trials.append(trial_at(len(trials)))
-            _require_draw(trials[-1], trials[:-1])
+            require_distinct(trials)
             if baseline is not None and len(trials) == 1:
                 (require_same_monitor if recorded else require_comparable)(baseline, trials[0])
         return trials[index]
@@ -236,23 +235,6 @@ def judge(
         courses=tuple(course_of(trial) for trial in trials[:least]),
         identified=getattr(source, "identified", ""),
     )
-
-
-def _require_draw(trial: Trial, others: Sequence[Trial]) -> None:
-    """InputError where a trial without weights to tell it by logged the very same as one of another
-    seed."""
-    if trial.identity.get("shapes") != []:
-        return
-    for other in others:
-        if other.weights_sha256 == trial.weights_sha256 and other.seed != trial.seed:
-            history = [epoch.metrics for epoch in trial.epochs]
-            if tells_apart(history):
-                told = ", ".join(f"{name} {value!r}" for name, value in history[0].items())
-                raise InputError(
-                    f"{trial.name} gave the very same metrics under seeds {other.seed} and {trial.seed} "
-                    f"({told} after epoch 1), so that its trials are no draws: whatever is random in it "
-                    "must follow from its argument"
-                )
 
 
 WHOLE_SEEDS = Whole().seeds

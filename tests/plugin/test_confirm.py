@@ -296,4 +296,6 @@ def test_code_without_a_digest_is_confirmed_by_its_version_alone(function, tmp_p
         confirmation, _ = function(train, version="1")
         assert "holds no digest of code, target" in confirmation
         function(train, record=True, version="1")
-        assert function(train, version="1")[0].startswith("unchanged")
+        confirmation, count = function(train, version="1")
+        assert (count, confirmation[:9]) == (1, "unchanged")
+        assert "its shortest recorded trial" in confirmation
