@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs confusion compare bench faults power lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs tutorials confusion compare bench faults power lint clean
 
 setup: $(READY)
 
@@ -81,6 +81,21 @@ picture: $(READY) browser
 
 docs: $(READY)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
+
+# The tutorials with the frameworks they are about and the wheel, in an environment that has nothing else.
+TUTORIALS := build/tutorials
+
+tutorials: $(READY)
+	rm -rf $(TUTORIALS)
+	$(BIN)/python -m hatchling build -t wheel -d $(TUTORIALS)
+	$(PYTHON) -m venv $(TUTORIALS)/venv
+	$(TUTORIALS)/venv/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) pytest-xdist \
+	  "$$(ls $(TUTORIALS)/*.whl)[tutorials]"
+	mkdir -p $(TUTORIALS)/run/tests $(TUTORIALS)/run/docs
+	cp -r tests/tutorials $(TUTORIALS)/run/tests
+	cp -r docs/tutorials $(TUTORIALS)/run/docs
+	touch $(TUTORIALS)/run/pytest.ini
+	cd $(TUTORIALS)/run && ../venv/bin/pytest -rs --strict-markers -o markers=integration tests/tutorials
 
 # How often the true cause is named, on models of which it is known; writes docs/diagnosis.md.
 # make confusion CONFUSION="first --repair"    one group, and nothing written

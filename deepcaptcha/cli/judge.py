@@ -63,6 +63,8 @@ def judge(options: Namespace) -> int:
     claim = Claim("trains", options.p_good, options.p_bad)
     budget = Budget(1, options.alpha, options.beta)
     source = read_subject(options.network, options.data).source(options)
+    if why := getattr(source, "why_not_again", ""):
+        print(f"No trial is taken from the ledger: {why}.", file=sys.stderr)
     # A new model each trial means a new trace each trial; TensorFlow would warn of it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 

@@ -21,10 +21,11 @@ from ..report.page import write_report
 from ..report.table import Table, columns
 from ..report.words import comparison_table, failures_text, interval_text, recorded_text
 from ..trials import dask as cluster
+from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_lines
 from ..trials.ledger import LedgerTrials, read_full_ledger
 from ..trials.runner import LostTrialError, Runner
-from ..trials.seeds import require_draws, same_start, take
+from ..trials.seeds import take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from ..trials.worker import cores, workers

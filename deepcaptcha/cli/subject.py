@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     Start = tuple[keras.Model, Part, Part, tuple[Part, Part] | None]
 
 HELP = (
-    "VARIANT:RECIPE such as same:raw-subset (which same alone means), or package.module:object: a "
-    "factory of Keras models, a function train(seed), or a source of trials"
+    "VARIANT:RECIPE such as same:raw-subset (which same alone means), or package.module:object or "
+    "file.py:object: a factory of Keras models, a function train(seed), which is called with one "
+    "argument, or a source of trials"
 )
 _PARTS = "(train, validation), each a pair (x, y) or a dataset,"
 _USUAL_RECIPE = "raw-subset"
@@ -187,12 +188,16 @@ def _in_one_line(what: str) -> Iterator[None]:
 
 
 def _load_object(text: str) -> object:
-    """What `package.module:object` names; modules of the current folder come first."""
-    module, _, path = text.partition(":")
+    """What `package.module:object` or `file.py:object` names; modules of the current folder, or of the
+    file's, come first."""
+    module, _, path = text.rpartition(":")
     if not module or not path:
         raise InputError(f"{text!r} names nothing; package.module:object is needed")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    folder = os.getcwd()
+    if module.endswith(".py"):
+        folder, module = str(Path(module).resolve().parent), Path(module).stem
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     environment.prepare_import()  # it may import TensorFlow, which is as quiet then as ours
     with _in_one_line(f"{module} cannot be imported"), environment.loading():
         found = importlib.import_module(module)

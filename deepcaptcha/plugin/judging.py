@@ -18,7 +18,7 @@ from ..keras.settings import Training
 from ..report.words import explanation, failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
-from ..trials.source import FunctionSource, Source, Train, function_name
+from ..trials.source import ANSWER, FunctionSource, Source, Train, function_name
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
     TRIALS,
@@ -40,6 +40,7 @@ from ..verdicts.confirm import (
     confirm,
     confirmed_evidence,
     difference_text,
+    is_of_function,
     judge_change,
     judged_record,
     recorded_verdicts,
@@ -148,19 +149,23 @@ class Convergence:
         """Judge whether a function trains, in whatever framework, as the test's marker claims.
 
         - `train`: `train(seed)` yields a mapping of metrics, with the marker's monitor among them,
-          after each epoch, and is closed once the target is met; or returns one mapping. What it gives
-          is to depend on the seed alone.
-        - `version`: stands for the code in a trial's identity; the function's own text by default, and
-          nothing that it calls.
+          after each epoch, and is closed once the target is met; or returns one mapping, or a list of
+          them. Where the marker names no target it answers True or False. What it gives is to depend
+          on the seed alone.
+        - `version`: stands for the code in a trial's identity; by default all that the function reaches
+          does, and no trial is taken from the ledger, or confirmed, where a part of it has no digest.
         - `name`: for people; the function's own by default. `baselines`: as for `judge`.
 
         Fails the test like `judge`.
         """
         with self._answering():
-            target = self._declared_target()
+            target = ANSWER if self._asks_for_an_answer() else self._declared_target()
             if self.declared.batch is not None:
                 raise InputError("a function has its own batches; leave batch out of the marker")
-            self._judge(FunctionSource(train, target, name or "", version), None, baselines)
+            source = FunctionSource(train, target, name or "", version)
+            if source.unknown and self.runner.reuse:
+                self.tell(f"{source.name} is trained anew: {source.why_not_again}.")
+            self._judge(source, None, baselines)
 
     def judge(
         self, source: Source, claim: Claim | None = None, *, baselines: Path | None = None
@@ -204,6 +209,9 @@ class Convergence:
                     return
             except InputError:
                 continue
+
+    def _asks_for_an_answer(self) -> bool:
+        return self.declared.claim is not None and self.declared.target is None
 
     def _declared_target(self) -> Target:
         if self.declared.claim is None:
@@ -328,7 +336,9 @@ class Convergence:
     def _confirm(self, source: Source, claim: Claim, folder: Path) -> Evidence | str:
         """Train a recorded seed again, and the first ones where its bits have changed: what stands then,
         or why the row is to be judged in full."""
-        here = environment.describe()
+        if why := getattr(source, "why_not_again", ""):
+            return f"not confirmed: {why}"
+        here = getattr(source, "environment", None) or environment.describe()
         record = find_record(folder, source.name, source.recipe, here)
         self._note_unsigned(record, folder)
         reason = why_not(record, here)
@@ -342,7 +352,9 @@ class Convergence:
         trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
-            words = f"changed: {difference_text(confirmation)}"
+            same = is_of_function(record) and record.digests["code"] == code
+            why = "; with the same code: a file that it reads is another, or it ignores its seed"
+            words = f"changed: {difference_text(confirmation)}{why if same else ''}"
             return self._judge_change(source, claim, with_ruler(folder, record), words)
         made = record
         if "code" in record.digests:  # a part of it is enough from now on
@@ -418,7 +430,17 @@ class Convergence:
 
     def _recorded(self, source: Source, count: int) -> Baseline:
         chosen = seeds.take("baseline", count)
-        return make_baseline(self.runner.run_all((source, seed) for seed in chosen))
+        made = make_baseline(self.runner.run_all((source, seed) for seed in chosen))
+        if is_of_function(made):  # which has promised that much and no more
+            again = choose_repetition(made, made.digests.get("code", ""))
+            found = confirm(made, again, self.runner.run(source, again.seed))
+            if not found.unchanged:
+                raise InputError(
+                    f"{source.name} does not repeat itself, as a baseline needs: seed {again.seed} "
+                    f"again gave {difference_text(found)}; seed all that is random from its argument, "
+                    "and use one thread"
+                )
+        return made
 
     def _completed(self, source: Source, made: Baseline, older: Baseline | None) -> Baseline:
         def run_prefix(seed: int, steps: int) -> Trial:

@@ -160,6 +160,11 @@ class ReportRow:
         """What a search for a repair found, or how to look for one; none of a mere study."""
         return () if self.evidence is None else self.evidence.repairs
 
+    @property
+    def identified(self) -> str:
+        """By what a function's trials are known again; empty of a mere study."""
+        return "" if self.evidence is None else self.evidence.identified
+
 
 def _successes(trials: Iterable[Trial], outcome: str) -> tuple[int, ...]:
     return tuple(accumulate((trial.outcome == outcome for trial in trials), initial=0))

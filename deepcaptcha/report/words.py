@@ -321,6 +321,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
         "repairs": "\n".join(evidence.repairs),
+        "identified": evidence.identified,
         "hypotheses": evidence.budget.hypotheses,
         "seconds": round(evidence.summary.seconds, 1),
     }

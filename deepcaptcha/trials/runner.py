@@ -131,6 +131,7 @@ class Runner:
         self._problems: tuple[str, ...] = ()
         self._recorded: tuple[Path, str] | None = None
         self.lost: list[LostTrialError] = []  # of `run_all`
+        self.reuse = reuse
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
         self._seen: set[str] = set()

@@ -12,18 +12,21 @@ import json
 import math
 import platform
 import re
+import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
-from types import ModuleType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import InputError
 from .trial import Epoch, Identity, Target, Trial, outcome_of
+
+if TYPE_CHECKING:
+    from .code import Code
 
 
 class Source(Protocol):
@@ -70,8 +73,12 @@ class ChangeableSource(Source, Protocol):
 
 
 Metrics = Mapping[str, float]
-Train = Callable[[int], Metrics | Iterable[Metrics]]
-"""`train(seed)`: yields a mapping of metrics after each epoch, or returns one of the whole training."""
+Train = Callable[[int], Metrics | bool | Iterable[Metrics | bool]]
+"""`train(seed)`: yields a mapping of metrics after each epoch, or returns one, of the whole training, or
+a list of them. True and False stand for a monitor of 1 and 0."""
+
+ANSWER = Target(1.0, 1, "answer")
+"""The target of a function that itself says whether it succeeded."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,8 @@ class FunctionSource:
     - `target`: its `chance` says what the monitor shows of something that learned nothing, without
       which only a monitor that never changes tells `stuck` from `slow`.
     - `name`: for people; the function's own by default.
-    - `version`: stands for the code in a trial's identity. Without it the function's own source text
-      does, with what is bound to it (by `functools.partial`, a closure or an object) as far as its
-      `repr` tells it apart, but nothing that the function calls.
+    - `version`: stands for the code in a trial's identity. Without it all that the function reaches
+      does (`trials.code`), as it was when the source was made.
     """
 
     train: Train
@@ -93,6 +99,10 @@ class FunctionSource:
     name: str = ""
     version: str | None = None
     recipe: str = "own-training"
+    code: str = field(init=False, compare=False)
+    unknown: tuple[str, ...] = field(init=False, compare=False)
+    identified: str = field(init=False, compare=False)
+    environment: Mapping[str, object] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.train):
@@ -106,11 +116,35 @@ class FunctionSource:
             ) from None
         except ValueError:
             pass  # written in C, without a signature
-        object.__setattr__(self, "name", self.name or function_name(self.train))
+        code = self._read_code()
+        digest, unknown = code.digest, code.unknown
+        known = f"code {digest}: {code.text}"
+        if self.version is not None:
+            digest, known, unknown = f"version {self.version}", f"version {self.version!r}", ()
+        elif unknown:
+            digest, known = f"{digest} {secrets.token_hex(8)}", f"{known}, but not {unknown[0]}"
+        found = {
+            "name": self.name or function_name(self.train),
+            # As it is now: what a training changes is found by `run`.
+            "code": digest,
+            "unknown": unknown,
+            "identified": known,
+            "environment": {**machine(), **code.libraries},
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def why_not_again(self) -> str:
+        """Why none of its trials is known again; empty where they are."""
+        if not self.unknown:
+            return ""
+        return f"{self.unknown[0]} has no digest; give the code a version, version=..., of your own"
 
     def identity(self, seed: int) -> Identity:
-        """The code, by its version or its text; target, seed and machine."""
-        code = {"version": self.version} if self.version is not None else {"code": self._code()}
+        """The code, by its version or its digest, which is another one each time where a part of it has
+        none; target, seed, machine and the versions of the libraries that the code names."""
+        code = {"code": self.code} if self.version is None else {"version": self.version}
         return {
             **code,
             "factory": f"{self.train.__module__}.{self.name}",
@@ -118,20 +152,22 @@ class FunctionSource:
             "recipe": {"name": self.recipe, **self.target.as_dict()},
             "data": "",
             "seed": seed,
-            "environment": machine(),
+            "environment": dict(self.environment),
             "protocol": 1,
         }
 
     def run(self, seed: int, *, steps: int | None = None) -> Trial:
         """The trial of this seed. `steps` counts epochs here, since nothing smaller is known.
 
-        Raises InputError where what is yielded is no mapping of numbers with the monitor among them.
+        Raises InputError where what is yielded is no mapping of numbers with the monitor among them, and
+        where the training changes an array or a random generator that it begins from.
         """
+        before = self._read_code().states
         most = self.target.epochs if steps is None else min(steps, self.target.epochs)
         began = time.perf_counter()
         epochs: list[Epoch] = []
         made = self.train(seed)
-        parts = iter([made]) if isinstance(made, Mapping) else _iterator(made)
+        parts = iter([made]) if isinstance(made, Mapping) or _is_answer(made) else _iterator(made)
         with closing(parts) if isinstance(parts, Generator) else nullcontext(parts):
             for metrics in parts:
                 epochs.append(Epoch(self._read(metrics)))
@@ -139,6 +175,7 @@ class FunctionSource:
                     break
         if not epochs:
             raise InputError(f"{self.name} yields no metrics; a mapping after each epoch is needed")
+        self._require_as_before(before)
         met = self.target.is_reached(epochs[-1].metrics)
         history = json.dumps([dict(epoch.metrics) for epoch in epochs], sort_keys=True)
         cut = steps is not None and not met and most <= len(epochs) < self.target.epochs
@@ -155,9 +192,43 @@ class FunctionSource:
             seconds=round(time.perf_counter() - began, 3),
             weights_sha256=hashlib.sha256(history.encode()).hexdigest(),
             identity=self.identity(seed) if not cut else {**self.identity(seed), "steps": steps},
+            digests=self._digests(),
         )
 
+    def _digests(self) -> dict[str, str]:
+        """What all trials of one code follow from, as `verdicts.confirm` reads it."""
+        if self.unknown:
+            return {}
+        return {"code": self.code, "target": json.dumps(self.target.as_dict())}
+
+    def _read_code(self) -> Code:
+        from .code import read_code  # and NumPy, which the plugin itself does without
+
+        return read_code(self.train)
+
+    def _require_as_before(self, states: Mapping[str, str]) -> None:
+        now = self._read_code().states
+        for place in now:
+            if states.get(place, now[place]) != now[place]:
+                raise InputError(
+                    f"the training changed what it begins from ({place}), so that the next trial would "
+                    "go on where this one ended; make it anew for each seed"
+                )
+
     def _read(self, metrics: object) -> dict[str, float | None]:
+        if _is_answer(metrics):
+            if self.target.is_met(0.0) or not self.target.is_met(1.0):
+                raise InputError(
+                    f"{self.name} answers {metrics}, which is no number for the target "
+                    f"{self.target.text}; leave target, epochs and monitor out of the marker, or yield "
+                    f"{{{self.target.monitor!r}: 0.9}}"
+                )
+            return {self.target.monitor: float(bool(metrics))}
+        if self.target == ANSWER:
+            raise InputError(
+                f"nothing says target and epochs, so that {self.name} is to answer True or False, and "
+                f"it gives {metrics!r:.60}; say in the marker what is to be reached"
+            )
         if not isinstance(metrics, Mapping):
             raise InputError(
                 f"{self.name} yields {metrics!r:.60}; a mapping of metrics, such as "
@@ -173,45 +244,27 @@ class FunctionSource:
     def _number(self, key: object, value: object) -> float | None:
         """A plain number, of a NumPy, PyTorch or JAX scalar too; None where it is not finite."""
         try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            # A tensor that is trained warns where it is made a number otherwise.
+            number = float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):  # PyTorch's, of several numbers
             raise InputError(
                 f"{self.name} yields {key!r}: {value!r:.60}; a number is needed"
             ) from None
         return number if math.isfinite(number) else None
 
-    def _code(self) -> str:
-        """A digest of the function's own text, or of its compiled code where it has none, and of what is
-        bound to it."""
-        function, bound = inspect.unwrap(_innermost(self.train)), _bound(self.train)
-        try:
-            text = inspect.getsource(function if hasattr(function, "__code__") else type(function))
-        except (OSError, TypeError):
-            text = repr(getattr(getattr(function, "__code__", None), "co_code", type(function)))
-        return hashlib.sha256(f"{text}{without_addresses(bound)}".encode()).hexdigest()
+
+def _is_answer(made: object) -> bool:
+    """Whether it is True or False, of whatever library."""
+    kind = getattr(getattr(made, "dtype", None), "kind", "")
+    return isinstance(made, bool) or (kind == "b" and getattr(made, "shape", None) == ())
 
 
 def _iterator(made: object) -> Iterator[object]:
-    if not isinstance(made, Iterable) or isinstance(made, Real | str):
+    if not isinstance(made, Iterable) or isinstance(made, Real | str | bytes):
         raise InputError(
             f"train returned {made!r:.60}; a mapping of metrics, or a generator of them, is needed"
         )
     return iter(made)
-
-
-def _bound(function: object) -> list[object]:
-    """Arguments, values of a closure and attributes that a function carries with it."""
-    found: list[object] = []
-    while isinstance(function, partial):
-        found.append((function.args, sorted(function.keywords.items())))
-        function = function.func
-    for cell in getattr(function, "__closure__", None) or ():
-        with suppress(ValueError):  # not assigned yet
-            found.append(cell.cell_contents)
-    holder = getattr(function, "__self__", function)
-    if not hasattr(holder, "__code__") and not isinstance(holder, ModuleType):
-        found.append(sorted(getattr(holder, "__dict__", {}).items()))
-    return found
 
 
 def without_addresses(value: object) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, error_words, require_file_name, write_file
+from ..trials.draws import require_draws
 from ..trials.ledger import UNREADABLE, digest_of, sealed
-from ..trials.seeds import require_draws
 from ..trials.trial import OUTCOMES, SEED_LIMIT, Target, Trial, is_number
 from .claim import Budget, Colour, Json, TrialAt, Verdict, detectable_rate, judge_plan
 from .design import design_plan

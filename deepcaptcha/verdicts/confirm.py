@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from ..trials.seeds import same_start
+from ..trials.draws import same_start, tells_apart
 from ..trials.source import Source
 from ..trials.trial import OUTCOMES, Target, Trial
 from .baseline import (
@@ -36,6 +36,9 @@ NO_VERDICT = "no verdict is recorded"
 
 _NEEDED = ("training data", "validation data", "configuration", "callbacks", "epochs", "target")
 """Digests without which equal bits prove too little: weights alone would pass leaked validation rows."""
+
+_NEEDED_OF_FUNCTION = ("code", "target")
+"""The same of a function, whose validation is part of what it logs."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,19 @@ class Confirmation:
         return not self.differences
 
 
+def is_of_function(record: Baseline) -> bool:
+    """Whether it is of a function's trials, which have a digest of their code and none of a model."""
+    return "configuration" not in record.digests
+
+
 def why_not(record: Baseline | None, environment: Json) -> str:
     """Why a row cannot be confirmed by its nearest record in this environment; empty where it can."""
     if record is None:
         return "no record"
-    if not (record.history and record.weights and record.seed_digests):
+    if not (record.history and record.weights and (record.seed_digests or not record.shapes)):
         return f"its record of {record.date} holds no values or digests of its trials"
-    if lacking := [name for name in _NEEDED if name not in record.digests]:
+    needed = _NEEDED if record.shapes else _NEEDED_OF_FUNCTION
+    if lacking := [name for name in needed if name not in record.digests]:
         return f"its record of {record.date} holds no digest of {', '.join(lacking)}"
     if elsewhere := differences(rounding(record.environment), rounding(environment)):
         return f"no record of this environment; the nearest, of {record.date}, differs: {elsewhere}"
@@ -131,9 +140,10 @@ def confirm(record: Baseline, repetition: Repetition, trial: Trial) -> Confirmat
 
 def _differences(record: Baseline, repetition: Repetition, trial: Trial) -> Iterator[Difference]:
     place, prefix = repetition.place, repetition.steps is not None
+    # Another code that trains is what a longer repetition makes up for, if that says enough.
+    enough = not is_of_function(record) or tells_apart(record.history[place])
     for name in {**record.digests, **trial.digests}:
-        # Another code that trains is what a longer repetition makes up for.
-        if name not in (*SEED_DIGESTS, "code"):
+        if name not in SEED_DIGESTS and not (name == "code" and enough):
             yield from _value_differences(name, record.digests.get(name), trial.digests.get(name))
     if (recorded := "code" in record.digests) != ("code" in trial.digests):
         words = ("code without a digest trains it", "none")
@@ -222,7 +232,7 @@ def complete(
     same = older is not None and _agree(record, older)
     if older is not None and same:
         record = replace(record, judged=older.judged, ruler=older.ruler, accepted=older.accepted)
-    if "code" not in record.digests:
+    if "code" not in record.digests or is_of_function(record):
         return record
     if older is not None and same and older.digests.get("code") == record.digests["code"]:
         record = replace(record, prefix=older.prefix)

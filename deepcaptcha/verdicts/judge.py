@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
-from ..trials.seeds import require_draws, same_start
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from .as_before import (
@@ -79,6 +79,7 @@ class Evidence:
     - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
       arithmetics do to them. Empty where seeds do not pair.
     - `start`: said where all trials start from the same weights, unless the test declares that.
+    - `identified`: by what its trials are known again, its version or its code, of a function's.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Evidence:
     moved: tuple[Shift, ...] = ()
     ruler: tuple[Shift, ...] = ()
     start: str = ""
+    identified: str = ""
 
     @property
     def colour(self) -> Colour:
@@ -297,6 +299,7 @@ def evidence_of(
         failed_seeds=tuple(trial.seed for trial in trials if not claim.holds_in(trial)),
         frozen=len(frozen),
         epochs_saved_by_proof=sum(source.target.epochs - len(trial.epochs) for trial in frozen),
+        identified=getattr(source, "identified", ""),
         start=same_start(trial.identity.get("initial_weights", "") for trial in trials),
         **others,
     )

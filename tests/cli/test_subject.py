@@ -100,6 +100,13 @@ def test_a_function_is_judged_without_tensorflow(here, capsys):
     }
 
 
+def test_a_function_of_a_file_is_judged_from_anywhere(here, capsys, tmp_path_factory, monkeypatch):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    name = f"{here / 'own_perceptron.py'}:train"
+    assert main(["judge", name, *ACCURACY, "--ledger", str(here / "ledger")]) == 0
+    assert capsys.readouterr().out.startswith(f"green: {name} under own-training reached")
+
+
 def test_one_that_learns_nothing_is_red(here, capsys):
     arguments = ["own_perceptron:learn_nothing", "--epochs", "2", *ACCURACY, "--json"]
     assert main(["judge", *arguments]) == 1

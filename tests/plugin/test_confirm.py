@@ -161,3 +161,140 @@ def test_a_record_takes_the_code_that_still_trains_it(ask):
 def test_without_the_option_all_is_judged_as_ever(ask):
     evidence = ask(confirm=False)
     assert (evidence.unchanged, evidence.confirmation) == (False, "")
+
+
+@pytest.fixture
+def function(tmp_path):
+    """Records a function's trials, or confirms them; gives how it is confirmed and how many trained."""
+
+    def make(train, record=False, **options):
+        reported = []
+        marker = {
+            "target": 0.9,
+            "epochs": 3,
+            "p_good": 0.9,
+            "p_bad": 0.1,
+            "hypotheses": 3,
+            "rows": 1,
+        }
+        with Runner(tmp_path / "ledger", reuse=False) as runner:
+            asked = Convergence(
+                Budget(3),
+                2_000_000,
+                runner,
+                reported.append,
+                "pytest",
+                read_marker((), marker),
+                record,
+                confirm=not record,
+            )
+            before = trained_lines(tmp_path)
+            asked.check_training(train, name="mine", baselines=tmp_path / "baselines", **options)
+        if record:
+            return None
+        (evidence,) = reported
+        return evidence.confirmation, trained_lines(tmp_path) - before
+
+    return make
+
+
+def trained_lines(folder):
+    return sum(
+        len(path.read_text().splitlines()) - 1 for path in (folder / "ledger").glob("*.jsonl")
+    )
+
+
+def improving(loss, first=0.5):
+    """A function that reaches 0.9 in two epochs under even seeds, in three under odd ones."""
+
+    def train(seed):
+        for epoch in range(2 + seed % 2):
+            yield {"val_accuracy": 0.95 if epoch == 1 + seed % 2 else first, "loss": loss(seed)}
+
+    return train
+
+
+def fine(seed):
+    return 1 / (seed % 97 + 3**0.5)
+
+
+def fine_too(seed):
+    return 1 / (3**0.5 + seed % 97)
+
+
+def coarse(seed):
+    return 1.0
+
+
+def coarse_too(seed):
+    return 2.0 - 1.0
+
+
+def test_a_function_of_the_same_code_is_confirmed_by_its_shortest_trial(function):
+    function(improving(fine), record=True)
+    confirmation, count = function(improving(fine))
+    assert count == 1
+    assert confirmation.startswith("unchanged: recorded on")
+    assert "seed 1000000, its shortest recorded trial, came again bit for bit" in confirmation
+
+
+def test_a_function_of_other_code_is_confirmed_by_its_longest_trial_where_that_says_enough(
+    function,
+):
+    function(improving(fine), record=True)
+    confirmation, count = function(improving(fine_too))
+    assert (count, confirmation[:9]) == (1, "unchanged")
+    assert "seed 1000001, its longest trial: the code that trains is another" in confirmation
+
+
+def test_equal_shares_of_other_code_confirm_nothing(function):
+    function(improving(coarse), record=True)
+    assert function(improving(coarse))[0].startswith("unchanged")
+    confirmation, count = function(improving(coarse_too))
+    assert confirmation.startswith("changed: code: ")
+    assert count > 1
+
+
+def test_a_function_that_trains_otherwise_is_judged(function):
+    function(improving(fine), record=True)
+    with pytest.raises(pytest.fail.Exception) as failure:
+        function(improving(fine, first=0.25))
+    assert str(failure.value).startswith(
+        "Changed: val_accuracy after epoch 1: 0.25, recorded 0.5 (-0.25)"
+    )
+    assert "worse in val_accuracy after epoch 1: 0.250, recorded 0.500" in str(failure.value)
+
+
+def test_the_same_code_that_trains_otherwise_read_something_unseen(function, tmp_path):
+    (tmp_path / "rate").write_text("0.5")
+
+    def train(seed):
+        yield {
+            "val_accuracy": 0.95,
+            "loss": float((tmp_path / "rate").read_text()) * fine(seed),
+        }
+
+    function(train, record=True)
+    (tmp_path / "rate").write_text("0.25")
+    confirmation, count = function(train)
+    assert count > 1
+    assert "; with the same code: a file that it reads is another, or it ignores" in confirmation
+
+
+def test_code_without_a_digest_is_confirmed_by_its_version_alone(function, tmp_path):
+    with open(tmp_path / "data", "w") as handle:
+
+        def train(seed):
+            yield {"val_accuracy": 0.95, "loss": handle.tell() + fine(seed)}
+
+        function(train, record=True)
+        confirmation, _ = function(train)
+        assert confirmation.startswith(
+            "not confirmed: train: handle (_io.TextIOWrapper) has no digest; give the code a version"
+        )
+        confirmation, _ = function(train, version="1")
+        assert "holds no digest of code, target" in confirmation
+        function(train, record=True, version="1")
+        confirmation, count = function(train, version="1")
+        assert (count, confirmation[:9]) == (1, "unchanged")
+        assert "its shortest recorded trial" in confirmation

@@ -44,11 +44,20 @@ def ask(tmp_path):
         runner = runners.enter_context(Runner(tmp_path / "ledger", jobs=jobs))
         test = "test_it.py::test"
         return Convergence(
-            Budget(1), 7, runner, reported.append, f"pytest {test}", declared, record, test
+            Budget(1),
+            7,
+            runner,
+            reported.append,
+            f"pytest {test}",
+            declared,
+            record,
+            test,
+            tell=make.told.append,
         )
 
     with ExitStack() as runners:
         make.reported = reported
+        make.told = []
         make.ledger = tmp_path / "ledger"
         yield make
 
@@ -130,9 +139,11 @@ def test_a_marker_without_claim_or_target_is_told(ask):
         bare.check_training(learns)
     with pytest.raises(pytest.fail.Exception, match=r"^the marker claims nothing; write pytest"):
         bare.judge(FunctionSource(learns, Target()))
-    claims = read_marker((), {"p_good": 0.9, "p_bad": 0.1})
+    claims = read_marker((), {"p_good": 0.9, "p_bad": 0.1, "hypotheses": 2})
     without = Convergence(Budget(1), 7, ask().runner, ask.reported.append, "pytest", claims)
-    with pytest.raises(pytest.fail.Exception, match=r"^nothing says target and epochs; write"):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"^nothing says target and epochs, so that learns"
+    ):
         without.check_training(learns)
     without.judge(FunctionSource(learns, Target(0.9, 5)))  # the source has its own
     assert ask.reported[0].verdicts[0].colour == "green"
@@ -175,6 +186,86 @@ def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
         replace(ask(hypotheses=3, rows=1), strict=True).judge(fast, baselines=folder)
     ask(record=True, hypotheses=3, rows=1).check_training(learns, baselines=folder)
     assert len(ask.reported) == 4
+
+
+def ignores_its_seed(seed):
+    yield {"val_accuracy": 0.5, "loss": 0.1 * 3**0.5}
+
+
+def test_the_same_metrics_under_two_seeds_are_refused(ask):
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask().check_training(ignores_its_seed)
+    assert str(failure.value) == (
+        "test_it.py::test: ignores_its_seed gave the very same metrics under seeds 7 and 8 "
+        f"(val_accuracy 0.5, loss {0.1 * 3**0.5!r} after epoch 1), so that its trials are no draws: "
+        "whatever is random in it must follow from its argument"
+    )
+    assert not ask.reported
+
+
+def test_a_training_that_does_not_repeat_itself_gets_no_baseline(ask, tmp_path):
+    count = itertools.count(1)
+
+    def train(seed):
+        return {"val_accuracy": 0.95, "loss": 1 / next(count)}
+
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask(hypotheses=3, rows=1).check_training(train, version="1", baselines=tmp_path / "records")
+    # Thirty trials, and the first of them again: 1 / 31.
+    message = str(failure.value)
+    assert message.startswith(
+        "test_it.py::test: train does not repeat itself, as a baseline needs: seed 1000000 again gave "
+        "loss after epoch 1: 0.0322581, recorded 1 (-0.968);"
+    )
+    assert "\n" not in message
+    assert not (tmp_path / "records").exists()
+
+
+def trained(ask):
+    return sum(len(path.read_text().splitlines()) - 1 for path in ask.ledger.glob("*.jsonl"))
+
+
+def test_trials_of_the_same_code_are_reused_and_of_other_code_are_not(ask):
+    def rated(rate):
+        def train(seed):
+            yield {"val_accuracy": 0.95, "loss": rate / (seed + 1)}
+
+        return train
+
+    for rate, lines in ((1.0, 2), (1.0, 2), (2.0, 4), (1.0, 4)):
+        ask().check_training(rated(rate))
+        assert trained(ask) == lines
+    assert ask.reported[0].identified == ask.reported[1].identified != ask.reported[2].identified
+    assert ask.reported[0].identified.endswith(": 1 function")
+    assert not ask.told
+
+
+def test_code_without_a_digest_is_trained_anew_and_says_so(ask, tmp_path):
+    with open(tmp_path / "data", "w") as handle:
+
+        def train(seed):
+            yield {"val_accuracy": 0.95, "loss": float(handle.tell())}
+
+        for lines in (2, 4):
+            ask().check_training(train)
+            assert trained(ask) == lines
+        assert ask.told[0] == (
+            "train is trained anew: train: handle (_io.TextIOWrapper) has no digest; give the code a "
+            "version, version=..., of your own."
+        )
+        for _ in range(2):
+            ask().check_training(train, version="1")
+            assert trained(ask) == 6
+    assert len(ask.told) == 2
+
+
+def test_without_a_target_true_and_false_are_judged(ask):
+    claim = read_marker((), {"p_good": 0.9, "p_bad": 0.1})
+    replace(ask(), declared=claim).check_training(lambda seed: seed < 100, name="small")
+    assert ask.reported[0].colour == "green"
+    with pytest.raises(pytest.fail.Exception) as failure:
+        replace(ask(), declared=claim).check_training(lambda seed: seed > 100, name="large")
+    assert "The target, answer >= 1 within 1 epochs, was missed: slow 2." in str(failure.value)
 
 
 def test_workers_give_the_same_evidence(ask):

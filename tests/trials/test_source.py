@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepcaptcha.errors import InputError
-from deepcaptcha.trials.source import FunctionSource, function_name, machine
+from deepcaptcha.trials.source import ANSWER, FunctionSource, function_name, machine
 from deepcaptcha.trials.trial import Target, Trial
 
 NAN = float("nan")
@@ -182,18 +182,11 @@ def other(seed, rate=1.0):
     return {"accuracy": rate * seed + 1}
 
 
-def closed_over(rate):
-    return lambda seed: {"accuracy": rate * seed}
-
-
 class Learner:
     def __init__(self, rate):
         self.rate = rate
 
     def __call__(self, seed):
-        return {"accuracy": self.rate * seed}
-
-    def learn(self, seed):
         return {"accuracy": self.rate * seed}
 
 
@@ -212,27 +205,89 @@ def test_an_identity_holds_code_target_seed_and_machine():
         "chance": 0.1,
     }
     assert (found["seed"], found["environment"]) == (5, machine())
+    assert len(found["code"]) == 12
     assert found == identity(scaled, 5)
     others = [identity(scaled, 6), identity(other, 5), identity(scaled, 5, epochs=4)]
     assert all(found != changed for changed in others)
 
 
+def test_code_without_a_digest_makes_every_source_another(tmp_path):
+    with open(tmp_path / "data", "w") as handle:
+
+        def train(seed):
+            return {"accuracy": float(handle.tell())}
+
+        sources = [FunctionSource(train, target()) for _ in range(2)]
+        one, other = (source.identity(0) for source in sources)
+    assert one["code"] != other["code"]
+    assert one == sources[0].identity(0)
+    assert (
+        "train: handle (_io.TextIOWrapper) has no digest; give the code" in sources[0].why_not_again
+    )
+    assert not FunctionSource(train, target(), version="1").why_not_again
+
+
+def test_a_source_says_what_its_trials_are_known_by():
+    assert FunctionSource(scaled, target(), version="3").identified == "version '3'"
+    known = FunctionSource(partial(scaled, rate=np.ones(50_000)), target())
+    assert known.identified == f"code {known.code}: 1 function and 1 array of 0.4 MB"
+    assert known.environment["numpy"] == np.__version__
+
+
 @pytest.mark.parametrize(
-    ("one", "same", "another"),
+    "value", [True, np.bool_(True), np.array(1.0) > 0], ids=["bool", "NumPy's", "an array's"]
+)
+def test_true_and_false_are_an_answer(value):
+    for train in (lambda seed: value, lambda seed: [value], lambda seed: iter([value])):
+        trial = FunctionSource(train, ANSWER).run(0)
+        assert (trial.outcome, dict(trial.epochs[0].metrics)) == ("converged", {"answer": 1.0})
+    assert FunctionSource(lambda seed: not value, ANSWER).run(0).outcome == "slow"
+    assert trial_of(lambda seed: value).outcome == "converged"
+
+
+@pytest.mark.parametrize(
+    ("train", "fields", "words"),
     [
-        (partial(scaled, rate=1.0), partial(scaled, rate=1.0), partial(scaled, rate=2.0)),
-        (closed_over(1.0), closed_over(1.0), closed_over(2.0)),
-        (Learner(1.0), Learner(1.0), Learner(2.0)),
-        (Learner(1.0).learn, Learner(1.0).learn, Learner(2.0).learn),
+        (
+            lambda seed: True,
+            {"value": 0.1, "monitor": "loss", "mode": "min"},
+            "<lambda> answers True, which is no number for the target loss <= 0.1 within 3 epochs",
+        ),
+        (
+            lambda seed: {"accuracy": 1.0},
+            {"value": 1.0, "epochs": 1, "monitor": "answer", "chance": None},
+            "nothing says target and epochs, so that <lambda> is to answer True or False, and it gives "
+            "{'accuracy': 1.0}",
+        ),
     ],
 )
-def test_what_is_bound_to_a_function_tells_trials_apart(one, same, another):
-    assert identity(one)["code"] == identity(same)["code"] != identity(another)["code"]
+def test_an_answer_that_does_not_fit_is_one_clear_line(train, fields, words):
+    with pytest.raises(InputError) as error:
+        trial_of(train, **fields)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_no_memory_address_joins_an_identity():
-    codes = [identity(partial(scaled, rate=lambda: 1))["code"] for _ in range(2)]
-    assert codes[0] == codes[1]
+WEIGHTS, DRAW = np.zeros(2), np.random.default_rng(0)
+
+
+def goes_on(seed):
+    WEIGHTS[0] += seed
+    return {"accuracy": WEIGHTS[0]}
+
+
+def draws_on(seed):
+    return {"accuracy": DRAW.random()}
+
+
+@pytest.mark.parametrize(("train", "what"), [(goes_on, "WEIGHTS"), (draws_on, "DRAW")])
+def test_a_trial_that_would_begin_where_another_ended_is_refused(train, what):
+    source = FunctionSource(train, target())
+    with pytest.raises(InputError) as error:
+        source.run(1)
+    assert str(error.value).startswith(
+        f"the training changed what it begins from ({source.name}: {what}), so that the next trial"
+    )
 
 
 def test_a_version_stands_for_the_code():
