@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from .marker import Declared
 
 _OPTIONS = pytest.StashKey[Options]()
+_SUMMARY = pytest.StashKey[SessionSummary]()
 _COUNT = pytest.StashKey[suite.Count]()
-_USED = pytest.StashKey[bool]()
+_DECLARED: pytest.StashKey[Declared] = pytest.StashKey()
 _MISTAKE = pytest.StashKey[str]()
 
 
@@ -79,27 +80,33 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if options.jobs is not None:
         environment.leave_alone()
-    config.pluginmanager.register(SessionSummary(config, options), "convergence-summary")
+    summary = config.stash[_SUMMARY] = SessionSummary(config, options)
+    config.pluginmanager.register(summary, "convergence-summary")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Node) -> None:
     node.workerinput["convergence_seed"] = node.config.stash[_OPTIONS].seed
+    node.workerinput["convergence_header"] = str(node.config.stash[_SUMMARY].told_by_worker)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Read every marker and count the hypotheses before anything is deselected."""
     config = session.config
-    try:
-        declared = [_declared(item) for item in items if _marker(item) is not None]
-    except InputError as error:
-        if not hasattr(config, "workerinput"):
-            raise pytest.UsageError(str(error)) from None
-        # A worker of xdist cannot end the run; each of its verdicts says so instead.
-        config.stash[_MISTAKE] = str(error)
+    declared = []
+    for item in items:
+        if (marker := _marker(item)) is None:
+            continue
+        from .marker import count_of, read_marker
+
+        try:
+            item.stash[_DECLARED] = read_marker(marker.args, marker.kwargs)
+        except InputError as error:
+            item.stash[_MISTAKE] = str(error)  # the other tests have no part in it
+        declared.append(item.stash.get(_DECLARED, count_of(marker.kwargs)))
+    if not declared:
         return
-    config.stash[_USED] = bool(declared)
     counted = [each for each in declared if not each.twin]
     collected = suite.Count(
         sum(each.hypotheses for each in counted), sum(each.rows for each in counted)
@@ -110,37 +117,36 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
             config,
             (options.hypotheses, options.rows),
             collected,
-            failed=session.testsfailed > 0,
+            must_be_pinned=options.pinned,
         )
     except InputError as error:
-        config.stash[_MISTAKE] = str(error)  # the other tests have no part in it
+        config.stash[_MISTAKE] = str(error)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist tells the controller
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Test modules that import Keras have done so, and no test has made a model yet."""
-    if session.config.stash.get(_USED, False) and "tensorflow" in sys.modules:
+    if _COUNT in session.config.stash and "tensorflow" in sys.modules:
         environment.freeze_loaded_objects()
+    worker = getattr(session.config, "workerinput", {})
+    if worker.get("workerid") == "gw0" and (lines := _header(session.config, session.items)):
+        Path(worker["convergence_header"]).write_text("\n".join(lines), "utf-8")
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    if not config.stash.get(_USED, False) or config.option.verbose < 0:
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    return [] if config.option.verbose < 0 else _header(config, items)
+
+
+def _header(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    if (count := config.stash.get(_COUNT, None)) is None:
         return []
-    return header(config, config.stash[_OPTIONS], config.stash.get(_COUNT, None))
+    return header(config, config.stash[_OPTIONS], count)
 
 
 def _marker(item: pytest.Item) -> pytest.Mark | None:
     return item.get_closest_marker("convergence")
-
-
-def _declared(item: pytest.Item) -> Declared:
-    from .marker import read_marker
-
-    marker = _marker(item)
-    assert marker is not None
-    try:
-        return read_marker(marker.args, marker.kwargs)
-    except InputError as error:
-        raise InputError(f"{item.nodeid}: {error}") from None
 
 
 @pytest.fixture(scope="session")
@@ -163,8 +169,9 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     from .judging import Convergence
 
     config, node = request.config, request.node
-    if _MISTAKE in config.stash:
-        pytest.fail(config.stash[_MISTAKE], pytrace=False)
+    for stash in (node.stash, config.stash):
+        if _MISTAKE in stash:
+            pytest.fail(stash[_MISTAKE], pytrace=False)
     if _marker(node) is None:
         pytest.fail(
             "a test that uses the convergence fixture must carry pytest.mark.convergence, so that its "
@@ -189,7 +196,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         convergence_runner,
         report,
         " ".join(again),
-        _declared(node),
+        node.stash[_DECLARED],
         options.record,
         test,
         elsewhere=options.jobs is not None,

@@ -324,7 +324,7 @@ class Convergence:
         made = record
         if "code" in record.digests:  # a part of it is enough from now on
             made = replace(made, digests={**record.digests, "code": code})
-        if self.record and not recorded_verdicts(record, claim):
+        if self.record and not recorded_verdicts(record, claim, self.budget):
             made = replace(made, judged=self._judged_now(source, claim, folder))
         if made != record:
             write_record(folder, made)
@@ -336,7 +336,8 @@ class Convergence:
         baseline = read_baseline(folder, source.name, source.recipe)
         trial_at = _Stream(self.runner, source, self.first_seed)
         evidence = self._evidence(source, claim, trial_at, folder, baseline)
-        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
+        outcomes = [trial_at(index).outcome for index in range(evidence.summary.trials)]
+        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed, outcomes)
 
     def _count(self, asked: int, compared: int, row: str) -> None:
         used, rows = (sum(each) for each in zip((0, 0), *self._asked, strict=True))

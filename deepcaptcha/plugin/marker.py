@@ -74,6 +74,17 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
     return Declared(count, claim, target, training.get("batch"), rows, twin)
 
 
+def count_of(keywords: Mapping[str, Any]) -> Declared:
+    """What a marker with a mistake counts for, so that it changes no other test's share."""
+    try:
+        return read_marker((), {name: keywords[name] for name in _COUNTED if name in keywords})
+    except InputError:
+        return Declared()
+
+
+_COUNTED = ("hypotheses", "rows", "twin")
+
+
 def _read_target(training: Mapping[str, Any]) -> Target:
     monitor = training.get("monitor", Target.monitor)
     if "accuracy" not in monitor and "mode" not in training:

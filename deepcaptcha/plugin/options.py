@@ -76,7 +76,8 @@ SETTINGS = (
         "hypotheses",
         _count,
         "",
-        "verdicts that share the suite's error rates, whatever is collected; default: all that were",
+        "verdicts that share the suite's error rates, whatever is collected; default: all that were, "
+        "before -k, -m and --lf leave some out",
         "N",
     ),
     Setting(
@@ -86,6 +87,7 @@ SETTINGS = (
         "rows that are compared with a baseline, each by two of these verdicts; default: all that were",
         "N",
     ),
+    Setting("pinned", None, "", "verdicts fail where their number is not pinned; for CI"),
     Setting("alpha", _rate, "0.05", "the suite's chance of a false red (0.05)", "A"),
     Setting("beta", _rate, "0.05", "the suite's chance of a false green (0.05)", "B"),
     Setting("ledger", str, "build/ledger", "folder that keeps every trial (build/ledger)", "DIR"),
@@ -145,6 +147,7 @@ class Options:
     """A run's settings.
 
     - `seed`: the first of every verdict. `hypotheses`, `rows`: None where their number is not pinned.
+    - `pinned`: a verdict fails where their number is not.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process.
     - `repair`: what a red test may spend on looking for one; None: nothing.
@@ -155,6 +158,7 @@ class Options:
     seed: int
     hypotheses: int | None
     rows: int | None
+    pinned: bool
     alpha: float
     beta: float
     ledger: Path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,12 +34,12 @@ class Node(Protocol):
     """A worker, as xdist hands it over."""
 
     config: pytest.Config
-    workerinput: dict[str, int]
+    workerinput: dict[str, Any]
 
 
-def header(config: pytest.Config, options: Options, count: suite.Count | None = None) -> list[str]:
-    """How to have the same verdicts again, with what they are computed; and how `count`, or as many
-    hypotheses and rows as are known, share alpha, where any row is compared with a baseline."""
+def header(config: pytest.Config, options: Options, count: suite.Count) -> list[str]:
+    """How to have the same verdicts again, with what they are computed; and how so many hypotheses and
+    rows share alpha."""
     facts = environment.describe()
     versions = [
         f"{name} {facts[name]}"
@@ -46,18 +48,17 @@ def header(config: pytest.Config, options: Options, count: suite.Count | None = 
     ]
     if facts["tensorflow"] != "not installed":
         versions.append("one thread a process, oneDNN on")
-    count = count or suite.known_count(config, (options.hypotheses, options.rows))
-    shared = f" {repeating_options(config, *count)}" if count else ""
     search = ""
     if options.repair is not None:
         search = f"; a red test looks for a repair, in at most {options.repair.text} each"
-    again = f"again with --convergence-seed {options.seed}{shared}"
+    again = f"again with --convergence-seed {options.seed} {repeating_options(config, *count)}"
     lines = [f"convergence: {again}; {', '.join(versions)}{search}"]
-    if count and 0 < 2 * count.rows <= count.hypotheses:
+    if 2 * count.rows <= count.hypotheses:
         from ..verdicts.claim import Budget
 
         budget = Budget(count.hypotheses, options.alpha, options.beta, count.rows)
-        lines.append(f"convergence: alpha of {'; '.join(budget.lines)}")
+        source = "as collected" if options.hypotheses is None else "pinned"
+        lines.append(f"convergence: alpha of {'; '.join(budget.lines)} ({source})")
     return lines
 
 
@@ -69,22 +70,22 @@ class SessionSummary:
         self._options = options
         self._reported: list[Evidence] = []
         self._collected = 0
+        self.told_by_worker = Path(tempfile.gettempdir()) / f"deepcaptcha-{secrets.token_hex(8)}"
         self._whole: Verdict | None = None
         self._told: list[str] = []  # of single rows, besides their verdicts
         self._notes: list[str] = []  # of all rows together
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
-        """The header, once, of a controller, which collects nothing itself."""
+        """The header, once, of a controller, which collects nothing itself: a worker has written it."""
         self._collected += 1
-        last = self._collected == node.workerinput["workercount"]
-        terminal = self._terminal()
-        if terminal is None or not last or self._config.option.verbose < 0:
+        if self._collected < node.workerinput["workercount"] or not self.told_by_worker.exists():
             return
-        files = {self._config.rootpath / name.partition("::")[0] for name in ids}
-        if any(map(suite.declares_hypotheses, files)):
-            for line in header(self._config, self._options):
+        terminal = self._terminal()
+        if terminal is not None and self._config.option.verbose >= 0:
+            for line in self.told_by_worker.read_text("utf-8").splitlines():
                 terminal.write_line(line)
+        self.told_by_worker.unlink()
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -109,6 +110,7 @@ class SessionSummary:
         """The suite as a whole, which fails the session as a red test would."""
         if hasattr(self._config, "workerinput"):
             return
+        self.told_by_worker.unlink(missing_ok=True)
         failed = False
         if (row := self._options.accept) and not self._told:
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")

@@ -119,7 +119,10 @@ class Budget:
     def lines(self) -> tuple[str, ...]:
         """The arithmetic: who has which part of alpha."""
         if not self.rows:
-            return (f"{self.alpha:.3g} / {self.hypotheses} verdicts = {self.share[0]:.3g} each",)
+            many = "s" * (self.hypotheses > 1)
+            return (
+                f"{self.alpha:.3g} / {self.hypotheses} verdict{many} = {self.share[0]:.3g} each",
+            )
         parts = (
             ("claims", CLAIMS, f"{self.claims} claims", self.claims, self.share[0]),
             ("as before", AS_BEFORE, f"{self.rows} rows x 2", self.rows, self.comparison_alpha),

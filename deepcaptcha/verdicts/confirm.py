@@ -13,7 +13,16 @@ from dataclasses import asdict, dataclass, replace
 
 from ..trials.trial import OUTCOMES, Target, Trial
 from .baseline import HASH_LENGTH, SEED_DIGESTS, Baseline, differences, rounding
-from .claim import Budget, Claim, Json, Summary, Verdict
+from .claim import (
+    Budget,
+    Claim,
+    Json,
+    Summary,
+    Verdict,
+    claim_plan,
+    detectable_rate,
+    judge_plan,
+)
 from .judge import Evidence
 from .plan import binomial_interval
 
@@ -255,27 +264,51 @@ _VERDICT = (
 
 
 def judged_record(
-    claim: Claim, budget: Budget, verdicts: Sequence[Verdict], first_seed: int
+    claim: Claim,
+    budget: Budget,
+    verdicts: Sequence[Verdict],
+    first_seed: int,
+    outcomes: Sequence[str],
 ) -> Json:
-    """A record's `judged`: verdicts, with the share of the error rates they were reached with."""
+    """A record's `judged`: verdicts, with the share of the error rates they were reached with, and the
+    outcomes of the trials that were read, in order of seed from `first_seed` on."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "first_seed": first_seed,
         "claim": asdict(claim),
         "budget": asdict(budget),
+        "outcomes": list(outcomes),
         "verdicts": [{name: verdict.as_dict()[name] for name in _VERDICT} for verdict in verdicts],
     }
 
 
-def recorded_verdicts(record: Baseline, claim: Claim) -> tuple[Verdict, ...]:
+def recorded_verdicts(record: Baseline, claim: Claim, budget: Budget) -> tuple[Verdict, ...]:
     """The verdicts that stand while the row is unchanged; none where none was recorded, or of another
-    claim."""
-    if record.judged.get("claim") != asdict(claim):
+    claim.
+
+    A verdict stands for its own share of the error rates. At another one the claim's plan reads the
+    recorded trials anew; where they do not decide, or the row was compared with its baseline at
+    another share, nothing stands.
+    """
+    judged = record.judged
+    if judged.get("claim") != asdict(claim):
         return ()
-    return tuple(
+    own, *compared = (
         Verdict(**{**fields, "interval": tuple(fields["interval"])})
-        for fields in record.judged["verdicts"]
+        for fields in judged["verdicts"]
     )
+    was = Budget(**judged["budget"])
+    if compared and was.comparison_alpha != budget.comparison_alpha:
+        return ()
+    if claim.kind != "mixed" and was.share != budget.share:
+        counted = "stuck" if claim.kind == "stuck" else "converged"
+        successes = [outcome == counted for outcome in judged.get("outcomes", ())]
+        plan = claim_plan(claim, budget)
+        if plan.judge(successes)[0] == "continue":
+            return ()
+        own = judge_plan(claim.kind, plan, successes.__getitem__)
+        own = replace(own, detects=detectable_rate(plan))
+    return (own, *compared)
 
 
 def confirmed_evidence(
@@ -289,7 +322,7 @@ def confirmed_evidence(
 ) -> Evidence:
     """What stands of an unchanged row: its recorded verdicts; the counts of its record, with the seconds
     that `trial`, the repetition, took."""
-    verdicts = recorded_verdicts(record, claim)
+    verdicts = recorded_verdicts(record, claim, budget)
     counted = "stuck" if claim.kind == "stuck" else "converged"
     successes, count = record.outcomes.count(counted), len(record.outcomes)
     stands = f"judged on {record.judged['date']}" if verdicts else NO_VERDICT
