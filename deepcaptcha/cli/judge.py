@@ -12,6 +12,7 @@ from statistics import fmean
 from ..finding import percent
 from ..report.words import interval_text, plural
 from ..trials.ledger import read_ledger
+from ..trials.place import find_ledger
 from ..trials.runner import Runner
 from ..trials.seeds import LAST_SEED, first_seed
 from ..trials.trial import Trial
@@ -19,7 +20,7 @@ from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
 from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
-from .arguments import TARGET, command, option, shared, whole_number
+from .arguments import OWN_LEDGER, TARGET, command, option, shared, whole_number
 from .subject import HELP, read_subject
 
 
@@ -54,7 +55,8 @@ def check(options: Namespace) -> int:
 @command(
     "Train a network until it is decided whether it trains.",
     option("network", HELP, "NETWORK"),
-    *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, ledger=Path("build/ledger")),
+    *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05),
+    OWN_LEDGER,
     *shared("data", *TARGET),
 )
 def judge(options: Namespace) -> int:
@@ -70,7 +72,7 @@ def judge(options: Namespace) -> int:
         print(f"seed {trial.seed}: {trial.outcome}", file=sys.stderr)
         return trial
 
-    with Runner(options.ledger) as runner:
+    with Runner(options.ledger or find_ledger()) as runner:
         evidence = judge_source(source, claim, budget, trial_at)
     (verdict,) = evidence.verdicts
     alpha, beta = verdict.alpha or 0.0, verdict.beta or 0.0

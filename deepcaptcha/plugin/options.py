@@ -15,6 +15,7 @@ import pytest
 
 from ..errors import InputError
 from ..trials import seeds
+from ..trials.place import default_ledger
 from .repairing import USUAL, RepairBudget, read_budget
 
 
@@ -90,7 +91,13 @@ SETTINGS = (
     Setting("pinned", None, "", "verdicts fail where their number is not pinned; for CI"),
     Setting("alpha", _rate, "0.05", "the suite's chance of a false red (0.05)", "A"),
     Setting("beta", _rate, "0.05", "the suite's chance of a false green (0.05)", "B"),
-    Setting("ledger", str, "build/ledger", "folder that keeps every trial (build/ledger)", "DIR"),
+    Setting(
+        "ledger",
+        str,
+        "",
+        "folder that keeps every trial; default: the project's own in the user's cache",
+        "DIR",
+    ),
     Setting(
         "report",
         str,
@@ -198,8 +205,8 @@ def _option(parse: Callable[[str], object], text: str) -> object:
 def read_options(config: pytest.Config) -> Options:
     """The settings of a run; InputError for an ini value that is none."""
     values: dict[str, Any] = {setting.name: _find(config, setting) for setting in SETTINGS}
-    for name in ("ledger", "report"):
-        values[name] = config.rootpath / values[name] if values[name] else None
+    for name, unless in (("ledger", default_ledger(config.rootpath)), ("report", None)):
+        values[name] = config.rootpath / values[name] if values[name] else unless
     if bool(values["accept"]) != bool(values["reason"]):
         raise InputError(
             "--convergence-accept ROW and --convergence-reason TEXT are given together: a row is "

@@ -8,6 +8,7 @@ import pytest
 
 from deepcaptcha.cli.main import main
 from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.place import default_ledger
 
 PERCEPTRON = """
 import numpy as np
@@ -105,7 +106,7 @@ def test_one_that_learns_nothing_is_red(here, capsys):
     assert main(["judge", *arguments]) == 1
     record = json.loads(capsys.readouterr().out)
     assert (record["colour"], record["successes"]) == ("red", 0)
-    assert read_ledger(here / "build" / "ledger").trials
+    assert read_ledger(default_ledger(here)).trials
 
 
 def test_a_source_brings_its_own_target(here, capsys):
@@ -135,7 +136,7 @@ def test_a_factory_is_judged_on_its_own_data(here, capsys):
     arguments = ["own_keras:build", "--data", "own_keras:data", "--target", "0.9", "--epochs", "3"]
     assert main(["judge", *arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["colour"] == "green"
-    assert read_ledger(here / "build" / "ledger").trials[0].name == "own_keras:build"
+    assert read_ledger(default_ledger(here)).trials[0].name == "own_keras:build"
 
 
 @pytest.mark.integration

@@ -13,6 +13,7 @@ import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by ea
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.place import default_ledger
 from tests.helpers import PROJECT
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
@@ -125,7 +126,7 @@ def test_two_workers_train_a_network_and_their_controller_writes_the_report(proj
     (seed,) = set(re.findall(r"--convergence-seed (\d+)", text))
     assert int(seed) >= 10**9
     assert "expect at most 73 false alarms a year" in text  # 365 nights * 20 %
-    trials = read_ledger(project.path / "build" / "ledger").trials
+    trials = read_ledger(default_ledger(project.path)).trials
     assert min(trial.seed for trial in trials) == int(seed)
     path = project.path / "made" / "report.html"
     assert f"Report: {path}" in text
@@ -151,7 +152,7 @@ def test_a_drawn_seed_is_one_for_two_workers_and_one_process(guesses):
     (seed,) = set(re.findall(r"--convergence-seed (\d+)", text))
     assert int(seed) >= 10**9
     assert "expect at most 18 false alarms a year" in text  # 365 nights * 5 %
-    trials = read_ledger(guesses.path / "build" / "ledger").trials
+    trials = read_ledger(default_ledger(guesses.path)).trials
     assert min(trial.seed for trial in trials) == int(seed)
     other = here(guesses, "--convergence-seed", "any", "-k", "stuck")
     assert set(re.findall(r"--convergence-seed (\d+)", other.stdout.str())) not in (set(), {seed})
@@ -163,7 +164,7 @@ def test_worker_processes_give_the_same_verdicts(guesses):
     result.assert_outcomes(passed=1, failed=1)
     assert re.search(r"0 of \d trials were so \(95 % interval 0-\d+ %\)", result.stdout.str())
     assert re.search(r"\d trials took 0.0 minutes on 2 workers;", result.stdout.str())
-    trials = read_ledger(guesses.path / "build" / "ledger").trials
+    trials = read_ledger(default_ledger(guesses.path)).trials
     here(guesses, "--convergence-ledger", "here")
     mine = read_ledger(guesses.path / "here").trials
     assert {trial.seed for trial in mine} <= {trial.seed for trial in trials}
@@ -174,7 +175,7 @@ def test_reuse_takes_trials_from_the_ledger(guesses):
     here(guesses, "-k", "stuck")
     again = here(guesses, "-k", "stuck", "--convergence-reuse")
     again.assert_outcomes(passed=1, deselected=1)
-    first, second = files(guesses.path / "build" / "ledger")
+    first, second = files(default_ledger(guesses.path))
     assert first > 0
     assert second == 0
     assert "2 hypotheses share" in again.stdout.str()  # counted before -k deselected one
@@ -305,7 +306,7 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
     result = here(guesses)
     result.assert_outcomes(errors=2)
     assert "must carry pytest.mark.convergence" in result.stdout.str()
-    assert not (guesses.path / "build").exists()
+    assert not default_ledger(guesses.path).exists()
 
 
 @pytest.mark.parametrize(
