@@ -15,6 +15,7 @@ from ..trials.ledger import read_ledger
 from ..trials.place import find_ledger
 from ..trials.runner import Runner
 from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.source import row_text
 from ..trials.trial import Trial
 from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
@@ -80,7 +81,7 @@ def judge(options: Namespace) -> int:
         print(json.dumps({**verdict.as_dict(), "symptoms": evidence.symptoms}, indent=2))
         return int(evidence.red)
     print(
-        f"{verdict.colour}: {source.name} under {source.recipe} reached its target in "
+        f"{verdict.colour}: {row_text(source.name, source.recipe)} reached its target in "
         f"{verdict.successes} of {verdict.trials} trainings (95 % interval "
         f"{interval_text(verdict.interval)})."
     )

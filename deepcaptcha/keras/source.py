@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, error_words
-from ..trials.source import function_name, without_addresses
+from ..trials.source import OWN_RECIPE, function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
@@ -77,7 +77,7 @@ class KerasSource:
     target: Target
     training: Training = field(default_factory=Training)
     name: str = ""
-    recipe: str = "own-training"
+    recipe: str = OWN_RECIPE
     arguments: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     callbacks: Callbacks | None = None
@@ -307,6 +307,11 @@ def _random_states() -> tuple[object, ...]:
 
 def _require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
     """InputError unless `build(**arguments)` can be called."""
+    if isinstance(build, keras.Model):
+        raise InputError(
+            f"{build.name} is a model; a function that makes a new one for every training is needed: "
+            "convergence.check(build_model, ...), where build_model() returns it"
+        )
     if not callable(build):
         raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
     try:
@@ -315,11 +320,21 @@ def _require_arguments(name: str, build: object, arguments: Mapping[str, object]
         if arguments:
             raise InputError(f"{name}: the factory does not take its arguments: {error}") from None
         raise InputError(
-            f"the factory {name} cannot be called without arguments ({error}); wrap it with "
-            "functools.partial"
+            f"the factory {name} cannot be called without arguments ({error}); give "
+            f"functools.partial({name}, {_needed(build)})"
         ) from None
     except ValueError:
         pass  # written in C, without a signature
+
+
+def _needed(build: Callable[..., object]) -> str:
+    """The arguments without a default, such as `rate=...`."""
+    given = inspect.signature(build).parameters.values()
+    return ", ".join(
+        f"{each.name}=..." if each.kind is not each.POSITIONAL_ONLY else "..."
+        for each in given
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    )
 
 
 def forget_models() -> None:
@@ -362,8 +377,8 @@ def rehearsed_source(
     """
     if not elsewhere:
         environment.require_single_thread()  # before the first model is made
-    data = read_data(train, validation)
     _require_arguments(function_name(build), build, {})
+    data = read_data(train, validation)
     first, second = _build_twice(build)
     require_compiled(first, training)
     settings = Training() if training is None else training

@@ -20,7 +20,7 @@ from ..keras.settings import Training
 from ..report.words import explanation, failure_message
 from ..trials import seeds
 from ..trials.runner import Runner
-from ..trials.source import FunctionSource, Source, Train
+from ..trials.source import FunctionSource, Source, Train, row_text
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
     TRIALS,
@@ -49,6 +49,10 @@ from .repairing import RepairBudget, look_for_repair
 
 if TYPE_CHECKING:
     from ..keras.fit import Callbacks, Factory
+
+
+CALL = "convergence.check(build_model, train=(x, y), validation=(x_validation, y_validation))"
+"""As it is written in a test."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,9 @@ class Convergence:
     def check(
         self,
         build: Factory,
-        *,
-        train: object,
-        validation: object,
+        *data: object,
+        train: object = None,
+        validation: object = None,
         training: Training | None = None,
         callbacks: Callbacks | None = None,
         version: str | None = None,
@@ -111,6 +115,8 @@ class Convergence:
         """
         with self._answering():
             target = self._declared_target()
+            if data:
+                raise InputError(f"check takes its data by name: {CALL}")
             from ..keras.source import rehearsed_source
 
             make = partial(
@@ -184,7 +190,7 @@ class Convergence:
             yield
         except InputError as error:
             self._finish()
-            _fail(f"{self.test}: {error}" if self.test else str(error))
+            _fail(str(error))  # pytest has named the test already
         except BaseException:  # Ctrl-C, or a limit on the test's time, of which no worker hears
             self.runner.abandon()
             raise
@@ -216,8 +222,9 @@ class Convergence:
         if claim is None:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         row = f"{source.name} {source.recipe}"
+        told = row_text(source.name, source.recipe)
         compared = int(baselines is not None)
-        self._count((claim.kind != "mixed") + 2 * compared, compared, row)
+        self._count((claim.kind != "mixed") + 2 * compared, compared, told)
         baseline, reason = None, ""
         if baselines is not None and self.accept and self.accept[0] in (source.name, row):
             self._accept(source, baselines, self.accept[1])
@@ -235,7 +242,7 @@ class Convergence:
             if baseline is None:
                 path = self._write_baseline(source, baselines)
                 if not self.record:
-                    _fail(f"{row} had no baseline; it is now {path}. Commit it.")
+                    _fail(f"{told} had no baseline; it is now {path}. Commit it.")
                 return
         trial_at = _Stream(self.runner, source, self.first_seed)
         evidence = self._evidence(source, claim, trial_at, baselines, baseline)
@@ -372,7 +379,7 @@ class Convergence:
         path = write_baseline(folder, made)
         told = "; ".join(made.accepted[-1]["lines"])
         self.tell(
-            f"{source.name} under {source.recipe} is accepted, {reason}: {told}. Commit {path}."
+            f"{row_text(source.name, source.recipe)} is accepted, {reason}: {told}. Commit {path}."
         )
 
     def _recorded(self, source: Source, count: int) -> Baseline:

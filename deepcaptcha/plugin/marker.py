@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 from ..keras.settings import Training
 from ..trials.trial import Target
 from ..verdicts.claim import Claim
@@ -61,7 +61,8 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
     known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin")
     if unknown := [name for name in keywords if name not in known]:
         raise InputError(
-            f"pytest.mark.convergence does not know {', '.join(unknown)}; it knows {', '.join(known)}"
+            f"pytest.mark.convergence does not know {', '.join(unknown)}"
+            f"{did_you_mean(unknown[0], known)}; it knows {', '.join(known)}"
         )
     for name, value in keywords.items():
         _require_kind(name, value)
@@ -88,9 +89,10 @@ _COUNTED = ("hypotheses", "rows", "twin")
 def _read_target(training: Mapping[str, Any]) -> Target:
     monitor = training.get("monitor", Target.monitor)
     if "accuracy" not in monitor and "mode" not in training:
+        meant = did_you_mean(monitor, ("accuracy", "val_accuracy"))
         raise InputError(
-            f"monitor is {monitor!r}, and mode is missing: 'max' if more of it is better, 'min' if less "
-            "is"
+            f"monitor is {monitor!r}{meant}, and mode is missing: 'max' if more of it is better, 'min' "
+            "if less is"
         )
     fields = {
         "value" if name == "target" else name: training[name] for name in TARGET if name in training

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..finding import percent
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import LedgerTrials, trial_key
+from ..trials.source import row_text
 from ..trials.trial import OUTCOMES, Target, Trial
 from ..verdicts.claim import Colour, Summary, Verdict, summarise
 from ..verdicts.judge import Evidence
@@ -249,7 +250,7 @@ def opening(rows: Sequence[ReportRow]) -> str:
     if colours.keys() == {None}:
         full = sum(row.summary.converged == row.summary.trials for row in rows)
         return f"{text} Every training converged in {full} of {plural(len(rows), 'row')}."
-    red = [f"{row.name} under {row.recipe}" for row in rows if row.colour == "red"]
+    red = [row_text(row.name, row.recipe) for row in rows if row.colour == "red"]
     named = f" Red: {', '.join(red)}." if red else ""
     yellow = f"{colours['yellow']} yellow, " if colours["yellow"] else ""
     return (

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ..finding import Finding, percent
 from ..trials.history import symptom_lines
+from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ALPHA, ComparedRow
@@ -56,7 +57,7 @@ def failure_message(evidence: Evidence, again: str) -> str:
     lines = lines if evidence.confirmation else []
     for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
         said = _red_text(verdict, evidence.claim)
-        lines.append(f"{evidence.name} under {evidence.recipe} {said}.")
+        lines.append(f"{row_text(evidence.name, evidence.recipe)} {said}.")
         if verdict.alpha is not None:
             lines.append(f"The chance of such a red if all is well: {verdict.alpha:.2g}.")
     if missed := failures_text(evidence.summary.outcomes):
@@ -146,7 +147,7 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
     summary = evidence.summary
     return (
         name,
-        evidence.recipe,
+        evidence.recipe if is_named(evidence.recipe) else "",
         claim_text(evidence.claim),
         f"{own.successes}/{own.trials}",
         interval_text(own.interval),
@@ -211,23 +212,23 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
             "probability."
         )
     lines += [
-        f"{evidence.name} under {evidence.recipe} trains otherwise than its baseline did: "
+        f"{row_text(evidence.name, evidence.recipe)} trains otherwise than its baseline did: "
         f"{verdict.note}."
         for evidence, verdict in verdicts
         if verdict.colour == "yellow"
     ]
     lines += [  # a green that says in no number what it would have seen
-        f"{evidence.name} under {evidence.recipe} {verdict.hypothesis}: {verdict.note}."
+        f"{row_text(evidence.name, evidence.recipe)} {verdict.hypothesis}: {verdict.note}."
         for evidence, verdict in verdicts
         if (verdict.hypothesis, verdict.colour, verdict.sees) == ("as before", "green", None)
     ]
     lines += [
-        f"{evidence.name} under {evidence.recipe}: not as in the baseline, {line}."
+        f"{row_text(evidence.name, evidence.recipe)}: not as in the baseline, {line}."
         for evidence in reported
         for line in evidence.changed
     ]
     lines += [
-        f"{evidence.name} under {evidence.recipe}: cannot tell whether {verdict.hypothesis}: "
+        f"{row_text(evidence.name, evidence.recipe)}: cannot tell whether {verdict.hypothesis}: "
         f"{verdict.note}."
         for evidence, verdict in verdicts
         if verdict.hypothesis in COMPARISONS and verdict.colour == "cannot tell"
@@ -259,13 +260,13 @@ def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]
         )
     keys = Counter(evidence.evidence_key for evidence in same)
     for key in [key for key, count in keys.items() if count > 1]:
-        twins = [f"{e.name} under {e.recipe}" for e in same if e.evidence_key == key]
+        twins = [row_text(e.name, e.recipe) for e in same if e.evidence_key == key]
         lines.append(
             f"{' and '.join(twins)} are one piece of evidence: their recorded trials ended in the same "
             "weights."
         )
     lines += [
-        f"{evidence.name} under {evidence.recipe}: {evidence.confirmation}."
+        f"{row_text(evidence.name, evidence.recipe)}: {evidence.confirmation}."
         for evidence in reported
         if evidence.confirmation and not evidence.unchanged
     ]

@@ -22,7 +22,7 @@ from numbers import Real
 from types import ModuleType
 from typing import Protocol
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 from .trial import Epoch, Identity, Target, Trial, outcome_of
 
 
@@ -69,6 +69,20 @@ class ChangeableSource(Source, Protocol):
         ...
 
 
+OWN_RECIPE = "own-training"
+"""Of whatever nobody gave a recipe of a name."""
+
+
+def is_named(recipe: str) -> bool:
+    """Whether somebody chose the recipe, and knows the word."""
+    return recipe != OWN_RECIPE and not re.fullmatch(r"[\d,]+ examples", recipe)
+
+
+def row_text(name: str, recipe: str) -> str:
+    """A row in a sentence: `same under raw-subset`, or its name alone where nobody chose a recipe."""
+    return f"{name} under {recipe}" if is_named(recipe) else name
+
+
 Metrics = Mapping[str, float]
 Train = Callable[[int], Metrics | Iterable[Metrics]]
 """`train(seed)`: yields a mapping of metrics after each epoch, or returns one of the whole training."""
@@ -92,7 +106,7 @@ class FunctionSource:
     target: Target
     name: str = ""
     version: str | None = None
-    recipe: str = "own-training"
+    recipe: str = OWN_RECIPE
 
     def __post_init__(self) -> None:
         if not callable(self.train):
@@ -169,8 +183,9 @@ class FunctionSource:
             )
         if self.target.monitor not in metrics:
             raise InputError(
-                f"the target is on {self.target.monitor!r}, which {self.name} does not yield; it "
-                f"yields {', '.join(map(str, metrics))}"
+                f"the target is on {self.target.monitor!r}, which {self.name} does not yield"
+                f"{did_you_mean(self.target.monitor, map(str, metrics))}; it yields "
+                f"{', '.join(map(str, metrics))}"
             )
         return {str(key): self._number(key, value) for key, value in metrics.items()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
-from ..trials.source import Source
+from ..trials.source import Source, row_text
 from ..trials.trial import Target, Trial
 from .as_before import Rows, Whole, judge_as_before, judge_whole, twins_of, whole_sees
 from .baseline import (
@@ -360,7 +360,7 @@ def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
         own, other = ends[each.recipe, each.name], ends.get((each.recipe, each.twin), {})
         if each.twin and (seeds := [s for s in own if s in other and own[s] != other[s]]):
             lines.append(
-                f"{each.name} under {each.recipe} is declared the twin of {each.twin}, and seed "
+                f"{row_text(each.name, each.recipe)} is declared the twin of {each.twin}, and seed "
                 f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
             )
     return tuple(lines)

@@ -92,7 +92,7 @@ def test_a_function_is_judged_without_tensorflow(here, capsys):
     arguments = ["own_perceptron:train", "--target", "0.9", "--epochs", "3", *ACCURACY]
     assert main(["judge", *arguments, "--ledger", str(here / "ledger")]) == 0
     told = capsys.readouterr()
-    assert told.out.startswith("green: own_perceptron:train under own-training reached its target")
+    assert told.out.startswith("green: own_perceptron:train reached its target")
     assert told.err.startswith("seed 2000000: converged\n")
     trials = read_ledger(here / "ledger").trials
     assert trials

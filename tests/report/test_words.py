@@ -208,13 +208,13 @@ def test_the_message_of_a_red_test_reads_on_its_own():
         repairs=("Which change repairs it: pytest x --convergence-repair",),
     )
     assert failure_message(told, "pytest x").splitlines() == [
-        "build_model under 192 examples is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
+        "build_model is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
         "trials were so (95 % interval 1-81 %).",
         "The chance of such a red if all is well: 0.004.",
-        "build_model under 192 examples trains less reliably than its baseline: 1 of 4 trials converged "
+        "build_model trains less reliably than its baseline: 1 of 4 trials converged "
         "(95 % interval 1-81 %); detects a fall.",
         "The chance of such a red if all is well: 0.002.",
-        "build_model under 192 examples trains more slowly than its baseline: p 0.0004.",
+        "build_model trains more slowly than its baseline: p 0.0004.",
         "The chance of such a red if all is well: 0.001.",
         "The target, val_loss <= 0.02 within 6 epochs, was missed: stuck 3.",
         "3 are stuck.",
