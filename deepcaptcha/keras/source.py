@@ -243,8 +243,10 @@ class KerasSource:
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
         callbacks = make_callbacks(self.callbacks)
         model, batch = prepared.model, self.training.batch
-        identity = self._identify(model, seed, data, callbacks)
         digests = make_digests(model, data, self.target, callbacks, batch, seed, self.version)
+        identity = self._identify(model, seed, data, callbacks)
+        if "code" not in digests:  # so that none that was trained without such code is the same
+            identity = {**identity, "own_code": True}
         _ready.append(
             _Ready(self, seed, data, prepared, identity, digests, callbacks, _random_states())
         )

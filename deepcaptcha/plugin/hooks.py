@@ -18,10 +18,10 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, TOLD, Node, SessionSummary, header
+from .summary import EVIDENCE, TOLD, Node, SessionSummary, header, terminal_line
 
 if TYPE_CHECKING:
-    from ..trials.runner import Runner
+    from ..trials.runner import Reuse, Runner
     from ..verdicts.judge import Evidence
     from .judging import Convergence
     from .marker import Declared
@@ -64,7 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "convergence(hypotheses=1, target, epochs, p_good, p_bad, kind='trains', "
-        "monitor='val_accuracy', mode='max', batch=32, chance, rows=0, twin): a test that asks for so "
+        "monitor='val_accuracy', mode='max', batch=32, chance, rows=0, twin, max_trials, minutes): a test "
+        "that asks for so "
         "many verdicts on training, and what its factory is claimed to reach",
     )
     try:
@@ -107,6 +108,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         declared.append(item.stash.get(_DECLARED, count_of(marker.kwargs)))
     if not declared:
         return
+    config.stash[_SUMMARY].used = True
     counted = [each for each in declared if not each.twin]
     collected = suite.Count(
         sum(each.hypotheses for each in counted), sum(each.rows for each in counted)
@@ -142,22 +144,42 @@ def pytest_report_collectionfinish(
 def _header(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     if (count := config.stash.get(_COUNT, None)) is None:
         return []
-    return header(config, config.stash[_OPTIONS], count)
+    declared = {
+        _test_name(item): item.stash[_DECLARED] for item in items if _DECLARED in item.stash
+    }
+    return header(config, config.stash[_OPTIONS], count, declared)
+
+
+def _test_name(item: pytest.Item) -> str:
+    """As its nodeid is without what xdist may append to it, @group."""
+    assert item.parent is not None
+    return f"{item.parent.nodeid}::{item.name}"
 
 
 def _marker(item: pytest.Item) -> pytest.Mark | None:
     return item.get_closest_marker("convergence")
 
 
+def _reuse(options: Options) -> Reuse:
+    # A trial taken from the ledger would confirm nothing.
+    if options.fresh or options.confirm:
+        return "never"
+    return "any" if options.reuse else "sure"
+
+
 @pytest.fixture(scope="session")
-def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
+def convergence_runner(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> Iterator[Runner]:
     """Runs and records the trials of this process (`deepcaptcha.trials.runner.Runner`)."""
     from ..trials.runner import Runner
 
-    options = pytestconfig.stash[_OPTIONS]
-    # A trial taken from the ledger would confirm nothing.
-    reuse = options.reuse and not options.confirm
-    with Runner(options.ledger, reuse=reuse, jobs=options.jobs) as runner:
+    options, jobs = pytestconfig.stash[_OPTIONS], pytestconfig.stash[_OPTIONS].jobs
+    # Under xdist as many in all: a single test has them, however many processes look on.
+    if jobs is not None and (worker := getattr(pytestconfig, "workerinput", None)):
+        asking = sum(_marker(item) is not None for item in request.session.items)
+        jobs = max(1, jobs // min(worker["workercount"], max(asking, 1)))
+    with Runner(options.ledger, reuse=_reuse(options) != "never", jobs=jobs) as runner:
         yield runner
 
 
@@ -167,6 +189,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     from ..report.words import verdict_properties
     from ..verdicts.claim import Budget
     from .judging import Convergence
+    from .stream import Cap
 
     config, node = request.config, request.node
     for stash in (node.stash, config.stash):
@@ -184,7 +207,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         node.user_properties.extend(verdict_properties(evidence))  # JUnit's file has them
 
     options, count = config.stash[_OPTIONS], config.stash[_COUNT]
-    test = f"{node.parent.nodeid}::{node.name}"  # to its nodeid, xdist may append @group
+    test = _test_name(node)
     again = (
         f"pytest {shlex.quote(test)}",
         *marker_expression(config),
@@ -204,6 +227,9 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         strict=options.strict,
         accept=(options.accept, options.reason or "") if options.accept else None,
         tell=node.stash.setdefault(TOLD, []).append,
+        cap=Cap(options.max_trials, options.minutes),
+        reuse=_reuse(options),
+        show=terminal_line(config),
         confirm=options.confirm,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from ..errors import InputError, error_words
+from ..errors import InputError
 from ..keras import environment
 from ..keras.settings import Training
-from ..report.words import explanation, failure_message
+from ..report.words import failure_message, undecided_message
 from ..trials import seeds
-from ..trials.runner import Runner
+from ..trials.runner import Reuse, Runner
 from ..trials.source import FunctionSource, Source, Train, row_text
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
@@ -32,7 +31,7 @@ from ..verdicts.baseline import (
     write_baseline,
     write_record,
 )
-from ..verdicts.claim import Budget, Claim, Json, TrialAt
+from ..verdicts.claim import Budget, Claim, Json, TrialAt, claim_cost
 from ..verdicts.confirm import (
     choose_repetition,
     complete,
@@ -45,7 +44,8 @@ from ..verdicts.confirm import (
 )
 from ..verdicts.judge import WHOLE_SEEDS, Evidence, accepted, judge
 from .marker import EXAMPLE, Declared, nothing_says
-from .repairing import RepairBudget, look_for_repair
+from .repairing import RepairBudget, explained, look_for_repair
+from .stream import Cap, Progress, Stream
 
 if TYPE_CHECKING:
     from ..keras.fit import Callbacks, Factory
@@ -69,6 +69,10 @@ class Convergence:
     - `accept`: a row, `NAME` or `NAME RECIPE`, whose baseline is recorded anew, and why; `tell`:
       receives what is then shown of it.
     - `strict`: what trains better, or otherwise, than its baseline did is red.
+    - `cap`: on the trainings and minutes of each verdict, beside the marker's; one that a cap leaves
+      undecided skips the test, and fails it where `strict`.
+    - `reuse`: which trials are taken from the ledger; `sure` ones only for what has no baseline.
+    - `show`: replaces the last line of a terminal while trials run; None: there is no terminal.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     """
 
@@ -86,6 +90,9 @@ class Convergence:
     strict: bool = False
     accept: tuple[str, str] | None = None
     tell: Callable[[str], None] = print
+    cap: Cap = field(default_factory=Cap)
+    reuse: Reuse = "never"
+    show: Callable[[str], None] | None = None
     _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
@@ -198,6 +205,8 @@ class Convergence:
             self._finish()
         finally:
             logger.setLevel(level)
+            if self.show is not None:
+                self.show("")
             if (keras_source := sys.modules.get("deepcaptcha.keras.source")) is not None:
                 keras_source.forget_models()  # the next row has a model of its own
 
@@ -244,18 +253,39 @@ class Convergence:
                 if not self.record:
                     _fail(f"{told} had no baseline; it is now {path}. Commit it.")
                 return
-        trial_at = _Stream(self.runner, source, self.first_seed)
+        trial_at = self._stream(source, claim, baselines)
         evidence = self._evidence(source, claim, trial_at, baselines, baseline)
+        reused = trial_at.reused(evidence.summary.trials)
+        saved = sum(trial.seconds for trial in reused)
+        evidence = replace(evidence, reused=len(reused), seconds_saved=round(saved, 3))
         if reason:
             cost = f"judged instead, with {evidence.summary.trials} trainings"
             evidence = replace(evidence, confirmation=f"{reason}; {cost}")
         if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
             trials = [trial_at(index) for index in range(evidence.summary.trials)]
-            evidence = self._explained(evidence, source, trials)
+            again = f"{self.again} --convergence-seed {self.first_seed}"
+            evidence = explained(evidence, source, trials, again)
             if self.repair is not None:
                 self._finish()
                 evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
         self._tell(evidence)
+
+    def _stream(
+        self, source: Source, claim: Claim, baselines: Path | None, cap: Cap | None = None
+    ) -> Stream:
+        cost = None if claim.kind == "mixed" else claim_cost(claim, self.budget)
+        return Stream(
+            self.runner,
+            source,
+            self.first_seed,
+            reuse=self._reuse(baselines),
+            cap=self.cap.least(self.declared.cap) if cap is None else cap,
+            progress=Progress(self.show, self.test, cost) if self.show is not None else None,
+        )
+
+    def _reuse(self, baselines: Path | None) -> Reuse:
+        """What was recorded before says nothing of whether a row trains as before."""
+        return "never" if baselines is not None and self.reuse == "sure" else self.reuse
 
     def _evidence(
         self,
@@ -284,31 +314,15 @@ class Convergence:
 
     def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
+        if not evidence.red and evidence.colour != "undecided":
+            return
+        self._finish()
         if evidence.red:
-            self._finish()
             _fail(failure_message(evidence, self.again))
-
-    def _explained(self, evidence: Evidence, source: Source, trials: Sequence[Trial]) -> Evidence:
-        """The same with what a check of the model finds before training, and with the command that looks
-        for a change that repairs it; of anything but a Keras model, as it is."""
-        start = getattr(source, "start", None)
-        if start is None:
-            return evidence
-        from ..diagnosis.check import check
-
-        errors, note = [], ""
-        try:
-            batch, epochs = source.length  # type: ignore[attr-defined]
-            found = check(*start(trials[0].seed), batch=batch, epochs=epochs)
-            errors = [finding for finding in found if finding.severity == "error"]
-        except Exception as error:  # whatever a user's model raises, the verdict stands
-            note = error_words(error) or type(error).__name__
-        again = f"{self.again} --convergence-seed {self.first_seed}"
-        return replace(
-            evidence,
-            symptoms=tuple(explanation(trials, errors, note)),
-            repairs=(f"Which change repairs it: {_repair_command(source, again)}",),
-        )
+        message = undecided_message(evidence)
+        if self.strict:
+            _fail(message)
+        raise pytest.skip.Exception(message, _use_item_location=True)
 
     def _repairs(
         self, source: Source, claim: Claim | None, known: Sequence[Trial]
@@ -341,7 +355,7 @@ class Convergence:
     def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
         """The verdicts of an unchanged row that has none on record."""
         baseline = read_baseline(folder, source.name, source.recipe)
-        trial_at = _Stream(self.runner, source, self.first_seed)
+        trial_at = self._stream(source, claim, folder, Cap())
         evidence = self._evidence(source, claim, trial_at, folder, baseline)
         outcomes = [trial_at(index).outcome for index in range(evidence.summary.trials)]
         return judged_record(claim, self.budget, evidence.verdicts, self.first_seed, outcomes)
@@ -367,14 +381,14 @@ class Convergence:
         self._asked.append((asked, compared))
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
-        made = self._recorded(source, TRIALS)
+        made = self._recorded(source, TRIALS, folder)
         older = find_record(folder, source.name, source.recipe, made.environment)
         return write_record(folder, self._completed(source, made, older))
 
     def _accept(self, source: Source, folder: Path, reason: str) -> None:
         """Replace the record that the row is compared with, and show old beside new."""
         old = read_baseline(folder, source.name, source.recipe)
-        made = self._recorded(source, TRIALS if old is None else len(old.outcomes))
+        made = self._recorded(source, TRIALS if old is None else len(old.outcomes), folder)
         made = accepted(old, self._completed(source, made, old), reason)
         path = write_baseline(folder, made)
         told = "; ".join(made.accepted[-1]["lines"])
@@ -382,45 +396,17 @@ class Convergence:
             f"{row_text(source.name, source.recipe)} is accepted, {reason}: {told}. Commit {path}."
         )
 
-    def _recorded(self, source: Source, count: int) -> Baseline:
+    def _recorded(self, source: Source, count: int, folder: Path) -> Baseline:
         chosen = seeds.take("baseline", count)
-        return make_baseline(self.runner.run_all((source, seed) for seed in chosen))
+        reuse = self._reuse(folder)
+        pairs = ((source, seed) for seed in chosen)
+        return make_baseline(self.runner.run_all(pairs, reuse=reuse))
 
     def _completed(self, source: Source, made: Baseline, older: Baseline | None) -> Baseline:
         def run_prefix(seed: int, steps: int) -> Trial:
             return self.runner.run(source, seed, steps=steps)
 
         return complete(made, older, run_prefix)
-
-
-class _Stream:
-    """The trials of the judged seeds, run when they are asked for; where the runner has workers, the
-    next ones meanwhile, which are evidence only if they are asked for too."""
-
-    def __init__(self, runner: Runner, source: Source, first_seed: int) -> None:
-        self._runner, self._source, self._first_seed = runner, source, first_seed
-        self._abreast = runner.room
-        self._started = 0
-        self._done: dict[object, Future[Trial]] = {}
-
-    def __call__(self, index: int) -> Trial:
-        while index not in self._done:
-            while self._runner.room > 0 and self._started < index + self._abreast:
-                self._runner.start(self._started, self._source, self._first_seed + self._started)
-                self._started += 1
-            self._done.update(self._runner.finished())
-        return self._done[index].result()
-
-
-def _repair_command(source: Source, again: str) -> str:
-    """What looks for a change that repairs the source: by its name on the command line, or the test."""
-    from ..networks.recipes import RECIPES
-    from ..networks.variants import VARIANTS
-
-    recipe = RECIPES.get(source.recipe)
-    if recipe and source.name in VARIANTS and recipe.source(source.name) == source:
-        return f"deepcaptcha repair {source.name}:{source.recipe}"
-    return f"{again} --convergence-repair"
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean, require_whole
 from ..keras.settings import Training
 from ..trials.trial import Target
 from ..verdicts.claim import Claim
+from .stream import Cap
 
 TARGET = ("target", "epochs", "monitor", "mode", "chance")
 """What a marker may say of the target: the arguments of `Target`."""
@@ -30,6 +32,7 @@ class Declared:
       that one's and count no further; empty where there is none.
     - `claim`: what is judged unless the test names it itself, which it must where this is None.
     - `target`: what a training is to reach, where a source does not bring its own.
+    - `cap`: `max_trials` and `minutes`, the most that each of its verdicts may cost.
     - `batch`: examples in a batch of a Keras model; None: its training's own.
     """
 
@@ -39,6 +42,7 @@ class Declared:
     batch: int | None = None
     rows: int = 0
     twin: str = ""
+    cap: Cap = field(default_factory=Cap)
 
 
 def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Declared:
@@ -58,7 +62,7 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
             f"rows is {rows!r}; a whole number is needed, and 2 of the {count} hypotheses for each row "
             "that is compared with a baseline"
         )
-    known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin")
+    known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin", "max_trials", "minutes")
     if unknown := [name for name in keywords if name not in known]:
         raise InputError(
             f"pytest.mark.convergence does not know {', '.join(unknown)}"
@@ -72,7 +76,8 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
         Training(batch=training["batch"])  # refuses an impossible one
     target = _read_target(training) if {*TARGET} & {*training} else None
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
-    return Declared(count, claim, target, training.get("batch"), rows, twin)
+    cap = Cap(keywords.get("max_trials"), keywords.get("minutes"))
+    return Declared(count, claim, target, training.get("batch"), rows, twin, cap)
 
 
 def count_of(keywords: Mapping[str, Any]) -> Declared:
@@ -116,7 +121,11 @@ def _require_kind(name: str, value: object) -> None:
     if name in ("monitor", "mode", "kind", "twin"):
         if not isinstance(value, str):
             raise InputError(f"{name} is {value!r}; a text is needed")
-    elif name in ("target", "p_good", "p_bad", "chance"):
+    elif name == "max_trials":
+        require_whole(name, value)
+    elif name in ("target", "p_good", "p_bad", "chance", "minutes"):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number and (name, value) != ("chance", None):
             raise InputError(f"{name} is {value!r}; a number is needed")
+        if name == "minutes" and not 0 < value < math.inf:  # type: ignore[operator]
+            raise InputError(f"minutes is {value!r}; a number above 0 is needed")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +21,7 @@ from .options import Options, own_command, repeating_options
 if TYPE_CHECKING:
     from ..verdicts.claim import Verdict
     from ..verdicts.judge import Evidence
+    from .marker import Declared
 
 Json = Mapping[str, Any]
 
@@ -37,9 +39,11 @@ class Node(Protocol):
     workerinput: dict[str, Any]
 
 
-def header(config: pytest.Config, options: Options, count: suite.Count) -> list[str]:
-    """How to have the same verdicts again, with what they are computed; and how so many hypotheses and
-    rows share alpha."""
+def header(
+    config: pytest.Config, options: Options, count: suite.Count, declared: Mapping[str, Declared]
+) -> list[str]:
+    """How to have the same verdicts again, with what they are computed; how so many hypotheses and rows
+    share alpha; and what the tests that will run, by name, are expected to cost."""
     facts = environment.describe()
     versions = [
         f"{name} {facts[name]}"
@@ -59,7 +63,48 @@ def header(config: pytest.Config, options: Options, count: suite.Count) -> list[
         budget = Budget(count.hypotheses, options.alpha, options.beta, count.rows)
         source = "as collected" if options.hypotheses is None else "pinned"
         lines.append(f"convergence: alpha of {'; '.join(budget.lines)} ({source})")
+        from .cost import cost_lines
+        from .stream import Cap
+
+        told = cost_lines(
+            declared,
+            budget,
+            Cap(options.max_trials, options.minutes),
+            options.ledger,
+            jobs=options.jobs or 1,
+            abreast=min(processes(config), max(len(declared), 1)),
+            each=config.option.collectonly or config.option.verbose > 0,
+        )
+        lines += [f"convergence: {line}" for line in told]
     return lines
+
+
+def processes(config: pytest.Config) -> int:
+    """How many of xdist run the tests; 1 without it."""
+    worker = getattr(config, "workerinput", {})
+    return worker.get("workercount") or getattr(config.option, "numprocesses", None) or 1
+
+
+def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
+    """Replaces the last line of the terminal that pytest writes to, by nothing in the end; None where it
+    writes to a log, or this is a worker of xdist."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not terminal.isatty or config.option.verbose < 0:
+        return None
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    shown = ""
+
+    def show(text: str) -> None:
+        nonlocal shown
+        if not (text or shown):
+            return
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if not shown:
+                terminal.ensure_newline()
+            terminal.write(f"\r\x1b[K{text[: terminal._tw.fullwidth - 1]}", flush=True)
+        shown = text
+
+    return show
 
 
 class SessionSummary:
@@ -69,6 +114,7 @@ class SessionSummary:
         self._config = config
         self._options = options
         self._reported: list[Evidence] = []
+        self.used = False  # whether any test asks for verdicts
         self._collected = 0
         self.told_by_worker = Path(tempfile.gettempdir()) / f"deepcaptcha-{secrets.token_hex(8)}"
         self._whole: Verdict | None = None
@@ -81,6 +127,7 @@ class SessionSummary:
         self._collected += 1
         if self._collected < node.workerinput["workercount"] or not self.told_by_worker.exists():
             return
+        self.used = True
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose >= 0:
             for line in self.told_by_worker.read_text("utf-8").splitlines():
@@ -111,6 +158,11 @@ class SessionSummary:
         if hasattr(self._config, "workerinput"):
             return
         self.told_by_worker.unlink(missing_ok=True)
+        if self._reported:
+            from .cost import keep_seconds
+
+            with suppress(InputError):  # nobody needs them
+                keep_seconds(self._options.ledger, self._reported)
         failed = False
         if (row := self._options.accept) and not self._told:
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
@@ -139,9 +191,17 @@ class SessionSummary:
             return True
         return bool(untrue) or (self._whole is not None and self._whole.colour == "red")
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> None:
         if hasattr(self._config, "workerinput"):
             return
+        if exitstatus == pytest.ExitCode.INTERRUPTED and self.used:
+            self._notes.append(
+                f"Finished trainings are kept in {self._options.ledger}. Go on: "
+                f"{own_command(self._config)} --convergence-seed {self._options.seed} "
+                "--convergence-reuse"
+            )
         if not self._reported:
             for line in (*self._told, *self._notes):
                 terminalreporter.write_line(line)
@@ -152,8 +212,7 @@ class SessionSummary:
 
         seed = self._options.seed
         table = verdict_table(self._reported)
-        processes = getattr(self._config.option, "numprocesses", None) or 1
-        workers = processes * (self._options.jobs or 1)
+        workers = max(processes(self._config), self._options.jobs or 1)
         nightly = seed >= seeds.STREAMS["nightly"].start
         notes = [*self._told, *summary_lines(self._reported, workers, nightly), *self._notes]
         if self._whole is not None:

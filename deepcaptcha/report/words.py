@@ -72,6 +72,18 @@ def failure_message(evidence: Evidence, again: str) -> str:
     return "\n".join(lines)
 
 
+def undecided_message(evidence: Evidence) -> str:
+    """What was seen before a cap ended the trials, and what would decide it, in one line."""
+    told = [
+        f"{v.hypothesis}: {v.successes} of {v.trials} {_interval_words(v)}, {v.note}"
+        if v.trials
+        else f"{v.hypothesis}: {v.note}"
+        for v in evidence.verdicts
+        if v.colour == "undecided"
+    ]
+    return f"undecided, {'; '.join(told)}"
+
+
 def explanation(trials: Sequence[Trial], errors: Sequence[Finding], note: str = "") -> list[str]:
     """Why trials missed their target, a line each, without a full stop: what the check before training
     holds against it, then what the trials show.
@@ -177,17 +189,20 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     spent, worst, most = (
         _minutes(seconds / workers)
         for seconds in (
-            sum(evidence.summary.seconds for evidence in reported),
+            sum(evidence.summary.seconds - evidence.seconds_saved for evidence in reported),
             sum(e.worst_expected_trials * e.seconds_per_trial for e in reported),
             sum(e.most_trials * e.seconds_per_trial for e in reported),
         )
     )
+    trials = sum(evidence.summary.trials for evidence in reported)
+    reused = sum(evidence.reused for evidence in reported)
+    from_ledger = f", {reused} of them from the ledger," if reused else ""
     lines = [
         f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
         f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
         f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
         *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
-        f"{sum(evidence.summary.trials for evidence in reported)} trials took {spent} on {workers} "
+        f"{trials} trials{from_ledger} took {spent} on {workers} "
         f"worker{'s' if workers > 1 else ''}; expected at most {worst}, never more than {most}.",
     ]
     for recipe in sorted({evidence.recipe for evidence in reported}):
@@ -216,6 +231,11 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
         f"{verdict.note}."
         for evidence, verdict in verdicts
         if verdict.colour == "yellow"
+    ]
+    lines += [
+        f"{row_text(evidence.name, evidence.recipe)}, {verdict.hypothesis}: undecided, {verdict.note}."
+        for evidence, verdict in verdicts
+        if verdict.colour == "undecided"
     ]
     lines += [  # a green that says in no number what it would have seen
         f"{row_text(evidence.name, evidence.recipe)} {verdict.hypothesis}: {verdict.note}."
@@ -288,9 +308,16 @@ def verdict_line(evidence: Evidence) -> str:
     compared = "".join(f"; {verdict.hypothesis}: {verdict.colour}" for verdict in others)
     return (
         f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, {own.successes} of "
-        f"{own.trials} {_interval_words(own)}{compared}; {evidence.summary.seconds:.0f} s"
+        f"{own.trials} {_interval_words(own)}{compared}; "
+        f"{evidence.summary.seconds - evidence.seconds_saved:.0f} s{_reused_text(evidence)}"
         + (f"; {evidence.confirmation}" if evidence.confirmation else "")
     )
+
+
+def _reused_text(evidence: Evidence) -> str:
+    if not evidence.reused:
+        return ""
+    return f"; {evidence.reused} of {evidence.summary.trials} from the ledger"
 
 
 def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
@@ -312,7 +339,8 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "symptoms": "; ".join(evidence.symptoms),
         "repairs": "\n".join(evidence.repairs),
         "hypotheses": evidence.budget.hypotheses,
-        "seconds": round(evidence.summary.seconds, 1),
+        "seconds": round(evidence.summary.seconds - evidence.seconds_saved, 1),
+        "from_ledger": evidence.reused or "",
     }
     return [(f"convergence.{name}", str(value)) for name, value in pairs.items() if value != ""]
 

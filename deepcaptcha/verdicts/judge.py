@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..trials.history import symptom_counts, symptom_lines
@@ -23,6 +25,7 @@ from .baseline import (
 )
 from .claim import (
     Budget,
+    CappedError,
     Claim,
     Colour,
     Json,
@@ -56,6 +59,8 @@ class Evidence:
     - `changed`: what of the task differs from the baseline's, a line each.
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
+    - `reused`: trials that were not trained, but taken from the ledger; `seconds_saved`: what they took
+      once.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
     """
 
@@ -82,12 +87,14 @@ class Evidence:
     baseline: str = ""
     twin: str = ""
     courses: tuple[Course, ...] = ()
+    reused: int = 0
+    seconds_saved: float = 0.0
 
     @property
     def colour(self) -> Colour:
-        """Red with any red verdict, else yellow, else green with any."""
+        """Red with any red verdict, else undecided, else yellow, else green with any."""
         colours = {verdict.colour for verdict in self.verdicts}
-        ordered: tuple[Colour, ...] = ("red", "yellow", "green")
+        ordered: tuple[Colour, ...] = ("red", "undecided", "yellow", "green")
         return next((colour for colour in ordered if colour in colours), "cannot tell")
 
     @property
@@ -182,22 +189,23 @@ def judge(
             why = f"its target was {target.text}"
             compared.append(Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why))
         if recorded:
-            compared.append(
-                judge_as_before(
-                    measures_of(recorded, target, chance_of(target, baseline.recipe)),
-                    recorded,
-                    lambda index: course_of(read(index)),
-                    budget.comparison_alpha,
-                    monitor=target.monitor,
-                    row=f"{source.recipe} {source.name}",
-                    ruler=ruler_of(baseline),
-                    same_seeds={course.seed: course for course in recorded},
-                    strict=strict,
-                )
+            as_before = partial(
+                judge_as_before,
+                measures_of(recorded, target, chance_of(target, baseline.recipe)),
+                recorded,
+                lambda index: course_of(read(index)),
+                budget.comparison_alpha,
+                monitor=target.monitor,
+                row=f"{source.recipe} {source.name}",
+                ruler=ruler_of(baseline),
+                same_seeds={course.seed: course for course in recorded},
+                strict=strict,
             )
+            compared.append(_unless_capped("as before", as_before))
         elif (plan := compared[0].plan) is not None and compared[0].colour == "green":
             fewest = next(n for n, successes in enumerate(plan.accept) if successes <= n)
-            compared.append(judge_speed(baseline, budget, read, fewest))
+            speed = partial(judge_speed, baseline, budget, read, fewest)
+            compared.append(_unless_capped("as fast", speed))
     if claim.kind == "mixed" and compared and compared[0].trials:
         # The trials were read for the comparison, so the interval must know its stopping rule.
         own = compared[0]
@@ -207,8 +215,9 @@ def judge(
     else:
         own = judge_claim(claim, budget, read)
     if all(verdict.colour != "red" for verdict in (own, *compared)):
-        for index in range(least):
-            read(index)
+        with suppress(CappedError):
+            for index in range(least):
+                read(index)
     frozen = [trial for trial in trials if trial.stop_reason == "frozen"]
     return Evidence(
         name=source.name,
@@ -231,6 +240,13 @@ def judge(
         changed=changes(baseline, trials[0]) if baseline is not None and recorded else (),
         courses=tuple(course_of(trial) for trial in trials[:least]),
     )
+
+
+def _unless_capped(hypothesis: str, judged: Callable[[], Verdict]) -> Verdict:
+    try:
+        return judged()
+    except CappedError as cap:
+        return Verdict(hypothesis, "undecided", 0, 0, (0.0, 1.0), note=str(cap))
 
 
 WHOLE_SEEDS = Whole().seeds

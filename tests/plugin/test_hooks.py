@@ -254,12 +254,24 @@ def test_a_wrong_marker_fails_its_own_test_under_two_workers(guesses):
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == [
         *("seed", "hypotheses", "rows", "pinned", "alpha", "beta", "ledger", "report", "jobs"),
-        *("reuse", "repair", "record", "accept", "reason", "strict", "confirm"),
+        *(
+            "max_trials",
+            "minutes",
+            "reuse",
+            "fresh",
+            "repair",
+            "record",
+            "accept",
+            "reason",
+            "strict",
+            "confirm",
+        ),
     ]
     guesses.makeini(
         "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
         "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
+        "convergence_max_trials = 6\nconvergence_minutes = 1.5\n"
         "convergence_reuse = true\nconvergence_record = true\nconvergence_strict = true\n"
         "convergence_confirm = true\n"
     )
@@ -276,16 +288,16 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
     assert (
-        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, 3, True, None, True, None, None, True, True]"
-        in text
+        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, 3, 6, 1.5, True, False, "
+        "None, True, None, None, True, True]" in text
     )
     assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
-        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, 3, True, None, True, None, None, True, True]"
-        in text
+        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, 3, 6, 1.5, True, False, "
+        "None, True, None, None, True, True]" in text
     )
     assert (
         "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3 "
