@@ -21,7 +21,7 @@ from ..trials.worker import is_worker
 from . import environment
 from .backend import KERAS_ERRORS, keras, tf
 from .data import Data, Part, Pipelines, read_data
-from .digests import LENGTH, Digests, make_digests, training_code
+from .digests import LENGTH, Digests, compiled_text, make_digests, training_code
 from .fit import (
     EARLY_STEPS,
     Callbacks,
@@ -66,6 +66,7 @@ class KerasSource:
       a callback).
     - `reuse_model`: `build` and its arguments pickle, and the model depends on nothing but the seed, so
       that a process may trace it once.
+    - `compiled`: what the model was compiled with, for people, where one was built already.
     - `probes`: measured along the way. `further`: metrics of an epoch beside those that Keras logs; its
       repr joins a trial's identity. `stop_when_frozen`: False trains on after the proof.
 
@@ -86,6 +87,7 @@ class KerasSource:
     probes: tuple[Probe, ...] = ()
     further: Further | None = None
     stop_when_frozen: bool = True
+    compiled: str = field(default="", repr=False)
     _any_threads: bool = field(default=False, repr=False)  # only tried in this process
 
     def __post_init__(self) -> None:
@@ -424,7 +426,7 @@ def rehearsed_source(
         raise
     except KERAS_ERRORS as error:
         raise InputError(f"one batch could not be trained: {error_words(error)}") from error
-    return source
+    return replace(source, compiled=compiled_text(second))
 
 
 def require_compiled(model: keras.Model, training: Training | None) -> None:

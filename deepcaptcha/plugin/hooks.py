@@ -64,8 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "convergence(hypotheses=1, target, epochs, p_good, p_bad, kind='trains', "
-        "monitor='val_accuracy', mode='max', batch=32, chance, rows=0, twin, max_trials, minutes): a test "
-        "that asks for so "
+        "monitor='val_accuracy', mode='max', batch=32, chance, rows=0, twin, max_trials, minutes): a "
+        "test that asks for so "
         "many verdicts on training, and what its factory is claimed to reach",
     )
     try:

@@ -257,7 +257,15 @@ class Convergence:
         evidence = self._evidence(source, claim, trial_at, baselines, baseline)
         reused = trial_at.reused(evidence.summary.trials)
         saved = sum(trial.seconds for trial in reused)
-        evidence = replace(evidence, reused=len(reused), seconds_saved=round(saved, 3))
+        evidence = replace(
+            evidence,
+            reused=len(reused),
+            seconds_saved=round(saved, 3),
+            compiled=getattr(source, "compiled", ""),
+            again=f"{self.again} --convergence-seed {evidence.failed_seeds[0]}"
+            if evidence.failed_seeds
+            else "",
+        )
         if reason:
             cost = f"judged instead, with {evidence.summary.trials} trainings"
             evidence = replace(evidence, confirmation=f"{reason}; {cost}")
@@ -318,7 +326,7 @@ class Convergence:
             return
         self._finish()
         if evidence.red:
-            _fail(failure_message(evidence, self.again))
+            _fail(failure_message(evidence))
         message = undecided_message(evidence)
         if self.strict:
             _fail(message)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import secrets
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -114,6 +117,7 @@ class SessionSummary:
         self._config = config
         self._options = options
         self._reported: list[Evidence] = []
+        self._began = time.monotonic()
         self.used = False  # whether any test asks for verdicts
         self._collected = 0
         self.told_by_worker = Path(tempfile.gettempdir()) / f"deepcaptcha-{secrets.token_hex(8)}"
@@ -208,7 +212,7 @@ class SessionSummary:
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
-        from ..report.words import summary_lines, verdict_table, whole_line
+        from ..report.words import made_lines, summary_lines, verdict_table, whole_line
 
         seed = self._options.seed
         table = verdict_table(self._reported)
@@ -220,11 +224,13 @@ class SessionSummary:
         budget = self._reported[0].budget
         options = repeating_options(self._config, budget.hypotheses, budget.rows)
         again = f"--convergence-seed {seed} {options}"
-        lines = [*notes, f"Again: {again}"]
+        made = self._made()
+        lines = [*notes, made, f"Again: {again}"]
         if self._options.report is not None:
-            lines.append(self._write_report(self._options.report, again, notes))
+            lines.append(self._write_report(self._options.report, again, notes, made))
         if job := os.environ.get("GITHUB_STEP_SUMMARY"):
-            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
+            told = [*lines, *made_lines(self._reported)]
+            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in told)
             lines += _append(Path(job), text)
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
@@ -234,7 +240,14 @@ class SessionSummary:
     def _terminal(self) -> pytest.TerminalReporter | None:
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
-    def _write_report(self, path: Path, again: str, notes: Sequence[str]) -> str:
+    def _made(self) -> str:
+        """When, how long, and of which commit."""
+        now = datetime.datetime.now(datetime.UTC)
+        minutes = (time.monotonic() - self._began) / 60
+        commit = _commit(self._config.rootpath)
+        return f"Judged on {now:%Y-%m-%d %H:%M} UTC in {minutes:.1f} minutes{commit}."
+
+    def _write_report(self, path: Path, again: str, notes: Sequence[str], made: str) -> str:
         from ..report.page import write_report
 
         command = f"{own_command(self._config)} {again}"
@@ -242,10 +255,28 @@ class SessionSummary:
         if not judged:
             return "No report: every row is unchanged, and none was judged"
         try:
-            write_report(path, self._options.ledger, command, judged, notes)
+            write_report(path, self._options.ledger, command, judged, notes, made)
         except InputError as error:
             return f"No report: {error}"
         return f"Report: {path}"
+
+
+def _commit(root: Path) -> str:
+    """Such as `, of commit 1234abcd with changes`; empty where the folder is under no Git."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        if not (commit := git("rev-parse", "--short", "HEAD")):
+            return ""
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f", of commit {commit}{' with changes' if changed else ''}"
 
 
 def _append(path: Path, text: str) -> list[str]:

@@ -47,11 +47,11 @@ def claim_text(claim: Claim) -> str:
     return claim.kind if claim.p_good is None else f"{claim.kind} {claim.p_good:g}/{claim.p_bad:g}"
 
 
-def failure_message(evidence: Evidence, again: str) -> str:
+def failure_message(evidence: Evidence) -> str:
     """Claim, evidence, what explains it, and how to see one failure again, in words that need no table.
 
-    `again` is the command that repeats the test. What explains it is as wide as a terminal of 80
-    columns takes; the verdict, which pytest repeats in its summary, and commands stay whole.
+    What explains it is as wide as a terminal of 80 columns takes; the verdict, which pytest repeats in
+    its summary, and commands stay whole.
     """
     lines = [f"{evidence.confirmation[:1].upper()}{evidence.confirmation[1:]}."]
     lines = lines if evidence.confirmation else []
@@ -67,8 +67,10 @@ def failure_message(evidence: Evidence, again: str) -> str:
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     lines += evidence.repairs
-    if evidence.failed_seeds:
-        lines.append(f"One of them again: {again} --convergence-seed {evidence.failed_seeds[0]}")
+    if evidence.compiled:
+        lines.append(f"It was compiled with {evidence.compiled}.")
+    if evidence.again:
+        lines.append(f"One of them again: {evidence.again}")
     return "\n".join(lines)
 
 
@@ -140,7 +142,7 @@ def row_names(reported: Sequence[Evidence]) -> list[str]:
 
 
 def verdict_table(reported: Sequence[Evidence]) -> Table:
-    """A row a factory and recipe, in order of recipe and name."""
+    """A row a factory and recipe, in order of recipe and name, but what is red before all else."""
     named = zip(row_names(reported), reported, strict=True)
     titles = columns(
         *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
@@ -148,9 +150,10 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
         "<bits",
         *("epochs", "min", "<missed", "<symptoms"),
     )
-    ordered = sorted(named, key=lambda pair: (pair[1].recipe, pair[0]))
+    ordered = sorted(named, key=lambda pair: (not pair[1].red, pair[1].recipe, pair[0]))
     rows = tuple(_verdict_row(name, evidence) for name, evidence in ordered)
-    return Table("Verdicts", titles, rows).without_empty_columns()
+    spare = ("symptoms", "epochs", "claim", "missed", "min")
+    return Table("Verdicts", titles, rows, spare).without_empty_columns()
 
 
 def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
@@ -314,6 +317,21 @@ def verdict_line(evidence: Evidence) -> str:
     )
 
 
+def made_lines(reported: Sequence[Evidence]) -> list[str]:
+    """Of each row, red ones first, in Markdown: its test, what was compiled, how long it took, and how
+    to see a failing seed again."""
+    named = zip(row_names(reported), reported, strict=True)
+    return [
+        f"{name} ({evidence.colour})"
+        + (f": `{evidence.test}`" if evidence.test else "")
+        + (f"; compiled with {evidence.compiled}" if evidence.compiled else "")
+        + f"; {plural(evidence.summary.trials, 'training')}, {evidence.summary.seconds:.0f} s"
+        + _reused_text(evidence)
+        + (f"; a failing seed again: `{evidence.again}`" if evidence.again else "")
+        for name, evidence in sorted(named, key=lambda pair: not pair[1].red)
+    ]
+
+
 def _reused_text(evidence: Evidence) -> str:
     if not evidence.reused:
         return ""
@@ -335,6 +353,7 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         **{verdict.hypothesis.replace(" ", "_"): verdict.colour for verdict in others},
         "confirmation": evidence.confirmation,
         "outcomes_missed": failures_text(evidence.summary.outcomes),
+        "compiled": evidence.compiled,
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
         "repairs": "\n".join(evidence.repairs),

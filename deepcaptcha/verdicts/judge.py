@@ -61,6 +61,8 @@ class Evidence:
       of. Empty where there is none.
     - `reused`: trials that were not trained, but taken from the ledger; `seconds_saved`: what they took
       once.
+    - `compiled`: optimizer, rate and loss, as the model has them; `again`: the command that trains the
+      first failed seed again. Empty where there is none.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
     """
 
@@ -89,6 +91,8 @@ class Evidence:
     courses: tuple[Course, ...] = ()
     reused: int = 0
     seconds_saved: float = 0.0
+    compiled: str = ""
+    again: str = ""
 
     @property
     def colour(self) -> Colour:
