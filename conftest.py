@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from deepcaptcha.networks.variants import HYPOTHESES, ROWS
+from deepcaptcha.trials.place import user_cache
 
 pytest_plugins = ["pytester"]
 
@@ -22,6 +23,17 @@ def pytest_configure(config):
         config.option.convergence_hypotheses = HYPOTHESES
     if config.option.convergence_rows is None:
         config.option.convergence_rows = ROWS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test leaves a ledger in the user's cache; matplotlib keeps its own place there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(user_cache() / "matplotlib"))
+        )
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

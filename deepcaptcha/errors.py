@@ -1,7 +1,9 @@
 """The one error a user of this package is meant to read, and what most often raises it."""
 
+import difflib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _MOST_WORDS = 400  # characters of Keras' own message; it may print whole tensors
@@ -14,6 +16,12 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'val_accuracy'?)` where one of the known words is much like it; else nothing."""
+    found = difflib.get_close_matches(word, [*known], n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def error_words(error: Exception) -> str:

@@ -128,6 +128,13 @@ def names(text: str) -> list[str]:
 TARGET = ("target", "epochs", "monitor", "mode", "batch")
 """What says what is to be reached, where a network does not say so itself."""
 
+OWN_LEDGER = option(
+    "--ledger",
+    "the recorded trials; default: those of pytest in this project, in the user's cache unless its ini "
+    "file names a folder",
+    "DIR",
+    Path,
+)
 FRESH = flag("--fresh", "train again what the ledger holds")
 
 _DATA = (

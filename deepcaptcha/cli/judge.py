@@ -12,14 +12,16 @@ from statistics import fmean
 from ..finding import percent
 from ..report.words import interval_text, plural
 from ..trials.ledger import read_ledger
+from ..trials.place import find_ledger
 from ..trials.runner import Runner
 from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.source import row_text
 from ..trials.trial import Trial
 from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
 from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
-from .arguments import TARGET, command, option, shared, whole_number
+from .arguments import OWN_LEDGER, TARGET, command, option, shared, whole_number
 from .progress import warn
 from .subject import HELP, read_subject
 
@@ -55,7 +57,8 @@ def check(options: Namespace) -> int:
 @command(
     "Train a network until it is decided whether it trains.",
     option("network", HELP, "NETWORK"),
-    *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05, ledger=Path("build/ledger")),
+    *shared(p_good=0.75, p_bad=0.35, alpha=0.05, beta=0.05),
+    OWN_LEDGER,
     *shared("data", *TARGET),
 )
 def judge(options: Namespace) -> int:
@@ -73,7 +76,7 @@ def judge(options: Namespace) -> int:
         print(f"seed {trial.seed}: {trial.outcome}", file=sys.stderr)
         return trial
 
-    with Runner(options.ledger) as runner:
+    with Runner(options.ledger or find_ledger()) as runner:
         evidence = judge_source(source, claim, budget, trial_at)
         warn(*runner.problems)
     (verdict,) = evidence.verdicts
@@ -87,7 +90,7 @@ def judge(options: Namespace) -> int:
         )
         return int(evidence.red)
     print(
-        f"{verdict.colour}: {source.name} under {source.recipe} reached its target in "
+        f"{verdict.colour}: {row_text(source.name, source.recipe)} reached its target in "
         f"{verdict.successes} of {verdict.trials} trainings (95 % interval "
         f"{interval_text(verdict.interval)})."
     )

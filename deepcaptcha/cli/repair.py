@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 from ..errors import InputError
 from ..finding import Finding
+from ..trials.place import find_ledger
 from ..trials.runner import Runner
 from ..trials.seeds import first_seed
 from ..trials.trial import Trial
 from ..trials.worker import cores
 from ..verdicts.claim import Claim
-from .arguments import FRESH, TARGET, command, minutes, names, option, shared, whole_number
+from .arguments import (
+    FRESH,
+    OWN_LEDGER,
+    TARGET,
+    command,
+    minutes,
+    names,
+    option,
+    shared,
+    whole_number,
+)
 from .progress import trial_progress, warn
 from .subject import HELP, Subject, read_subject
 
@@ -25,7 +35,8 @@ from .subject import HELP, Subject, read_subject
     option("--trials", "trainings at most", "N", whole_number(), 60),
     option("--minutes", "after which no training is begun", "M", minutes),
     option("--only", "changes to try, by name; default: all that apply", "A,B", names),
-    *shared(p_good=0.9, p_bad=0.5, alpha=0.05, jobs=None, ledger=Path("build/ledger")),
+    *shared(p_good=0.9, p_bad=0.5, alpha=0.05, jobs=None),
+    OWN_LEDGER,
     *shared(stream="pilot"),
     FRESH,
     *shared("data", *TARGET),
@@ -41,7 +52,7 @@ def repair(options: Namespace) -> int:
     jobs, reuse = options.jobs or cores(), not options.fresh
     with (
         trial_progress(None, options.json, done) as advance,
-        Runner(options.ledger, on_trial=advance, jobs=jobs, reuse=reuse) as runner,
+        Runner(options.ledger or find_ledger(), on_trial=advance, jobs=jobs, reuse=reuse) as runner,
     ):
         found = search_repair(
             source,

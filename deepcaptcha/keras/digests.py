@@ -109,6 +109,43 @@ def _foreign(part: object) -> Iterator[str]:
             yield from _foreign(each)
 
 
+def compiled_text(model: keras.Model) -> str:
+    """What a compiled model was compiled with, such as `SGD, learning rate 0.01, momentum 0.9; loss
+    mean_squared_error`; empty where it does not say."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return ""
+    usual: Mapping[str, object] = {}
+    with suppress(Exception):  # one of the user's own may need arguments
+        usual = _config(type(optimizer)())
+    config = _config(optimizer)
+    rate = config.pop("learning_rate", None)
+    told = [type(optimizer).__name__]
+    if rate is not None:
+        told.append(
+            f"learning rate {rate:.6g}"
+            if isinstance(rate, float | int)
+            else f"learning rate by {rate.get('class_name') if isinstance(rate, Mapping) else rate}"
+        )
+    told += [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in config.items()
+        if name != "name" and value != usual.get(name)
+    ]
+    return f"{', '.join(told)}; loss {_loss_text(model.loss)}"
+
+
+def _loss_text(loss: object) -> str:
+    if isinstance(loss, Mapping):
+        return ", ".join(f"{name}: {_loss_text(each)}" for name, each in loss.items())
+    if isinstance(loss, list | tuple):
+        return ", ".join(map(_loss_text, loss))
+    if isinstance(loss, keras.Loss):
+        logits = _config(loss).get("from_logits")
+        return type(loss).__name__ + (" from logits" if logits else "")
+    return str(getattr(loss, "__name__", loss))
+
+
 def hash_neutral_configuration(model: keras.Model) -> str:
     """A digest of a compiled model's layers, optimizer, loss and metrics, whatever they are called, and
     whether they were given by name or as objects."""

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 from ..trials.source import without_addresses
 from ..trials.trial import Epoch, Outcome, StopReason, Target, outcome_of
 from . import frozen, training
@@ -191,8 +191,8 @@ def fit_run(
         logs = logs if further is None else {**logs, **further(run)}
         for name in (name for name in target.names if name not in logs):
             raise InputError(
-                f"the target is on {name!r}, which training does not log; "
-                f"it logs {', '.join(sorted(logs))}"
+                f"the target is on {name!r}, which training does not log"
+                f"{did_you_mean(name, logs)}; it logs {', '.join(sorted(logs))}"
             )
         metrics = {key: _finite(value) for key, value in logs.items()}
         changed = not _equal(at_epoch_start, latest)

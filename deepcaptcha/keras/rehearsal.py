@@ -12,6 +12,7 @@ from ..trials.trial import Target
 from . import environment
 from .backend import KERAS_ERRORS, keras
 from .data import Part, Pipelines, read_data
+from .digests import compiled_text
 from .fit import Callbacks, Factory, make_callbacks, require_model
 from .fresh import require_new
 from .settings import Training
@@ -42,8 +43,8 @@ def rehearsed_source(
     Raises InputError for whatever does not fit together.
     """
     environment.require_single_thread()  # before the first model is made
-    data = read_data(train, validation)
     require_arguments(function_name(build), build, {})
+    data = read_data(train, validation)
     data.require_unchanged()  # from here on
     first, second = _build_twice(build)
     data.require_unchanged(whole=True)
@@ -88,7 +89,7 @@ def rehearsed_source(
         raise
     except KERAS_ERRORS as error:
         raise InputError(f"one batch could not be trained: {error_words(error)}") from error
-    return source
+    return replace(source, compiled=compiled_text(second))
 
 
 def require_compiled(model: keras.Model, training: Training | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..trials.source import function_name, without_addresses
+from ..trials.source import OWN_RECIPE, function_name, without_addresses
 from ..trials.trial import SEED_LIMIT, Identity, Target, Trial
 from ..trials.worker import is_worker
 from . import environment
@@ -68,6 +68,7 @@ class KerasSource:
       a callback).
     - `reuse_model`: `build` and its arguments pickle, and the model depends on nothing but the seed, so
       that a process may trace it once.
+    - `compiled`: what the model was compiled with, for people, where one was built already.
     - `probes`: measured along the way. `further`: metrics of an epoch beside those that Keras logs; its
       repr joins a trial's identity. `stop_when_frozen`: False trains on after the proof.
 
@@ -79,7 +80,7 @@ class KerasSource:
     target: Target
     training: Training = field(default_factory=Training)
     name: str = ""
-    recipe: str = "own-training"
+    recipe: str = OWN_RECIPE
     arguments: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     callbacks: Callbacks | None = None
@@ -88,6 +89,7 @@ class KerasSource:
     probes: tuple[Probe, ...] = ()
     further: Further | None = None
     stop_when_frozen: bool = True
+    compiled: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or function_name(self.build))
@@ -252,8 +254,10 @@ class KerasSource:
         model, batch = prepared.model, self.training.batch
         start = hash_arrays(model.get_weights())
         _ends.require_left((self.name, self.recipe), start)
-        identity = self._identify(model, seed, data, described)
         digests = make_digests(model, data, self.target, described, batch, seed, self.version)
+        identity = self._identify(model, seed, data, described)
+        if "code" not in digests:  # so that none that was trained without such code is the same
+            identity = {**identity, "own_code": True}
         found = data, prepared, start, identity, digests, callbacks
         _ready.append(_Ready(self, seed, *found, _random_states()))
         return _ready[0]
@@ -316,6 +320,11 @@ def _random_states() -> tuple[object, ...]:
 
 def require_arguments(name: str, build: object, arguments: Mapping[str, object]) -> None:
     """InputError unless `build(**arguments)` can be called."""
+    if isinstance(build, keras.Model):
+        raise InputError(
+            f"{build.name} is a model; a function that makes a new one for every training is needed: "
+            "convergence.check(build_model, ...), where build_model() returns it"
+        )
     if not callable(build):
         raise InputError(f"the factory is {build!r}; a callable without arguments is needed")
     try:
@@ -324,11 +333,21 @@ def require_arguments(name: str, build: object, arguments: Mapping[str, object])
         if arguments:
             raise InputError(f"{name}: the factory does not take its arguments: {error}") from None
         raise InputError(
-            f"the factory {name} cannot be called without arguments ({error}); wrap it with "
-            "functools.partial"
+            f"the factory {name} cannot be called without arguments ({error}); give "
+            f"functools.partial({name}, {_needed(build)})"
         ) from None
     except ValueError:
         pass  # written in C, without a signature
+
+
+def _needed(build: Callable[..., object]) -> str:
+    """The arguments without a default, such as `rate=...`."""
+    given = inspect.signature(build).parameters.values()
+    return ", ".join(
+        f"{each.name}=..." if each.kind is not each.POSITIONAL_ONLY else "..."
+        for each in given
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    )
 
 
 def forget_models() -> None:

@@ -31,7 +31,7 @@ _made: dict[str, KerasSource] = {}  # of this process; at most one, which holds 
 class GivenSource:
     """Trials of what `Convergence.check` is given; see there, and `rehearsed_source`.
 
-    - `recipe`, `length`: known once it is rehearsed. `key`: of what is given, in every process.
+    - `recipe`, `length`, `compiled`: known once it is rehearsed. `key`: of what is given, in every process.
     - `settings`: Keras' own where it is given, which hold where it trains too.
     """
 
@@ -46,6 +46,7 @@ class GivenSource:
     version: str | None = None
     recipe: str = ""
     length: tuple[int, int] = (0, 0)
+    compiled: str = ""
     key: str = field(default_factory=lambda: uuid4().hex)
     settings: Mapping[str, object] = field(default_factory=lambda: _keras_settings())
 
@@ -57,8 +58,8 @@ class GivenSource:
     def rehearsed(self, runner: Runner) -> GivenSource:
         """The same, once all was tried with one batch where trials run; InputError for whatever does not
         fit together."""
-        recipe, length = runner.call(self.name, _rehearse, self)
-        return replace(self, recipe=recipe, length=length)
+        recipe, length, compiled = runner.call(self.name, _rehearse, self)
+        return replace(self, recipe=recipe, length=length, compiled=compiled)
 
     def made(self, *, tried: bool = False) -> KerasSource:
         """The source of this process; `tried`: with one batch."""
@@ -168,9 +169,9 @@ def _opened(value: object) -> object:
     return value.dataset if isinstance(value, Batches) else value
 
 
-def _rehearse(given: GivenSource) -> tuple[str, tuple[int, int]]:
+def _rehearse(given: GivenSource) -> tuple[str, tuple[int, int], str]:
     source = given.made(tried=True)
-    return source.recipe, source.length
+    return source.recipe, source.length, source.compiled
 
 
 def check_errors(source: Source, seed: int) -> tuple[Sequence[Finding], str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,18 +18,19 @@ from ..errors import InputError
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, NOTED, TOLD, Node, SessionSummary, header
+from .summary import EVIDENCE, NOTED, TOLD, Node, SessionSummary, header, terminal_line
 
 if TYPE_CHECKING:
-    from ..trials.runner import Runner
+    from ..trials.runner import Reuse, Runner
     from ..verdicts.judge import Evidence
     from .judging import Convergence
     from .marker import Declared
 
 _OPTIONS = pytest.StashKey[Options]()
+_SUMMARY = pytest.StashKey[SessionSummary]()
 _COUNT = pytest.StashKey[suite.Count]()
-_USED = pytest.StashKey[bool]()
 _RUNNER = pytest.StashKey["Runner"]()
+_DECLARED: pytest.StashKey[Declared] = pytest.StashKey()
 _MISTAKE = pytest.StashKey[str]()
 _BEFORE = pytest.StashKey[bool]()
 
@@ -57,8 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "convergence(hypotheses=1, target, epochs, p_good, p_bad, kind='trains', "
-        "monitor='val_accuracy', mode='max', batch=32, chance, rows=0, twin): a test that asks for so "
-        "many verdicts on training, and what its factory is claimed to reach",
+        "monitor='val_accuracy', mode='max', also=[], batch=32, chance, rows=0, twin, start, "
+        "max_trials, minutes): a test that asks for so many verdicts on training, and what its factory "
+        "is claimed to reach",
     )
     try:
         # A worker of xdist, which reads the command line anew, takes what its controller drew.
@@ -73,7 +76,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if options.jobs is not None:
         config.stash.setdefault(_BEFORE, environment.leave_alone())
-    config.pluginmanager.register(SessionSummary(config, options), "convergence-summary")
+    summary = config.stash[_SUMMARY] = SessionSummary(config, options)
+    config.pluginmanager.register(summary, "convergence-summary")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -84,21 +88,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Node) -> None:
     node.workerinput["convergence_seed"] = node.config.stash[_OPTIONS].seed
+    node.workerinput["convergence_header"] = str(node.config.stash[_SUMMARY].told_by_worker)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Read every marker and count the hypotheses before anything is deselected."""
     config = session.config
-    try:
-        declared = [_declared(item) for item in items if _marker(item) is not None]
-    except InputError as error:
-        if not hasattr(config, "workerinput"):
-            raise pytest.UsageError(str(error)) from None
-        # A worker of xdist cannot end the run; each of its verdicts says so instead.
-        config.stash[_MISTAKE] = str(error)
+    declared = []
+    for item in items:
+        if (marker := _marker(item)) is None:
+            continue
+        from .marker import count_of, read_marker
+
+        try:
+            item.stash[_DECLARED] = read_marker(marker.args, marker.kwargs)
+        except InputError as error:
+            item.stash[_MISTAKE] = str(error)  # the other tests have no part in it
+        declared.append(item.stash.get(_DECLARED, count_of(marker.kwargs)))
+    if not declared:
         return
-    config.stash[_USED] = bool(declared)
+    config.stash[_SUMMARY].used = True
     counted = [each for each in declared if not each.twin]
     collected = suite.Count(
         sum(each.hypotheses for each in counted), sum(each.rows for each in counted)
@@ -109,53 +119,77 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
             config,
             (options.hypotheses, options.rows),
             collected,
-            failed=session.testsfailed > 0,
+            must_be_pinned=options.pinned,
         )
     except InputError as error:
-        config.stash[_MISTAKE] = str(error)  # the other tests have no part in it
+        config.stash[_MISTAKE] = str(error)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist tells the controller
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Test modules that import Keras have done so, and no test has made a model yet."""
-    used = session.config.stash.get(_USED, False)
+    used = _COUNT in session.config.stash
     if used and "tensorflow" in sys.modules and not environment.is_left_alone():
         environment.freeze_loaded_objects()
+    worker = getattr(session.config, "workerinput", {})
+    if worker.get("workerid") == "gw0" and (lines := _header(session.config, session.items)):
+        Path(worker["convergence_header"]).write_text("\n".join(lines), "utf-8")
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    if not config.stash.get(_USED, False) or config.option.verbose < 0:
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    return [] if config.option.verbose < 0 else _header(config, items)
+
+
+def _header(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    if (count := config.stash.get(_COUNT, None)) is None:
         return []
-    return header(config, config.stash[_OPTIONS], config.stash.get(_COUNT, None))
+    declared = {
+        _test_name(item): item.stash[_DECLARED] for item in items if _DECLARED in item.stash
+    }
+    return header(config, config.stash[_OPTIONS], count, declared)
+
+
+def _test_name(item: pytest.Item) -> str:
+    """As its nodeid is without what xdist may append to it, @group."""
+    assert item.parent is not None
+    return f"{item.parent.nodeid}::{item.name}"
 
 
 def _marker(item: pytest.Item) -> pytest.Mark | None:
     return item.get_closest_marker("convergence")
 
 
-def _declared(item: pytest.Item) -> Declared:
-    from .marker import read_marker
-
-    marker = _marker(item)
-    assert marker is not None
-    try:
-        return read_marker(marker.args, marker.kwargs)
-    except InputError as error:
-        raise InputError(f"{item.nodeid}: {error}") from None
+def _reuse(options: Options) -> Reuse:
+    # A trial taken from the ledger would confirm nothing.
+    if options.fresh or options.confirm:
+        return "never"
+    return "any" if options.reuse else "sure"
 
 
 @pytest.fixture(scope="session")
-def convergence_runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
+def convergence_runner(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> Iterator[Runner]:
     """Runs and records the trials of this process (`deepcaptcha.trials.runner.Runner`)."""
     from ..trials.runner import Runner
 
     options = pytestconfig.stash[_OPTIONS]
-    # A trial taken from the ledger would confirm nothing.
-    reuse = options.reuse and not options.confirm
     # Each process of a suite that does not train itself has one worker.
     jobs = options.jobs or (1 if environment.is_left_alone() else None)
+    # Under xdist as many in all: a single test has them, however many processes look on.
+    if options.jobs and (worker := getattr(pytestconfig, "workerinput", None)):
+        asking = sum(_marker(item) is not None for item in request.session.items)
+        jobs = max(1, options.jobs // min(worker["workercount"], max(asking, 1)))
     path = [str(pytestconfig.rootpath)]  # whence --import-mode=importlib names modules
-    limit = options.timeout
-    with Runner(options.ledger, reuse=reuse, jobs=jobs, time_limit=limit, path=path) as runner:
+    with Runner(
+        options.ledger,
+        reuse=_reuse(options) != "never",
+        jobs=jobs,
+        time_limit=options.timeout,
+        path=path,
+    ) as runner:
         pytestconfig.stash[_RUNNER] = runner
         yield runner
 
@@ -167,10 +201,12 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     from ..verdicts.claim import Budget
     from ..verdicts.judge import Evidence
     from .judging import Convergence
+    from .stream import Cap
 
     config, node = request.config, request.node
-    if _MISTAKE in config.stash:
-        pytest.fail(config.stash[_MISTAKE], pytrace=False)
+    for stash in (node.stash, config.stash):
+        if _MISTAKE in stash:
+            pytest.fail(stash[_MISTAKE], pytrace=False)
     if _marker(node) is None:
         pytest.fail(
             "a test that uses the convergence fixture must carry pytest.mark.convergence, so that its "
@@ -202,7 +238,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
 
     convergence_runner.on_here = tell_here
     options, count = config.stash[_OPTIONS], config.stash[_COUNT]
-    test = f"{node.parent.nodeid}::{node.name}"  # to its nodeid, xdist may append @group
+    test = _test_name(node)
     again = (
         f"pytest {shlex.quote(test)}",
         *marker_expression(config),
@@ -214,7 +250,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         convergence_runner,
         report,
         " ".join(again),
-        _declared(node),
+        node.stash[_DECLARED],
         options.record,
         test,
         repair=options.repair,
@@ -222,6 +258,9 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         accept=(options.accept, options.reason or "") if options.accept else None,
         tell=told.append,
         note=node.stash.setdefault(NOTED, []).append,
+        cap=Cap(options.max_trials, options.minutes),
+        reuse=_reuse(options),
+        show=terminal_line(config),
         confirm=options.confirm,
         given=given,
     )

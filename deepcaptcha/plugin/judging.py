@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +14,10 @@ import pytest
 from ..errors import InputError
 from ..keras import environment
 from ..keras.settings import Training
-from ..report.words import explanation, failure_message
+from ..report.words import failure_message, undecided_message
 from ..trials import seeds
-from ..trials.runner import Runner
-from ..trials.source import ANSWER, FunctionSource, Source, Train, function_name
+from ..trials.runner import Reuse, Runner
+from ..trials.source import ANSWER, FunctionSource, Source, Train, function_name, row_text
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
     TRIALS,
@@ -33,7 +32,7 @@ from ..verdicts.baseline import (
     write_baseline,
     write_record,
 )
-from ..verdicts.claim import Budget, Claim, Json
+from ..verdicts.claim import Budget, Claim, Json, claim_cost
 from ..verdicts.confirm import (
     choose_repetition,
     complete,
@@ -47,12 +46,17 @@ from ..verdicts.confirm import (
     why_not,
 )
 from ..verdicts.judge import WHOLE_SEEDS, Evidence, accepted, judge
-from .given import GivenSource, check_errors, forget
+from .given import GivenSource, forget
 from .marker import EXAMPLE, Declared, nothing_says
-from .repairing import RepairBudget, look_for_repair
+from .repairing import RepairBudget, explained, look_for_repair
+from .stream import Cap, Progress, Stream
 
 if TYPE_CHECKING:
     from ..keras.fit import Callbacks, Factory
+
+
+CALL = "convergence.check(build_model, train=(x, y), validation=(x_validation, y_validation))"
+"""As it is written in a test."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ class Convergence:
       receives what is then shown of it.
     - `note`: hears what is to be told once of all tests.
     - `strict`: what trains better, or otherwise, than its baseline did is red.
+    - `cap`: on the trainings and minutes of each verdict, beside the marker's; one that a cap leaves
+      undecided skips the test, and fails it where `strict`.
+    - `reuse`: which trials are taken from the ledger; `sure` ones only for what has no baseline.
+    - `show`: replaces the last line of a terminal while trials run; None: there is no terminal.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
     - `given`: what the same test was told in an earlier try of this session, which stands.
     """
@@ -88,14 +96,17 @@ class Convergence:
     tell: Callable[[str], None] = print
     note: Callable[[str], None] = lambda line: None
     given: Sequence[Evidence] = ()
+    cap: Cap = field(default_factory=Cap)
+    reuse: Reuse = "never"
+    show: Callable[[str], None] | None = None
     _asked: list[tuple[int, int]] = field(default_factory=list)
 
     def check(
         self,
         build: Factory,
-        *,
-        train: object,
-        validation: object,
+        *data: object,
+        train: object = None,
+        validation: object = None,
         training: Training | None = None,
         callbacks: Callbacks | None = None,
         version: str | None = None,
@@ -118,6 +129,8 @@ class Convergence:
         """
         with self._answering():
             target = self._declared_target()
+            if data:
+                raise InputError(f"check takes its data by name: {CALL}")
             given = GivenSource(
                 build,
                 train,
@@ -191,7 +204,7 @@ class Convergence:
             yield
         except InputError as error:
             self._finish()
-            _fail(f"{self.test}: {error}" if self.test else str(error))
+            _fail(str(error))  # pytest has named the test already
         except BaseException:  # Ctrl-C, or a limit on the test's time, of which no worker hears
             self.runner.abandon()
             raise
@@ -199,6 +212,8 @@ class Convergence:
             self._finish()
         finally:
             logger.setLevel(level)
+            if self.show is not None:
+                self.show("")
             forget()  # the next row has a model of its own
 
     def _finish(self) -> None:
@@ -225,8 +240,9 @@ class Convergence:
         if claim is None:
             raise InputError(f"the marker claims nothing; write {EXAMPLE}")
         row = f"{source.name} {source.recipe}"
+        told = row_text(source.name, source.recipe)
         compared = int(baselines is not None)
-        self._count((claim.kind != "mixed") + 2 * compared, compared, row)
+        self._count((claim.kind != "mixed") + 2 * compared, compared, told)
         for evidence in self.given:
             asked = evidence.name, evidence.recipe, evidence.claim, evidence.target
             if asked == (source.name, source.recipe, claim, source.target):
@@ -249,17 +265,29 @@ class Convergence:
             if baseline is None:
                 path = self._write_baseline(source, baselines)
                 if not self.record:
-                    _fail(f"{row} had no baseline; it is now {path}. Commit it.")
+                    _fail(f"{told} had no baseline; it is now {path}. Commit it.")
                 return
         self._note_unsigned(baseline, baselines)
-        trial_at = self._stream(source)
+        trial_at = self._stream(source, claim, baselines)
         evidence = self._evidence(source, claim, trial_at, baselines, baseline)
+        reused = trial_at.reused(evidence.summary.trials)
+        saved = sum(trial.seconds for trial in reused)
+        evidence = replace(
+            evidence,
+            reused=len(reused),
+            seconds_saved=round(saved, 3),
+            compiled=getattr(source, "compiled", ""),
+            again=f"{self.again} --convergence-seed {evidence.failed_seeds[0]}"
+            if evidence.failed_seeds
+            else "",
+        )
         if reason:
             cost = f"judged instead, with {evidence.summary.trials} trainings"
             evidence = replace(evidence, confirmation=f"{reason}; {cost}")
         if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
             trials = [trial_at(index) for index in range(evidence.summary.trials)]
-            evidence = self._explained(evidence, source, trials)
+            again = f"{self.again} --convergence-seed {self.first_seed}"
+            evidence = explained(evidence, source, trials, self.runner, again)
             if self.repair is not None:
                 self._finish()
                 evidence = replace(evidence, repairs=self._repairs(source, claim, trials))
@@ -269,11 +297,28 @@ class Convergence:
         if baseline is not None and folder is not None and not baseline.digest:
             self.note(unsigned_text(folder))
 
+    def _stream(
+        self, source: Source, claim: Claim, baselines: Path | None, cap: Cap | None = None
+    ) -> Stream:
+        cost = None if claim.kind == "mixed" else claim_cost(claim, self.budget)
+        return Stream(
+            self.runner,
+            source,
+            self.first_seed,
+            reuse=self._reuse(baselines),
+            cap=self.cap.least(self.declared.cap) if cap is None else cap,
+            progress=Progress(self.show, self.test, cost) if self.show is not None else None,
+        )
+
+    def _reuse(self, baselines: Path | None) -> Reuse:
+        """What was recorded before says nothing of whether a row trains as before."""
+        return "never" if baselines is not None and self.reuse == "sure" else self.reuse
+
     def _evidence(
         self,
         source: Source,
         claim: Claim,
-        trial_at: _Stream,
+        trial_at: Stream,
         folder: Path | None,
         baseline: Baseline | None,
     ) -> Evidence:
@@ -308,24 +353,15 @@ class Convergence:
 
     def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
+        if not evidence.red and evidence.colour != "undecided":
+            return
+        self._finish()
         if evidence.red:
-            self._finish()
-            _fail(failure_message(evidence, self.again))
-
-    def _explained(self, evidence: Evidence, source: Source, trials: Sequence[Trial]) -> Evidence:
-        """The same with what a check of the model finds before training, and with the command that looks
-        for a change that repairs it; of anything but a Keras model, as it is."""
-        if getattr(source, "start", None) is None:
-            return evidence
-        errors, note = self.runner.call(source.name, check_errors, source, trials[0].seed)
-        again = f"{self.again} --convergence-seed {self.first_seed}"
-        return replace(
-            evidence,
-            symptoms=tuple(explanation(trials, errors, note)),
-            repairs=(f"Which change repairs it: {_repair_command(source, again)}",)
-            if environment.backend() == "tensorflow"
-            else (),
-        )
+            _fail(failure_message(evidence))
+        message = undecided_message(evidence)
+        if self.strict:
+            _fail(message)
+        raise pytest.skip.Exception(message, _use_item_location=True)
 
     def _repairs(
         self, source: Source, claim: Claim | None, known: Sequence[Trial]
@@ -346,7 +382,7 @@ class Convergence:
             return f"not confirmed: {reason}"
         if reason:
             words = f"not confirmed: {reason}"
-            return self._judge_change(source, claim, with_ruler(folder, record), words)
+            return self._judge_change(source, claim, folder, record, words)
         code = getattr(source, "code", "")
         chosen = choose_repetition(record, code)
         trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
@@ -355,41 +391,41 @@ class Convergence:
             same = is_of_function(record) and record.digests["code"] == code
             why = "; with the same code: a file that it reads is another, or it ignores its seed"
             words = f"changed: {difference_text(confirmation)}{why if same else ''}"
-            return self._judge_change(source, claim, with_ruler(folder, record), words)
+            return self._judge_change(source, claim, folder, record, words)
         made = record
         if "code" in record.digests:  # a part of it is enough from now on
             made = replace(made, digests={**record.digests, "code": code})
-        if self.record and not recorded_verdicts(record, claim):
+        if self.record and not recorded_verdicts(record, claim, self.budget):
             made = replace(made, judged=self._judged_now(source, claim, folder))
         if made != record:
             write_record(folder, made)
         told = (source.target, claim, self.budget, self.test)
         return confirmed_evidence(made, confirmation, trial, *told)
 
-    def _judge_change(self, source: Source, claim: Claim, record: Baseline, told: str) -> Evidence:
-        trial_at = self._stream(source)
-        again_at = trial_at.beside(record.first_seed)
+    def _judge_change(
+        self, source: Source, claim: Claim, folder: Path, record: Baseline, told: str
+    ) -> Evidence:
+        trial_at = self._stream(source, claim, folder)
         evidence = judge_change(
             source,
             claim,
             self.budget,
-            record,
+            with_ruler(folder, record),
             trial_at,
-            again_at,
+            trial_at.beside(record.first_seed),
             strict=self.strict,
             test=self.test,
         )
         count = evidence.summary.trials
         return replace(evidence, confirmation=f"{told}; compared by {count} trainings")
 
-    def _stream(self, source: Source) -> _Stream:
-        return _Stream(self.runner, source, self.first_seed, {})
-
     def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
         """The verdicts of an unchanged row that has none on record."""
         baseline = find_most(folder, source.name, source.recipe)
-        evidence = self._evidence(source, claim, self._stream(source), folder, baseline)
-        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed)
+        trial_at = self._stream(source, claim, folder, Cap())
+        evidence = self._evidence(source, claim, trial_at, folder, baseline)
+        outcomes = [trial_at(index).outcome for index in range(evidence.summary.trials)]
+        return judged_record(claim, self.budget, evidence.verdicts, self.first_seed, outcomes)
 
     def _count(self, asked: int, compared: int, row: str) -> None:
         used, rows = (sum(each) for each in zip((0, 0), *self._asked, strict=True))
@@ -412,25 +448,26 @@ class Convergence:
         self._asked.append((asked, compared))
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:
-        made = self._recorded(source, TRIALS)
+        made = self._recorded(source, TRIALS, folder)
         older = find_record(folder, source.name, source.recipe, made.environment)
         return write_record(folder, self._completed(source, made, older))
 
     def _accept(self, source: Source, folder: Path, reason: str) -> None:
         """Replace the record whose numbers the row is compared with, and show old beside new."""
         old = find_record(folder, source.name, source.recipe, environment.describe())
-        made = self._recorded(source, TRIALS if old is None else len(old.outcomes))
+        made = self._recorded(source, TRIALS if old is None else len(old.outcomes), folder)
         made = accepted(old, self._completed(source, made, old), reason)
         in_folder = old == read_baseline(folder, source.name, source.recipe)
         path = (write_baseline if in_folder else write_record)(folder, made)
         told = "; ".join(made.accepted[-1]["lines"])
         self.tell(
-            f"{source.name} under {source.recipe} is accepted, {reason}: {told}. Commit {path}."
+            f"{row_text(source.name, source.recipe)} is accepted, {reason}: {told}. Commit {path}."
         )
 
-    def _recorded(self, source: Source, count: int) -> Baseline:
+    def _recorded(self, source: Source, count: int, folder: Path) -> Baseline:
         chosen = seeds.take("baseline", count)
-        made = make_baseline(self.runner.run_all((source, seed) for seed in chosen))
+        pairs = ((source, seed) for seed in chosen)
+        made = make_baseline(self.runner.run_all(pairs, reuse=self._reuse(folder)))
         if is_of_function(made):  # which has promised that much and no more
             again = choose_repetition(made, made.digests.get("code", ""))
             found = confirm(made, again, self.runner.run(source, again.seed))
@@ -447,43 +484,6 @@ class Convergence:
             return self.runner.run(source, seed, steps=steps)
 
         return complete(made, older, run_prefix)
-
-
-class _Stream:
-    """The trials of the judged seeds, run when they are asked for; where the runner has workers, the
-    next ones meanwhile, which are evidence only if they are asked for too."""
-
-    def __init__(
-        self, runner: Runner, source: Source, first_seed: int, done: dict[object, Future[Trial]]
-    ) -> None:
-        self._runner, self._source, self._first_seed = runner, source, first_seed
-        self._abreast = runner.room
-        self._started = 0
-        self._done = done  # by seed
-
-    def beside(self, first_seed: int) -> _Stream:
-        """The same of other seeds; both hear what finishes."""
-        return _Stream(self._runner, self._source, first_seed, self._done)
-
-    def __call__(self, index: int) -> Trial:
-        while (wanted := self._first_seed + index) not in self._done:
-            while self._runner.room > 0 and self._started < index + self._abreast:
-                seed = self._first_seed + self._started
-                self._runner.start(seed, self._source, seed)
-                self._started += 1
-            self._done.update(self._runner.finished())
-        return self._done[wanted].result()
-
-
-def _repair_command(source: Source, again: str) -> str:
-    """What looks for a change that repairs the source: by its name on the command line, or the test."""
-    from ..networks.recipes import RECIPES
-    from ..networks.variants import VARIANTS
-
-    recipe = RECIPES.get(source.recipe)
-    if recipe and source.name in VARIANTS and recipe.source(source.name) == source:
-        return f"deepcaptcha repair {source.name}:{source.recipe}"
-    return f"{again} --convergence-repair"
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean, require_whole
 from ..keras.settings import Training
 from ..trials.trial import Target
 from ..verdicts.claim import Claim
+from .stream import Cap
 
 TARGET = ("target", "epochs", "monitor", "mode", "chance", "also")
 """What a marker may say of the target: the arguments of `Target`."""
@@ -30,6 +32,7 @@ class Declared:
       that one's and count no further; empty where there is none.
     - `claim`: what is judged unless the test names it itself, which it must where this is None.
     - `target`: what a training is to reach, where a source does not bring its own.
+    - `cap`: `max_trials` and `minutes`, the most that each of its verdicts may cost.
     - `batch`: examples in a batch of a Keras model; None: its training's own.
     - `start`: `same` where all trials are meant to start from the same weights, such as pretrained ones,
       so that the verdict need not say so; else empty.
@@ -42,6 +45,7 @@ class Declared:
     rows: int = 0
     twin: str = ""
     start: str = ""
+    cap: Cap = field(default_factory=Cap)
 
 
 def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Declared:
@@ -61,10 +65,21 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
             f"rows is {rows!r}; a whole number is needed, and 2 of the {count} hypotheses for each row "
             "that is compared with a baseline"
         )
-    known = ("hypotheses", *TARGET, "batch", *CLAIM, "rows", "twin", "start")
+    known = (
+        "hypotheses",
+        *TARGET,
+        "batch",
+        *CLAIM,
+        "rows",
+        "twin",
+        "start",
+        "max_trials",
+        "minutes",
+    )
     if unknown := [name for name in keywords if name not in known]:
         raise InputError(
-            f"pytest.mark.convergence does not know {', '.join(unknown)}; it knows {', '.join(known)}"
+            f"pytest.mark.convergence does not know {', '.join(unknown)}"
+            f"{did_you_mean(unknown[0], known)}; it knows {', '.join(known)}"
         )
     for name, value in keywords.items():
         _require_kind(name, value)
@@ -79,15 +94,28 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
         Training(batch=training["batch"])  # refuses an impossible one
     target = _read_target(training) if {*TARGET} & {*training} else None
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
-    return Declared(count, claim, target, training.get("batch"), rows, twin, start)
+    cap = Cap(keywords.get("max_trials"), keywords.get("minutes"))
+    return Declared(count, claim, target, training.get("batch"), rows, twin, start, cap)
+
+
+def count_of(keywords: Mapping[str, Any]) -> Declared:
+    """What a marker with a mistake counts for, so that it changes no other test's share."""
+    try:
+        return read_marker((), {name: keywords[name] for name in _COUNTED if name in keywords})
+    except InputError:
+        return Declared()
+
+
+_COUNTED = ("hypotheses", "rows", "twin")
 
 
 def _read_target(training: Mapping[str, Any]) -> Target:
     monitor = training.get("monitor", Target.monitor)
     if "accuracy" not in monitor and "mode" not in training:
+        meant = did_you_mean(monitor, ("accuracy", "val_accuracy"))
         raise InputError(
-            f"monitor is {monitor!r}, and mode is missing: 'max' if more of it is better, 'min' if less "
-            "is"
+            f"monitor is {monitor!r}{meant}, and mode is missing: 'max' if more of it is better, 'min' "
+            "if less is"
         )
     fields = {
         "value" if name == "target" else name: training[name] for name in TARGET if name in training
@@ -114,7 +142,11 @@ def _require_kind(name: str, value: object) -> None:
     elif name == "also":
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
             raise InputError(f"also is {value!r}; a list such as ['val_loss <= 0.3'] is needed")
-    elif name in ("target", "p_good", "p_bad", "chance"):
+    elif name == "max_trials":
+        require_whole(name, value)
+    elif name in ("target", "p_good", "p_bad", "chance", "minutes"):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number and (name, value) != ("chance", None):
             raise InputError(f"{name} is {value!r}; a number is needed")
+        if name == "minutes" and not 0 < value < math.inf:  # type: ignore[operator]
+            raise InputError(f"minutes is {value!r}; a number above 0 is needed")

@@ -15,6 +15,8 @@ import pytest
 
 from ..errors import InputError
 from ..trials import seeds
+from ..trials.place import default_ledger
+from ..trials.worker import cores
 from .repairing import USUAL, RepairBudget, read_budget
 
 
@@ -44,6 +46,20 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _jobs(text: str) -> int:
+    return cores() if text == "auto" else _count(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise InputError(f"{text!r} is given; a number of minutes above 0 is needed")
+    return minutes
+
+
 def _number(text: str) -> int:
     if not text.isdecimal():
         raise InputError(f"{text!r} is given; a whole number is needed")
@@ -62,6 +78,11 @@ class Setting:
     metavar: str | None = None
     bare: str | None = None
 
+    @property
+    def option(self) -> str:
+        """Such as `--convergence-max-trials`."""
+        return f"--convergence-{self.name.replace('_', '-')}"
+
 
 SETTINGS = (
     Setting(
@@ -76,7 +97,8 @@ SETTINGS = (
         "hypotheses",
         _count,
         "",
-        "verdicts that share the suite's error rates, whatever is collected; default: all that were",
+        "verdicts that share the suite's error rates, whatever is collected; default: all that were, "
+        "before -k, -m and --lf leave some out",
         "N",
     ),
     Setting(
@@ -86,9 +108,16 @@ SETTINGS = (
         "rows that are compared with a baseline, each by two of these verdicts; default: all that were",
         "N",
     ),
+    Setting("pinned", None, "", "verdicts fail where their number is not pinned; for CI"),
     Setting("alpha", _rate, "0.05", "the suite's chance of a false red (0.05)", "A"),
     Setting("beta", _rate, "0.05", "the suite's chance of a false green (0.05)", "B"),
-    Setting("ledger", str, "build/ledger", "folder that keeps every trial (build/ledger)", "DIR"),
+    Setting(
+        "ledger",
+        str,
+        "",
+        "folder that keeps every trial; default: the project's own in the user's cache",
+        "DIR",
+    ),
     Setting(
         "report",
         str,
@@ -98,9 +127,17 @@ SETTINGS = (
     ),
     Setting(
         "jobs",
+        _jobs,
+        "",
+        "train so many seeds of a test side by side, each in a process with one thread; `auto`: one a "
+        "core; default: one after another in the process of the test",
+        "N",
+    ),
+    Setting(
+        "max_trials",
         _count,
         "",
-        "train in so many worker processes, each with one thread; default: in the process of the test",
+        "the most trainings of any verdict; one that needs more is undecided, and its test skipped",
         "N",
     ),
     Setting(
@@ -111,11 +148,20 @@ SETTINGS = (
         "S",
     ),
     Setting(
+        "minutes",
+        _minutes,
+        "",
+        "minutes after which no verdict begins another training; one that needs more is undecided",
+        "M",
+    ),
+    Setting(
         "reuse",
         None,
         "",
-        "take trials with the very same fingerprint from the ledger instead of training them",
+        "take every trial with the same fingerprint from the ledger; default: those whose fingerprint "
+        "holds all code of yours, or a version, and none where a row is compared with its baseline",
     ),
+    Setting("fresh", None, "", "train all anew, whatever the ledger holds"),
     Setting(
         "repair",
         read_budget,
@@ -152,24 +198,30 @@ class Options:
     """A run's settings.
 
     - `seed`: the first of every verdict. `hypotheses`, `rows`: None where their number is not pinned.
+    - `pinned`: a verdict fails where their number is not.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `jobs`: worker processes; None: trials run in the test's own process. `timeout`: seconds that a
       trial in one may take; None: any.
+    - `max_trials`, `minutes`: the most of any verdict; None: what its plan needs.
     - `repair`: what a red test may spend on looking for one; None: nothing.
     - `accept`: the row whose baseline is recorded anew, for a `reason`; None: none.
-    - `reuse`, `record`, `strict`, `confirm`: see `SETTINGS`.
+    - `reuse`, `fresh`, `record`, `strict`, `confirm`: see `SETTINGS`.
     """
 
     seed: int
     hypotheses: int | None
     rows: int | None
+    pinned: bool
     alpha: float
     beta: float
     ledger: Path
     report: Path | None
     jobs: int | None
     timeout: int | None
+    max_trials: int | None
+    minutes: float | None
     reuse: bool
+    fresh: bool
     repair: RepairBudget | None
     record: bool
     accept: str | None
@@ -182,7 +234,7 @@ def add_settings(parser: pytest.Parser) -> None:
     """Declare them all to pytest."""
     group = parser.getgroup("convergence", "verdicts on training (deepcaptcha)")
     for setting in SETTINGS:
-        option, ini = f"--convergence-{setting.name}", f"convergence_{setting.name}"
+        option, ini = setting.option, f"convergence_{setting.name}"
         if setting.parse is None:
             parser.addini(ini, setting.help, type="bool", default=False)
             group.addoption(option, action="store_true", default=None, help=setting.help)
@@ -203,8 +255,8 @@ def _option(parse: Callable[[str], object], text: str) -> object:
 def read_options(config: pytest.Config) -> Options:
     """The settings of a run; InputError for an ini value that is none."""
     values: dict[str, Any] = {setting.name: _find(config, setting) for setting in SETTINGS}
-    for name in ("ledger", "report"):
-        values[name] = config.rootpath / values[name] if values[name] else None
+    for name, unless in (("ledger", default_ledger(config.rootpath)), ("report", None)):
+        values[name] = config.rootpath / values[name] if values[name] else unless
     if bool(values["accept"]) != bool(values["reason"]):
         raise InputError(
             "--convergence-accept ROW and --convergence-reason TEXT are given together: a row is "
@@ -219,7 +271,7 @@ def read_options(config: pytest.Config) -> Options:
 
 
 def _find(config: pytest.Config, setting: Setting) -> object:
-    given: object = config.getoption(f"--convergence-{setting.name}")
+    given: object = config.getoption(setting.option)
     if given is not None:
         return given
     ini = f"convergence_{setting.name}"
@@ -237,7 +289,7 @@ def repeating_options(config: pytest.Config, hypotheses: int, rows: int = 0) -> 
     options = [f"--convergence-hypotheses {hypotheses}"]
     if rows:
         options.append(f"--convergence-rows {rows}")
-    for name in ("alpha", "beta"):
+    for name in ("alpha", "beta", "max-trials", "minutes"):
         if (value := config.getoption(f"--convergence-{name}")) is not None:
             options.append(f"--convergence-{name} {value}")
     if config.getoption("--convergence-strict"):
@@ -246,15 +298,18 @@ def repeating_options(config: pytest.Config, hypotheses: int, rows: int = 0) -> 
 
 
 def own_command(config: pytest.Config) -> str:
-    """The command line of this run, but for what the seed and `repeating_options` say anew."""
-    options = [f"--convergence-{name}" for name in ("seed", "hypotheses", "rows", "alpha", "beta")]
+    """The command line of this run, but for what the seed and `repeating_options` say anew, and for what
+    is taken from the ledger."""
+    names = ("seed", "hypotheses", "rows", "alpha", "beta", "max-trials", "minutes")
+    options = [f"--convergence-{name}" for name in names]
+    flags = [f"--convergence-{name}" for name in ("strict", "reuse", "fresh")]
 
     def kept() -> Iterator[str]:
         words = map(str, config.invocation_params.args)
         for word in words:
             if word in options:
                 next(words, None)  # its value
-            elif word.partition("=")[0] not in (*options, "--convergence-strict"):
+            elif word.partition("=")[0] not in (*options, *flags):
                 yield word
 
     return shlex.join(["pytest", *kept()])

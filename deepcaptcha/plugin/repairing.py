@@ -1,18 +1,21 @@
-"""What a failing test looks for, if asked: a change that repairs its model, within a stated budget."""
+"""What explains a failing test; and what it looks for, if asked: a change that repairs its model, within
+a stated budget."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, error_words
+from ..keras import environment
 
 if TYPE_CHECKING:
     from ..trials.runner import Runner
     from ..trials.source import Source
     from ..trials.trial import Trial
     from ..verdicts.claim import Claim
+    from ..verdicts.judge import Evidence
 
 USUAL = "60"
 """The budget of `--convergence-repair` alone."""
@@ -45,6 +48,37 @@ def read_budget(text: str) -> RepairBudget:
             f"{text!r} is given; trainings such as 60, or minutes such as 10m, are needed"
         )
     return RepairBudget(1000, value) if number != text else RepairBudget(int(value))
+
+
+def explained(
+    evidence: Evidence, source: Source, trials: Sequence[Trial], runner: Runner, again: str
+) -> Evidence:
+    """The same with what a check of the model finds before training, where its trials run, and with the
+    command that looks for a change that repairs it, which begins with `again`; of anything but a Keras
+    model, as it is."""
+    if getattr(source, "start", None) is None:
+        return evidence
+    from ..report.words import explanation
+    from .given import check_errors
+
+    errors, note = runner.call(source.name, check_errors, source, trials[0].seed)
+    repairable = environment.backend() == "tensorflow"
+    return replace(
+        evidence,
+        symptoms=tuple(explanation(trials, errors, note)),
+        repairs=(f"Which change repairs it: {_repair_command(source, again)}",) * repairable,
+    )
+
+
+def _repair_command(source: Source, again: str) -> str:
+    """What looks for a change that repairs the source: by its name on the command line, or the test."""
+    from ..networks.recipes import RECIPES
+    from ..networks.variants import VARIANTS
+
+    recipe = RECIPES.get(source.recipe)
+    if recipe and source.name in VARIANTS and recipe.source(source.name) == source:
+        return f"deepcaptcha repair {source.name}:{source.recipe}"
+    return f"{again} --convergence-repair"
 
 
 def look_for_repair(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +24,7 @@ from .options import Options, own_command, repeating_options
 if TYPE_CHECKING:
     from ..verdicts.claim import Verdict
     from ..verdicts.judge import Evidence
+    from .marker import Declared
 
 Json = Mapping[str, Any]
 
@@ -36,12 +43,14 @@ class Node(Protocol):
     """A worker, as xdist hands it over."""
 
     config: pytest.Config
-    workerinput: dict[str, int]
+    workerinput: dict[str, Any]
 
 
-def header(config: pytest.Config, options: Options, count: suite.Count | None = None) -> list[str]:
-    """How to have the same verdicts again, with what they are computed; and how `count`, or as many
-    hypotheses and rows as are known, share alpha, where any row is compared with a baseline."""
+def header(
+    config: pytest.Config, options: Options, count: suite.Count, declared: Mapping[str, Declared]
+) -> list[str]:
+    """How to have the same verdicts again, with what they are computed; how so many hypotheses and rows
+    share alpha; and what the tests that will run, by name, are expected to cost."""
     facts = environment.describe()
     versions = [
         f"{name} {facts[name]}"
@@ -52,24 +61,64 @@ def header(config: pytest.Config, options: Options, count: suite.Count | None = 
         versions.append(f"one thread a process{', oneDNN on' if 'onednn' in facts else ''}")
     if cards := environment.graphics_cards():
         versions.append(f"{cards} for one trial at a time where {environment.backend()} sees it")
-    count = count or suite.known_count(config, (options.hypotheses, options.rows))
-    shared = f" {repeating_options(config, *count)}" if count else ""
     search = ""
     if options.repair is not None:
         search = f"; a red test looks for a repair, in at most {options.repair.text} each"
-    again = f"again with --convergence-seed {options.seed}{shared}"
+    again = f"again with --convergence-seed {options.seed} {repeating_options(config, *count)}"
     lines = [f"convergence: {again}; {', '.join(versions)}{search}"]
-    if count and 0 < 2 * count.rows <= count.hypotheses:
+    if 2 * count.rows <= count.hypotheses:
         from ..verdicts.claim import Budget
 
         budget = Budget(count.hypotheses, options.alpha, options.beta, count.rows)
-        lines.append(f"convergence: alpha of {'; '.join(budget.lines)}")
+        source = "as collected" if options.hypotheses is None else "pinned"
+        lines.append(f"convergence: alpha of {'; '.join(budget.lines)} ({source})")
+        from .cost import cost_lines
+        from .stream import Cap
+
+        told = cost_lines(
+            declared,
+            budget,
+            Cap(options.max_trials, options.minutes),
+            options.ledger,
+            jobs=options.jobs or 1,
+            abreast=min(processes(config), max(len(declared), 1)),
+            each=config.option.collectonly or config.option.verbose > 0,
+        )
+        lines += [f"convergence: {line}" for line in told]
     return lines
 
 
 def _key(evidence: Evidence) -> tuple[object, ...]:
     row = evidence.test, evidence.name, evidence.recipe, evidence.claim, evidence.target
     return *row, evidence.trials, evidence.confirmation
+
+
+def processes(config: pytest.Config) -> int:
+    """How many of xdist run the tests; 1 without it."""
+    worker = getattr(config, "workerinput", {})
+    return worker.get("workercount") or getattr(config.option, "numprocesses", None) or 1
+
+
+def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
+    """Replaces the last line of the terminal that pytest writes to, by nothing in the end; None where it
+    writes to a log, or this is a worker of xdist."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not terminal.isatty or config.option.verbose < 0:
+        return None
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    shown = ""
+
+    def show(text: str) -> None:
+        nonlocal shown
+        if not (text or shown):
+            return
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if not shown:
+                terminal.ensure_newline()
+            terminal.write(f"\r\x1b[K{text[: terminal._tw.fullwidth - 1]}", flush=True)
+        shown = text
+
+    return show
 
 
 class SessionSummary:
@@ -79,7 +128,10 @@ class SessionSummary:
         self._config = config
         self._options = options
         self._reported: list[Evidence] = []
+        self._began = time.monotonic()
+        self.used = False  # whether any test asks for verdicts
         self._collected = 0
+        self.told_by_worker = Path(tempfile.gettempdir()) / f"deepcaptcha-{secrets.token_hex(8)}"
         self._whole: Verdict | None = None
         self._told: list[str] = []  # of single rows, besides their verdicts
         self._notes: list[str] = []  # of all rows together
@@ -87,16 +139,16 @@ class SessionSummary:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Node, ids: Sequence[str]) -> None:
-        """The header, once, of a controller, which collects nothing itself."""
+        """The header, once, of a controller, which collects nothing itself: a worker has written it."""
         self._collected += 1
-        last = self._collected == node.workerinput["workercount"]
-        terminal = self._terminal()
-        if terminal is None or not last or self._config.option.verbose < 0:
+        if self._collected < node.workerinput["workercount"] or not self.told_by_worker.exists():
             return
-        files = {self._config.rootpath / name.partition("::")[0] for name in ids}
-        if any(map(suite.declares_hypotheses, files)):
-            for line in header(self._config, self._options):
+        self.used = True
+        terminal = self._terminal()
+        if terminal is not None and self._config.option.verbose >= 0:
+            for line in self.told_by_worker.read_text("utf-8").splitlines():
                 terminal.write_line(line)
+        self.told_by_worker.unlink()
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -129,6 +181,12 @@ class SessionSummary:
         """The suite as a whole, which fails the session as a red test would."""
         if hasattr(self._config, "workerinput"):
             return
+        self.told_by_worker.unlink(missing_ok=True)
+        if self._reported:
+            from .cost import keep_seconds
+
+            with suppress(InputError):  # nobody needs them
+                keep_seconds(self._options.ledger, self._reported)
         failed = False
         if (row := self._options.accept) and not self._told:
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
@@ -157,21 +215,28 @@ class SessionSummary:
             return True
         return bool(untrue) or (self._whole is not None and self._whole.colour == "red")
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> None:
         if hasattr(self._config, "workerinput"):
             return
+        if exitstatus == pytest.ExitCode.INTERRUPTED and self.used:
+            self._notes.append(
+                f"Finished trainings are kept in {self._options.ledger}. Go on: "
+                f"{own_command(self._config)} --convergence-seed {self._options.seed} "
+                "--convergence-reuse"
+            )
         if not self._reported:
             for line in (*self._told, *self._notes):
                 terminalreporter.write_line(line)
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
-        from ..report.words import summary_lines, verdict_table, whole_line
+        from ..report.words import made_lines, summary_lines, verdict_table, whole_line
 
         seed = self._options.seed
         table = verdict_table(self._reported)
-        processes = getattr(self._config.option, "numprocesses", None) or 1
-        workers = processes * (self._options.jobs or 1)
+        workers = max(processes(self._config), self._options.jobs or 1)
         nightly = seed >= seeds.STREAMS["nightly"].start
         notes = [*self._told, *summary_lines(self._reported, workers, nightly), *self._notes]
         if self._whole is not None:
@@ -179,11 +244,13 @@ class SessionSummary:
         budget = self._reported[0].budget
         options = repeating_options(self._config, budget.hypotheses, budget.rows)
         again = f"--convergence-seed {seed} {options}"
-        lines = [*notes, *self._record_lines(), f"Again: {again}"]
+        made = self._made()
+        lines = [*notes, made, *self._record_lines(), f"Again: {again}"]
         if self._options.report is not None:
-            lines += self._write_report(self._options.report, again, notes)
+            lines += self._write_report(self._options.report, again, notes, made)
         if job := os.environ.get("GITHUB_STEP_SUMMARY"):
-            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in lines)
+            told = [*lines, *made_lines(self._reported)]
+            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in told)
             lines += _append(Path(job), text)
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
@@ -193,7 +260,14 @@ class SessionSummary:
     def _terminal(self) -> pytest.TerminalReporter | None:
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
-    def _write_report(self, path: Path, again: str, notes: Sequence[str]) -> list[str]:
+    def _made(self) -> str:
+        """When, how long, and of which commit."""
+        now = datetime.datetime.now(datetime.UTC)
+        minutes = (time.monotonic() - self._began) / 60
+        commit = _commit(self._config.rootpath)
+        return f"Judged on {now:%Y-%m-%d %H:%M} UTC in {minutes:.1f} minutes{commit}."
+
+    def _write_report(self, path: Path, again: str, notes: Sequence[str], made: str) -> list[str]:
         from ..report.page import write_report
 
         told: list[str] = []
@@ -202,7 +276,7 @@ class SessionSummary:
         if not judged:
             return ["No report: every row is unchanged, and none was judged"]
         try:
-            write_report(path, self._options.ledger, command, judged, notes, tell=told.extend)
+            write_report(path, self._options.ledger, command, judged, notes, made, tell=told.extend)
         except InputError as error:
             return [f"No report: {error}"]
         return [*(line for line in told if line not in notes), f"Report: {path}"]
@@ -214,6 +288,24 @@ class SessionSummary:
 
         files = [(Path(path), digest) for path, digest in self._recorded.items() if path]
         return [f"Recorded in {self._options.ledger}: {recorded_text(files)}"] if files else []
+
+
+def _commit(root: Path) -> str:
+    """Such as `, of commit 1234abcd with changes`; empty where the folder is under no Git."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        if not (commit := git("rev-parse", "--short", "HEAD")):
+            return ""
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f", of commit {commit}{' with changes' if changed else ''}"
 
 
 def _append(path: Path, text: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from ..finding import Component
 from ..report.table import Table, columns
 from ..report.words import interval_text, plural
+from ..trials.source import row_text
 
 SCREEN = 3
 """Trainings that a change must all pass before it is confirmed; the first of them is every change's."""
@@ -179,7 +180,7 @@ def repair_lines(found: Repair) -> list[str]:
 
 
 def _answer(found: Repair) -> str:
-    whole, one, as_is = f"{found.name} under {found.recipe}", found.found, found.unrepaired
+    whole, one, as_is = row_text(found.name, found.recipe), found.found, found.unrepaired
     if found.trains:
         return f"{whole} reaches its target in {as_is.count} as it is: nothing to repair."
     if one is None or not found.shown:
@@ -231,7 +232,7 @@ def attempt_table(found: Repair) -> Table:
     """One line a change, those that trained first."""
     rows = (found.unrepaired, *sorted(found.attempts, key=lambda a: (bool(a.failed), -a.converged)))
     return Table(
-        f"Repairs of {found.name} under {found.recipe}",
+        f"Repairs of {row_text(found.name, found.recipe)}",
         columns("<change", "<component", "reached", found.measure, "<"),
         tuple(
             (

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..finding import percent
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import LedgerTrials, trial_key
+from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Target, Trial
 from ..verdicts.claim import Colour, Summary, Verdict, summarise
 from ..verdicts.judge import Evidence
@@ -105,9 +106,19 @@ class ReportRow:
         return () if self.evidence is None else self.evidence.verdicts
 
     @property
+    def title(self) -> str:
+        """Of its section: the recipe's name, or what is to be reached where nobody gave it one."""
+        return self.recipe if is_named(self.recipe) else self.target.text
+
+    @property
     def colour(self) -> Colour | None:
         """The evidence's."""
         return None if self.evidence is None else self.evidence.colour
+
+    @property
+    def order(self) -> int:
+        """Red rows come first."""
+        return {"red": 0, "undecided": 1}.get(self.colour or "", 2)
 
     @cached_property
     def summary(self) -> Summary:
@@ -224,15 +235,20 @@ def reached(trials: Sequence[Trial]) -> Reached:
 
 
 def sections(rows: Iterable[ReportRow]) -> list[list[ReportRow]]:
-    """The rows by recipe, in order of its name; in each, highest rate first. Recipes of one name that
+    """The rows by recipe, in order of its name; in each, highest rate first; but what is red, and then
+    what is undecided, before all else. Recipes of one name that
     differ, in their target or else, are sections of their own."""
     groups: dict[tuple[str, str], list[ReportRow]] = {}
     for row in rows:
         groups.setdefault((row.recipe, _settings_key(row.settings)), []).append(row)
-    return [
-        sorted(group, key=lambda row: (-row.chance.converged / row.chance.trials, row.name))
+    found = [
+        sorted(
+            group,
+            key=lambda row: (row.order, -row.chance.converged / row.chance.trials, row.name),
+        )
         for _, group in sorted(groups.items())
     ]
+    return sorted(found, key=lambda group: group[0].order)
 
 
 def _settings_key(settings: Settings) -> str:
@@ -242,21 +258,25 @@ def _settings_key(settings: Settings) -> str:
 def opening(rows: Sequence[ReportRow]) -> str:
     """One paragraph: what was trained, how it ended and, where it was judged, what the verdicts say."""
     factories = len({row.name for row in rows})
-    recipes = len({_settings_key(row.settings) for row in rows})
     counts = Counter(trial.outcome for row in rows for trial in row.trials)
     total = sum(counts.values())
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    under = ""
+    if any(is_named(row.recipe) for row in rows):
+        recipes = len({_settings_key(row.settings) for row in rows})
+        under = f" under {plural(recipes, 'recipe')}"
     text = (
-        f"{plural(total, 'training')} of {plural(factories, 'factory', 'factories')} under "
-        f"{plural(recipes, 'recipe')}: {ends} ({percent(counts['converged'] / total)} converged)."
+        f"{plural(total, 'training')} of {plural(factories, 'factory', 'factories')}{under}: {ends} "
+        f"({percent(counts['converged'] / total)} converged)."
     )
     colours = Counter(row.colour for row in rows)
     if colours.keys() == {None}:
         full = sum(row.summary.converged == row.summary.trials for row in rows)
         return f"{text} Every training converged in {full} of {plural(len(rows), 'row')}."
-    red = [f"{row.name} under {row.recipe}" for row in rows if row.colour == "red"]
+    red = [row_text(row.name, row.recipe) for row in rows if row.colour == "red"]
     named = f" Red: {', '.join(red)}." if red else ""
     yellow = f"{colours['yellow']} yellow, " if colours["yellow"] else ""
+    yellow += f"{colours['undecided']} undecided, " if colours["undecided"] else ""
     return (
         f"{plural(len(rows), 'row')} judged: {colours['red']} red, {yellow}{colours['green']} green, "
         f"{colours['cannot tell']} cannot tell.{named} {text}"

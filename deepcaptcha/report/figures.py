@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..finding import percent
+from ..trials.source import row_text
 from ..trials.trial import OUTCOMES
 from .content import Reached, ReportRow, Walk
 from .drawing import Plot, Point, Style, ticks
@@ -53,7 +54,7 @@ def curves_figure(row: ReportRow, key: str) -> str:
     plot.text((x, y + below), f"target {target.value:g}", anchor="end")
     plot.legend([(STYLES[outcome], f"{outcome} {counts[outcome]}") for outcome in shown])
     ends = ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
-    title = f"Learning curves of {row.name} under {row.recipe}"
+    title = f"Learning curves of {row_text(row.name, row.recipe)}"
     text = (
         f"{target.monitor} at the end of each epoch for {plural(len(row.trials), 'seed')}: {ends}. "
         "Stuck ones are dashed and end in a cross."
@@ -83,7 +84,7 @@ def reached_figure(row: ReportRow, found: Reached, key: str) -> str:
         for epoch, share in zip(found.epochs, found.shares, strict=True)
         if epoch
     )
-    title = f"Epochs to target of {row.name} under {row.recipe}"
+    title = f"Epochs to target of {row_text(row.name, row.recipe)}"
     text = (
         f"Share of trainings that met the target: {steps}. {found.missed} of {found.trials} had not "
         "met it when their epochs were over."
@@ -114,7 +115,7 @@ def walk_figure(row: ReportRow, walk: Walk, key: str) -> str:
     plot.lines([list(enumerate(walk.successes))], style, "walk")
     plot.legend([(style, f"{successes} of {trials} {walk.counted}: {walk.colour}")])
 
-    title = f"Verdict {walk.hypothesis!r} on {row.name} under {row.recipe}"
+    title = f"Verdict {walk.hypothesis!r} on {row_text(row.name, row.recipe)}"
     text = (
         f"After {plural(trials, 'trial')}, {successes} of them {walk.counted}, the walk crossed the "
         f"boundary to {walk.colour}. The plan reads at most {plan.max_trials} trials."
@@ -147,7 +148,7 @@ def chances_figure(rows: Sequence[ReportRow], key: str) -> str:
         f"{row.name} {row.chance.converged} of {row.chance.trials}, {row.chance.text}"
         for row in rows
     )
-    title = f"P(converge) under {rows[0].recipe}"
+    title = row_text("P(converge)", rows[0].recipe)
     text = f"Share of trainings that converged, with exact 95 % intervals: {listed}."
     return plot.svg(key, title, text)
 

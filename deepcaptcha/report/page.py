@@ -37,24 +37,27 @@ def write_report(
     made_by: str,
     reported: Sequence[Evidence] | None = None,
     notes: Iterable[str] = (),
+    made: str = "",
     tell: Callable[[Sequence[str]], object] = lambda problems: None,
 ) -> tuple[ReportRow, ...]:
     """Write the report on a ledger, or on the verdicts `reported`, whose trials the ledger holds.
 
-    `made_by` is the command that makes it again, `notes` what its figures are worth; `tell` hears of the
-    ledger's problems, which the page tells too. Raises InputError for a missing extra, a ledger without
-    the trials, or a path that cannot be written.
+    `made_by` is the command that makes it again, `notes` what its figures are worth, `made` when and of
+    which commit it was made; `tell` hears of the ledger's problems, which the page tells too. Raises
+    InputError for a missing extra, a ledger without the trials, or a path that cannot be written.
     """
     require_extra()
     found = read_full_ledger(ledger)
     tell(found.problems)
     rows = rows_of_ledger(found) if reported is None else rows_of_verdicts(reported, found)
-    page = render(rows, made_by, [*notes, *found.problems])
+    page = render(rows, made_by, [*notes, *found.problems], made)
     write_file(path, page, "the report")
     return rows
 
 
-def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -> str:
+def render(
+    rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = (), made: str = ""
+) -> str:
     """The page; the same rows and words give the same bytes."""
     from .figures import chances_figure
 
@@ -64,7 +67,7 @@ def render(rows: Sequence[ReportRow], made_by: str, notes: Iterable[str] = ()) -
         groups.append((section[0], panels, chances_figure(section, f"chance-{i}")))
     content = {
         "opening": opening(rows),
-        "environment": environment_lines(rows),
+        "environment": [*([made] if made else []), *environment_lines(rows)],
         "groups": groups,
         "judged": any(row.verdicts for row in rows),
         "few": len(rows) <= 2,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import IO
 
-LOG_WIDTH = 160
+LOG_WIDTH = 80
 """Columns of a table that is not written to a terminal."""
 
 
@@ -26,15 +26,24 @@ def columns(*titles: str) -> tuple[Column, ...]:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that reads the same in a terminal and as Markdown."""
+    """A table that reads the same in a terminal and as Markdown; where it is too wide, the columns named
+    by `spare` are left out, one after another."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    spare: tuple[str, ...] = ()
 
     def without_empty_columns(self) -> Table:
         """The same without columns in which no row says anything."""
-        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
+        return self._with(i for i in range(len(self.columns)) if any(row[i] for row in self.rows))
+
+    def _without(self, title: str) -> Table:
+        places = [i for i, column in enumerate(self.columns) if column.title != title]
+        return replace(self._with(places), spare=self.spare[1:])
+
+    def _with(self, places: Iterable[int]) -> Table:
+        kept = list(places)
         rows = (tuple(row[i] for i in kept) for row in self.rows)
         return replace(self, columns=tuple(self.columns[i] for i in kept), rows=tuple(rows))
 
@@ -61,7 +70,10 @@ class Table:
         if not file.isatty():
             console.width = LOG_WIDTH
         if console.width < _narrow(self):
-            _write_records(self, file, console.width)
+            if self.spare:
+                self._without(self.spare[0]).write(file)
+            else:
+                _write_records(self, file, console.width)
             return
         table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
         for place, column in enumerate(self.columns):
@@ -77,16 +89,15 @@ class Table:
 
 
 def _narrow(table: Table) -> int:
-    """Columns a terminal needs so that no figure is cut and prose keeps a dozen letters."""
-    widths = [
-        max(len(cell) for cell in (column.title, *(row[i] for row in table.rows)))
-        for i, column in enumerate(table.columns)
-    ]
-    kept = [
-        min(width, 12) if column.prose and place else width
-        for place, (width, column) in enumerate(zip(widths, table.columns, strict=True))
-    ]
-    return sum(kept) + len(kept)
+    """Columns a terminal needs so that no figure is cut, and of prose no word of up to 12 letters."""
+
+    def needed(place: int, column: Column) -> int:
+        cells = [column.title, *(row[place] for row in table.rows)]
+        if not (column.prose and place):
+            return max(map(len, cells))
+        return min(12, max(len(word) for cell in cells for word in cell.split() or [""]))
+
+    return sum(needed(*each) for each in enumerate(table.columns)) + 2 * len(table.columns) - 2
 
 
 def _write_records(table: Table, file: IO[str], width: int) -> None:

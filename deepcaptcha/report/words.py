@@ -11,6 +11,7 @@ from pathlib import Path
 from ..finding import Finding, percent
 from ..trials.history import symptom_lines
 from ..trials.ledger import SHOWN
+from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ALPHA, ComparedRow
@@ -54,17 +55,17 @@ def claim_text(claim: Claim) -> str:
     return claim.kind if claim.p_good is None else f"{claim.kind} {claim.p_good:g}/{claim.p_bad:g}"
 
 
-def failure_message(evidence: Evidence, again: str) -> str:
+def failure_message(evidence: Evidence) -> str:
     """Claim, evidence, what explains it, and how to see one failure again, in words that need no table.
 
-    `again` is the command that repeats the test. What explains it is as wide as a terminal of 80
-    columns takes; the verdict, which pytest repeats in its summary, and commands stay whole.
+    What explains it is as wide as a terminal of 80 columns takes; the verdict, which pytest repeats in
+    its summary, and commands stay whole.
     """
     lines = [f"{evidence.confirmation[:1].upper()}{evidence.confirmation[1:]}."]
     lines = lines if evidence.confirmation else []
     for verdict in [verdict for verdict in evidence.verdicts if verdict.colour == "red"]:
         said = _red_text(verdict, evidence.claim)
-        lines.append(f"{evidence.name} under {evidence.recipe} {said}.")
+        lines.append(f"{row_text(evidence.name, evidence.recipe)} {said}.")
         if verdict.alpha is not None:
             lines.append(f"The chance of such a red if all is well: {verdict.alpha:.2g}.")
     if missed := failures_text(evidence.summary.outcomes):
@@ -75,9 +76,23 @@ def failure_message(evidence: Evidence, again: str) -> str:
     if evidence.environment:
         lines.append(f"The baseline's environment differed: {evidence.environment}.")
     lines += evidence.repairs
-    if evidence.failed_seeds:
-        lines.append(f"One of them again: {again} --convergence-seed {evidence.failed_seeds[0]}")
+    if evidence.compiled:
+        lines.append(f"It was compiled with {evidence.compiled}.")
+    if evidence.again:
+        lines.append(f"One of them again: {evidence.again}")
     return "\n".join(lines)
+
+
+def undecided_message(evidence: Evidence) -> str:
+    """What was seen before a cap ended the trials, and what would decide it, in one line."""
+    told = [
+        f"{v.hypothesis}: {v.successes} of {v.trials} {_interval_words(v)}, {v.note}"
+        if v.trials
+        else f"{v.hypothesis}: {v.note}"
+        for v in evidence.verdicts
+        if v.colour == "undecided"
+    ]
+    return f"undecided, {'; '.join(told)}"
 
 
 def explanation(trials: Sequence[Trial], errors: Sequence[Finding], note: str = "") -> list[str]:
@@ -136,7 +151,7 @@ def row_names(reported: Sequence[Evidence]) -> list[str]:
 
 
 def verdict_table(reported: Sequence[Evidence]) -> Table:
-    """A row a factory and recipe, in order of recipe and name."""
+    """A row a factory and recipe, in order of recipe and name, but what is red before all else."""
     named = zip(row_names(reported), reported, strict=True)
     titles = columns(
         *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
@@ -144,9 +159,10 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
         "<bits",
         *("epochs", "min", "<missed", "<symptoms"),
     )
-    ordered = sorted(named, key=lambda pair: (pair[1].recipe, pair[0]))
+    ordered = sorted(named, key=lambda pair: (not pair[1].red, pair[1].recipe, pair[0]))
     rows = tuple(_verdict_row(name, evidence) for name, evidence in ordered)
-    return Table("Verdicts", titles, rows).without_empty_columns()
+    spare = ("symptoms", "epochs", "claim", "missed", "min")
+    return Table("Verdicts", titles, rows, spare).without_empty_columns()
 
 
 def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
@@ -155,7 +171,7 @@ def _verdict_row(name: str, evidence: Evidence) -> tuple[str, ...]:
     summary = evidence.summary
     return (
         name,
-        evidence.recipe,
+        evidence.recipe if is_named(evidence.recipe) else "",
         claim_text(evidence.claim),
         f"{own.successes}/{own.trials}",
         interval_text(own.interval),
@@ -185,17 +201,20 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     spent, worst, most = (
         _minutes(seconds / workers)
         for seconds in (
-            sum(evidence.summary.seconds for evidence in reported),
+            sum(evidence.summary.seconds - evidence.seconds_saved for evidence in reported),
             sum(e.worst_expected_trials * e.seconds_per_trial for e in reported),
             sum(e.most_trials * e.seconds_per_trial for e in reported),
         )
     )
+    trials = sum(evidence.summary.trials for evidence in reported)
+    reused = sum(evidence.reused for evidence in reported)
+    from_ledger = f", {reused} of them from the ledger," if reused else ""
     lines = [
         f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
         f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
         f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
         *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
-        f"{sum(evidence.summary.trials for evidence in reported)} trials took {spent} on {workers} "
+        f"{trials} trials{from_ledger} took {spent} on {workers} "
         f"worker{'s' if workers > 1 else ''}; expected at most {worst}, never more than {most}.",
     ]
     for recipe in sorted({evidence.recipe for evidence in reported}):
@@ -220,23 +239,28 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
             "probability."
         )
     lines += [
-        f"{evidence.name} under {evidence.recipe} trains otherwise than its baseline did: "
+        f"{row_text(evidence.name, evidence.recipe)} trains otherwise than its baseline did: "
         f"{verdict.note}."
         for evidence, verdict in verdicts
         if verdict.colour == "yellow"
     ]
+    lines += [
+        f"{row_text(evidence.name, evidence.recipe)}, {verdict.hypothesis}: undecided, {verdict.note}."
+        for evidence, verdict in verdicts
+        if verdict.colour == "undecided"
+    ]
     lines += [  # a green that says in no number what it would have seen
-        f"{evidence.name} under {evidence.recipe} {verdict.hypothesis}: {verdict.note}."
+        f"{row_text(evidence.name, evidence.recipe)} {verdict.hypothesis}: {verdict.note}."
         for evidence, verdict in verdicts
         if (verdict.hypothesis, verdict.colour, verdict.sees) == ("as before", "green", None)
     ]
     lines += [
-        f"{evidence.name} under {evidence.recipe}: not as in the baseline, {line}."
+        f"{row_text(evidence.name, evidence.recipe)}: not as in the baseline, {line}."
         for evidence in reported
         for line in evidence.changed
     ]
     lines += [
-        f"{evidence.name} under {evidence.recipe}: cannot tell whether {verdict.hypothesis}: "
+        f"{row_text(evidence.name, evidence.recipe)}: cannot tell whether {verdict.hypothesis}: "
         f"{verdict.note}."
         for evidence, verdict in verdicts
         if verdict.hypothesis in COMPARISONS and verdict.colour == "cannot tell"
@@ -269,13 +293,13 @@ def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]
         )
     keys = Counter(evidence.evidence_key for evidence in same)
     for key in [key for key, count in keys.items() if count > 1]:
-        twins = [f"{e.name} under {e.recipe}" for e in same if e.evidence_key == key]
+        twins = [row_text(e.name, e.recipe) for e in same if e.evidence_key == key]
         lines.append(
             f"{' and '.join(twins)} are one piece of evidence: their recorded trials ended in the same "
             "weights."
         )
     lines += [
-        f"{evidence.name} under {evidence.recipe}: {evidence.confirmation}."
+        f"{row_text(evidence.name, evidence.recipe)}: {evidence.confirmation}."
         for evidence in reported
         if evidence.confirmation and not evidence.unchanged
     ]
@@ -297,9 +321,31 @@ def verdict_line(evidence: Evidence) -> str:
     compared = "".join(f"; {verdict.hypothesis}: {verdict.colour}" for verdict in others)
     return (
         f"convergence: {evidence.name} {claim_text(evidence.claim)}: {own.colour}, {own.successes} of "
-        f"{own.trials} {_interval_words(own)}{compared}; {evidence.summary.seconds:.0f} s"
+        f"{own.trials} {_interval_words(own)}{compared}; "
+        f"{evidence.summary.seconds - evidence.seconds_saved:.0f} s{_reused_text(evidence)}"
         + "".join(f"; {said}" for said in (evidence.confirmation, evidence.start) if said)
     )
+
+
+def made_lines(reported: Sequence[Evidence]) -> list[str]:
+    """Of each row, red ones first, in Markdown: its test, what was compiled, how long it took, and how
+    to see a failing seed again."""
+    named = zip(row_names(reported), reported, strict=True)
+    return [
+        f"{name} ({evidence.colour})"
+        + (f": `{evidence.test}`" if evidence.test else "")
+        + (f"; compiled with {evidence.compiled}" if evidence.compiled else "")
+        + f"; {plural(evidence.summary.trials, 'training')}, {evidence.summary.seconds:.0f} s"
+        + _reused_text(evidence)
+        + (f"; a failing seed again: `{evidence.again}`" if evidence.again else "")
+        for name, evidence in sorted(named, key=lambda pair: not pair[1].red)
+    ]
+
+
+def _reused_text(evidence: Evidence) -> str:
+    if not evidence.reused:
+        return ""
+    return f"; {evidence.reused} of {evidence.summary.trials} from the ledger"
 
 
 def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
@@ -318,12 +364,14 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "confirmation": evidence.confirmation,
         "start": evidence.start,
         "outcomes_missed": failures_text(evidence.summary.outcomes),
+        "compiled": evidence.compiled,
         "failed_seeds": " ".join(map(str, evidence.failed_seeds)),
         "symptoms": "; ".join(evidence.symptoms),
         "repairs": "\n".join(evidence.repairs),
         "identified": evidence.identified,
         "hypotheses": evidence.budget.hypotheses,
-        "seconds": round(evidence.summary.seconds, 1),
+        "seconds": round(evidence.summary.seconds - evidence.seconds_saved, 1),
+        "from_ledger": evidence.reused or "",
     }
     return [(f"convergence.{name}", str(value)) for name, value in pairs.items() if value != ""]
 

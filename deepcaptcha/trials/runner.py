@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from ..errors import InputError, error_words
 from .ledger import Ledger, LedgerTrials, find_same, read_ledger, trial_key
@@ -81,6 +82,17 @@ def _in_place() -> Iterator[None]:
             os.chdir(here)
 
 
+Reuse = Literal["any", "sure", "never"]
+"""Which recorded trials of the same identity stand for new ones: `sure`, those whose identity holds all
+code that a user brings, or a version that stands for it."""
+
+
+def is_sure(source: Source, trial: Trial) -> bool:
+    """Whether a recorded trial of the source's identity cannot have been trained by other code."""
+    own = trial.digests.get("code")
+    return "version" in trial.identity or (own is not None and own == getattr(source, "code", None))
+
+
 RunTrial = Callable[[Source, int, Sequence[Trial], int | None], Trial]
 
 
@@ -90,6 +102,8 @@ class _Started:
     source: Source
     seed: int
     steps: int | None
+    reuse: Reuse = "any"
+    known: tuple[Trial, ...] = ()
     deaths: int = 0
 
 
@@ -135,6 +149,7 @@ class Runner:
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
         self._seen: set[str] = set()
+        self._reused: list[Trial] = []
         if reuse and folder is not None:
             self._remember(read_ledger(folder))
         # Another executor's queue takes whatever is sent.
@@ -175,7 +190,7 @@ class Runner:
         ((_, future),) = self.finished()
         return future.result()
 
-    def run_all(self, wanted: Iterable[tuple[Source, int]]) -> list[Trial]:
+    def run_all(self, wanted: Iterable[tuple[Source, int]], *, reuse: Reuse = "any") -> list[Trial]:
         """The trials of sources and seeds, in their order, however they finish; what the ledger may hold
         comes last: it needs no training, only to be recognized.
 
@@ -190,7 +205,7 @@ class Runner:
         while len(done) + len(lost) < len(pairs):
             while order and self.room > 0:
                 position = order.pop(0)
-                self.start(position, *pairs[position])
+                self.start(position, *pairs[position], reuse=reuse)
             for key, future in self.finished():
                 if (error := future.exception()) is None:
                     done[key] = future.result()
@@ -203,14 +218,31 @@ class Runner:
             raise lost[0]
         return [done[position] for position in range(len(pairs))]
 
-    def start(self, key: Hashable, source: Source, seed: int, *, steps: int | None = None) -> None:
+    def start(
+        self,
+        key: Hashable,
+        source: Source,
+        seed: int,
+        *,
+        steps: int | None = None,
+        reuse: Reuse = "any",
+    ) -> None:
         """Start a trial; `finished` hands it back with its `key`."""
-        self._start(_Started(key, source, seed, steps))
+        self._start(_Started(key, source, seed, steps, reuse))
+
+    def reused(self, trial: Trial) -> bool:
+        """Whether this trial, as it was handed back, was taken from the ledger and not trained."""
+        return any(trial is each for each in self._reused)
 
     def _start(self, started: _Started) -> None:
         if self._folder is not None and self._ledger is None:
             self._ledger = Ledger(self._folder)
-        known = tuple(self._known.get(_place(started.source, started.seed), ()))
+        known = started.known = tuple(
+            trial
+            for trial in self._known.get(_place(started.source, started.seed), ())
+            if started.reuse == "any"
+            or (started.reuse == "sure" and is_sure(started.source, trial))
+        )
         call = partial(self._run, started.source, started.seed, known, started.steps)
         executor = self._open()
         try:
@@ -287,7 +319,9 @@ class Runner:
                 elif isinstance(error, TimeLimitError):
                     future = _failed(LostTrialError(started.source, started.seed, str(error)))
                 elif error is None and started.steps is None:
-                    self._keep(future.result())
+                    self._keep(trial := future.result())
+                    if trial in started.known:
+                        self._reused.append(trial)
                 found.append((started.key, future))
         return iter(found)
 

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import InputError
+from ..errors import InputError, did_you_mean
 from .trial import Epoch, Identity, Target, Trial, outcome_of
 
 if TYPE_CHECKING:
@@ -72,6 +72,20 @@ class ChangeableSource(Source, Protocol):
         ...
 
 
+OWN_RECIPE = "own-training"
+"""Of whatever nobody gave a recipe of a name."""
+
+
+def is_named(recipe: str) -> bool:
+    """Whether somebody chose the recipe, and knows the word."""
+    return recipe != OWN_RECIPE and not re.fullmatch(r"[\d,]+ examples", recipe)
+
+
+def row_text(name: str, recipe: str) -> str:
+    """A row in a sentence: `same under raw-subset`, or its name alone where nobody chose a recipe."""
+    return f"{name} under {recipe}" if is_named(recipe) else name
+
+
 Metrics = Mapping[str, float]
 Train = Callable[[int], Metrics | bool | Iterable[Metrics | bool]]
 """`train(seed)`: yields a mapping of metrics after each epoch, or returns one, of the whole training, or
@@ -98,7 +112,7 @@ class FunctionSource:
     target: Target
     name: str = ""
     version: str | None = None
-    recipe: str = "own-training"
+    recipe: str = OWN_RECIPE
     code: str = field(init=False, compare=False)
     unknown: tuple[str, ...] = field(init=False, compare=False)
     identified: str = field(init=False, compare=False)
@@ -236,8 +250,9 @@ class FunctionSource:
             )
         for name in (name for name in self.target.names if name not in metrics):
             raise InputError(
-                f"the target is on {name!r}, which {self.name} does not yield; it "
-                f"yields {', '.join(map(str, metrics))}"
+                f"the target is on {name!r}, which {self.name} does not yield"
+                f"{did_you_mean(name, map(str, metrics))}; it yields "
+                f"{', '.join(map(str, metrics))}"
             )
         return {str(key): self._number(key, value) for key, value in metrics.items()}
 

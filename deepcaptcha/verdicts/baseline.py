@@ -431,6 +431,8 @@ def judge_reliability(baseline: Baseline, budget: Budget, trial_at: TrialAt) -> 
     if plan is None:
         return Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why)
     verdict = judge_plan("as reliable", plan, lambda i: trial_at(i).outcome == "converged")
+    if verdict.colour == "undecided":
+        return verdict
     seen = detectable_rate(plan)
     note = f"detects a fall from {100 * rate:.0f} % to {100 * seen:.0f} % with 90 % power"
     return replace(verdict, detects=seen, note=note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import ROUND_DOWN, Context, Decimal
 from functools import cache
@@ -18,16 +18,24 @@ from .plan import (
     Plan,
     binomial_interval,
     confidence_interval,
+    confidence_sequence,
     exact_error_rates,
     operating_characteristic,
+    remaining,
+    worst_expected_trials,
 )
 
 Kind = Literal["trains", "stuck", "mixed"]
-Colour = Literal["green", "yellow", "red", "cannot tell"]
+Colour = Literal["green", "yellow", "red", "cannot tell", "undecided"]
 Json = Mapping[str, Any]  # plain dicts, lists, texts and numbers
 
 TrialAt = Callable[[int], Trial]
-"""Answers with the trial of the n-th seed of the judged stream, training it if need be."""
+"""Answers with the trial of the n-th seed of the judged stream, training it if need be. Raises
+CappedError where it may not be trained any more."""
+
+
+class CappedError(Exception):
+    """A cap on trials or minutes is reached; says which."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,10 @@ class Budget:
     def lines(self) -> tuple[str, ...]:
         """The arithmetic: who has which part of alpha."""
         if not self.rows:
-            return (f"{self.alpha:.3g} / {self.hypotheses} verdicts = {self.share[0]:.3g} each",)
+            many = "s" * (self.hypotheses > 1)
+            return (
+                f"{self.alpha:.3g} / {self.hypotheses} verdict{many} = {self.share[0]:.3g} each",
+            )
         parts = (
             ("claims", CLAIMS, f"{self.claims} claims", self.claims, self.share[0]),
             ("as before", AS_BEFORE, f"{self.rows} rows x 2", self.rows, self.comparison_alpha),
@@ -143,7 +154,9 @@ def _share(rate: float, part: float, count: int) -> float:
 class Verdict:
     """What the trials say of one hypothesis.
 
-    - `interval`: the exact 95 % interval for the rate of `successes`, valid under the stopping rule.
+    - `colour`: `undecided` where a cap ended the trials before the plan did.
+    - `interval`: the exact 95 % interval for the rate of `successes`, valid under the stopping rule; of
+      an undecided verdict valid whatever ended the trials (`plan.confidence_sequence`).
     - `plan`: read the trials; None where their number was fixed, or where nothing is judged.
     - `alpha`, `beta`: the chances to be wrong that the verdict has, of a plan at its p_good and p_bad;
       None where nothing is judged.
@@ -237,21 +250,79 @@ def judge_claim(claim: Claim, budget: Budget, trial_at: TrialAt) -> Verdict:
     """Read trials in seed order until the claim is decided; MIXED_TRIALS of them where it is mixed,
     which is then only described."""
     if claim.kind == "mixed":
-        successes = sum(claim.holds_in(trial_at(i)) for i in range(MIXED_TRIALS))
-        interval = binomial_interval(successes, MIXED_TRIALS)
-        return Verdict("mixed", "cannot tell", successes, MIXED_TRIALS, interval, note="not judged")
+        return _describe(claim, trial_at)
     plan = claim_plan(claim, budget)
     verdict = judge_plan(claim.kind, plan, lambda i: claim.holds_in(trial_at(i)))
+    if verdict.colour == "undecided":
+        return verdict
     return replace(verdict, detects=detectable_rate(plan))
 
 
+def _describe(claim: Claim, trial_at: TrialAt) -> Verdict:
+    held: list[bool] = []
+    try:
+        for place in range(MIXED_TRIALS):
+            held.append(claim.holds_in(trial_at(place)))
+    except CappedError as cap:
+        interval = confidence_sequence(sum(held), len(held))
+        note = f"not judged; {cap}"
+    else:
+        interval, note = binomial_interval(sum(held), MIXED_TRIALS), "not judged"
+    return Verdict("mixed", "cannot tell", sum(held), len(held), interval, note=note)
+
+
 def judge_plan(hypothesis: str, plan: Plan, success_at: Callable[[int], bool]) -> Verdict:
-    """Read successes in order until the plan decides: accepted is green, rejected red."""
-    decision, trials, successes = plan.judge(success_at(i) for i in range(plan.max_trials))
+    """Read successes in order until the plan decides: accepted is green, rejected red; undecided where a
+    cap ends them before."""
+    read: list[bool] = []
+
+    def outcomes() -> Iterator[bool]:
+        for place in range(plan.max_trials):
+            read.append(success_at(place))
+            yield read[-1]
+
+    try:
+        decision, trials, successes = plan.judge(outcomes())
+    except CappedError as cap:
+        successes, trials = sum(read), len(read)
+        interval = confidence_sequence(successes, trials)
+        note = f"{cap}; {what_decides(plan, successes, trials)}"
+        return Verdict(hypothesis, "undecided", successes, trials, interval, plan, note=note)
     colour: Colour = "green" if decision == "accept" else "red"
     interval = confidence_interval(plan, successes, trials)
     alpha, beta = map(float, exact_error_rates(plan))
     return Verdict(hypothesis, colour, successes, trials, interval, plan, alpha, beta)
+
+
+def what_decides(plan: Plan, successes: int, trials: int) -> str:
+    """How many more trials would decide, at best and at most, where the plan continues."""
+    left = remaining(plan, successes, trials)
+    green = next(n for n, least in enumerate(left.accept) if least <= n)
+    red = next(n for n, most in enumerate(left.reject) if most >= 0)
+    expected = operating_characteristic(left, plan.p_good).expected_trials
+    return (
+        f"{green} more in a row make it green, {red} misses red; {expected:.1f} more are expected at "
+        f"{100 * plan.p_good:.3g} %, at most {left.max_trials}"
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Trainings: `expected` where the claim is as good as it says, at `worst` whatever the rate is, and
+    `most`."""
+
+    expected: float
+    worst: float
+    most: int
+
+
+def claim_cost(claim: Claim, budget: Budget) -> Cost:
+    """What a verdict on the claim costs."""
+    if claim.kind == "mixed" or claim.p_good is None:
+        return Cost(MIXED_TRIALS, MIXED_TRIALS, MIXED_TRIALS)
+    plan = claim_plan(claim, budget)
+    expected = operating_characteristic(plan, claim.p_good).expected_trials
+    return Cost(expected, worst_expected_trials(plan)[1], plan.max_trials)
 
 
 @cache

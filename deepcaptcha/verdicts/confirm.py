@@ -10,6 +10,7 @@ import datetime
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from ..trials.draws import same_start, tells_apart
 from ..trials.source import Source
@@ -23,8 +24,18 @@ from .baseline import (
     require_same_monitor,
     rounding,
 )
-from .claim import Budget, Claim, Json, Summary, TrialAt, Verdict
-from .judge import Evidence, evidence_of, judge_numbers
+from .claim import (
+    Budget,
+    Claim,
+    Json,
+    Summary,
+    TrialAt,
+    Verdict,
+    claim_plan,
+    detectable_rate,
+    judge_plan,
+)
+from .judge import Evidence, evidence_of, judge_numbers, unless_capped
 from .measures import Shift, chance_of, course_of, courses_of, measures_of, ruler_of, shifts_of
 from .plan import binomial_interval
 
@@ -276,27 +287,51 @@ _VERDICT = (
 
 
 def judged_record(
-    claim: Claim, budget: Budget, verdicts: Sequence[Verdict], first_seed: int
+    claim: Claim,
+    budget: Budget,
+    verdicts: Sequence[Verdict],
+    first_seed: int,
+    outcomes: Sequence[str],
 ) -> Json:
-    """A record's `judged`: verdicts, with the share of the error rates they were reached with."""
+    """A record's `judged`: verdicts, with the share of the error rates they were reached with, and the
+    outcomes of the trials that were read, in order of seed from `first_seed` on."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "first_seed": first_seed,
         "claim": asdict(claim),
         "budget": asdict(budget),
+        "outcomes": list(outcomes),
         "verdicts": [{name: verdict.as_dict()[name] for name in _VERDICT} for verdict in verdicts],
     }
 
 
-def recorded_verdicts(record: Baseline, claim: Claim) -> tuple[Verdict, ...]:
+def recorded_verdicts(record: Baseline, claim: Claim, budget: Budget) -> tuple[Verdict, ...]:
     """The verdicts that stand while the row is unchanged; none where none was recorded, or of another
-    claim."""
-    if record.judged.get("claim") != asdict(claim):
+    claim.
+
+    A verdict stands for its own share of the error rates. At another one the claim's plan reads the
+    recorded trials anew; where they do not decide, or the row was compared with its baseline at
+    another share, nothing stands.
+    """
+    judged = record.judged
+    if judged.get("claim") != asdict(claim):
         return ()
-    return tuple(
+    own, *compared = (
         Verdict(**{**fields, "interval": tuple(fields["interval"])})
-        for fields in record.judged["verdicts"]
+        for fields in judged["verdicts"]
     )
+    was = Budget(**judged["budget"])
+    if compared and was.comparison_alpha != budget.comparison_alpha:
+        return ()
+    if claim.kind != "mixed" and was.share != budget.share:
+        counted = "stuck" if claim.kind == "stuck" else "converged"
+        successes = [outcome == counted for outcome in judged.get("outcomes", ())]
+        plan = claim_plan(claim, budget)
+        if plan.judge(successes)[0] == "continue":
+            return ()
+        own = judge_plan(claim.kind, plan, successes.__getitem__)
+        own = replace(own, detects=detectable_rate(plan))
+    return (own, *compared)
 
 
 def judge_change(
@@ -327,12 +362,13 @@ def judge_change(
 
         return trial
 
-    compared = judge_numbers(record, budget, heard(trial_at), heard(again_at), strict=strict)
+    read = partial(judge_numbers, record, budget, heard(trial_at), heard(again_at), strict=strict)
+    compared = unless_capped("as before", read)
     stand = [
         replace(
             verdict, note="; ".join(filter(None, (f"of {record.judged['date']}", verdict.note)))
         )
-        for verdict in recorded_verdicts(record, claim)
+        for verdict in recorded_verdicts(record, claim, budget)
         if verdict.hypothesis not in ("as before", "as fast")
     ] or [_no_verdict(record, claim)]
     moved, ruler = _moved(record, trials), ruler_of(record)
@@ -380,7 +416,7 @@ def confirmed_evidence(
 ) -> Evidence:
     """What stands of an unchanged row: its recorded verdicts; the counts of its record, with the seconds
     that `trial`, the repetition, took."""
-    verdicts = recorded_verdicts(record, claim)
+    verdicts = recorded_verdicts(record, claim, budget)
     count = len(record.outcomes)
     stands = f"judged on {record.judged['date']}" if verdicts else NO_VERDICT
     verdicts = verdicts or (_no_verdict(record, claim),)

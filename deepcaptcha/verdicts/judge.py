@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
-from ..trials.source import Source
+from ..trials.source import Source, row_text
 from ..trials.trial import Target, Trial
 from .as_before import (
     Rows,
@@ -33,6 +35,7 @@ from .baseline import (
 )
 from .claim import (
     Budget,
+    CappedError,
     Claim,
     Colour,
     Json,
@@ -75,6 +78,10 @@ class Evidence:
     - `changed`: what of the task differs from the baseline's, a line each.
     - `baseline`: the file it was compared with; `twin`: the row that it is declared to be the training
       of. Empty where there is none.
+    - `reused`: trials that were not trained, but taken from the ledger; `seconds_saved`: what they took
+      once.
+    - `compiled`: optimizer, rate and loss, as the model has them; `again`: the command that trains the
+      first failed seed again. Empty where there is none.
     - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
     - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
       arithmetics do to them. Empty where seeds do not pair.
@@ -109,12 +116,16 @@ class Evidence:
     ruler: tuple[Shift, ...] = ()
     start: str = ""
     identified: str = ""
+    reused: int = 0
+    seconds_saved: float = 0.0
+    compiled: str = ""
+    again: str = ""
 
     @property
     def colour(self) -> Colour:
-        """Red with any red verdict, else yellow, else green with any."""
+        """Red with any red verdict, else undecided, else yellow, else green with any."""
         colours = {verdict.colour for verdict in self.verdicts}
-        ordered: tuple[Colour, ...] = ("red", "yellow", "green")
+        ordered: tuple[Colour, ...] = ("red", "undecided", "yellow", "green")
         return next((colour for colour in ordered if colour in colours), "cannot tell")
 
     @property
@@ -219,11 +230,13 @@ def judge(
             why = f"its target was {target.text}"
             compared.append(Verdict("as reliable", "cannot tell", 0, 0, (0.0, 1.0), note=why))
         if recorded and numbers is not None:
-            compared.append(judge_numbers(numbers, budget, read, again_at, strict=strict))
+            as_before = partial(judge_numbers, numbers, budget, read, again_at, strict=strict)
+            compared.append(unless_capped("as before", as_before))
         reliable, told = compared[0], compared[-1].colour != "cannot tell"
         if not (recorded and told) and (plan := reliable.plan) and reliable.colour == "green":
             fewest = next(n for n, successes in enumerate(plan.accept) if successes <= n)
-            compared.append(judge_speed(baseline, budget, read, fewest))
+            speed = partial(judge_speed, baseline, budget, read, fewest)
+            compared.append(unless_capped("as fast", speed))
     if claim.kind == "mixed" and compared and compared[0].trials:
         # The trials were read for the comparison, so the interval must know its stopping rule.
         own = compared[0]
@@ -233,8 +246,9 @@ def judge(
     else:
         own = judge_claim(claim, budget, read)
     if all(verdict.colour != "red" for verdict in (own, *compared)):
-        for index in range(least):
-            read(index)
+        with suppress(CappedError):
+            for index in range(least):
+                read(index)
     return evidence_of(
         source,
         claim,
@@ -303,6 +317,14 @@ def evidence_of(
         start=same_start(trial.identity.get("initial_weights", "") for trial in trials),
         **others,
     )
+
+
+def unless_capped(hypothesis: str, judged: Callable[[], Verdict]) -> Verdict:
+    """What `judged` gives; undecided where a cap ends its trials."""
+    try:
+        return judged()
+    except CappedError as cap:
+        return Verdict(hypothesis, "undecided", 0, 0, (0.0, 1.0), note=str(cap))
 
 
 WHOLE_SEEDS = Whole().seeds
@@ -440,7 +462,7 @@ def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
         own, other = ends[each.recipe, each.name], ends.get((each.recipe, each.twin), {})
         if each.twin and (seeds := [s for s in own if s in other and own[s] != other[s]]):
             lines.append(
-                f"{each.name} under {each.recipe} is declared the twin of {each.twin}, and seed "
+                f"{row_text(each.name, each.recipe)} is declared the twin of {each.twin}, and seed "
                 f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
             )
     return tuple(lines)

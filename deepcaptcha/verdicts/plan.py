@@ -82,6 +82,15 @@ class Plan:
         return self.decide(successes, trials), trials, successes
 
 
+def remaining(plan: Plan, successes: int, trials: int) -> Plan:
+    """What is left of a plan that continues at so many `successes` of `trials`, as a plan of its own."""
+    left = range(plan.max_trials - trials + 1)
+    accept = tuple(min(plan.accept[trials + n] - successes, n + 1) for n in left)
+    reject = tuple(max(plan.reject[trials + n] - successes, -1) for n in left)
+    rates = plan.p_good, plan.p_bad, plan.alpha, plan.beta
+    return Plan(*rates, plan.max_trials - trials, accept, reject)
+
+
 def follow(plans: Array, probability: Array) -> Array:
     """Forward recursion for K plans, each at its own probability (K,). Returns (3, K): the chances
     to accept, the chances to reject, the expected trials."""
@@ -201,3 +210,33 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     low = betaincinv(successes, trials - successes + 1, tail) if successes else 0
     high = betaincinv(successes + 1, trials - successes, 1 - tail) if successes < trials else 1
     return float(low), float(high)
+
+
+def confidence_sequence(successes: int, trials: int, confidence: float = 0.95) -> Pair:
+    """An interval for p at any number of trials, whatever ended them: the chance that any of the
+    intervals along the way misses p is at most 1 - `confidence`, in (0, 1).
+
+    - `successes`: 0..`trials`, at least 0.
+
+    It holds every p whose likelihood is at least (1 - confidence) times that of the uniform mixture of
+    all p. Their ratio, B(s + 1, n - s + 1) / (p^s (1 - p)^(n - s)), is a martingale under p that begins
+    at 1 (Robbins 1970), and exceeds 1 / (1 - confidence) at any time with a chance of at most
+    1 - confidence (Ville 1939).
+    """
+    from scipy.optimize import brentq
+    from scipy.special import betaln, xlog1py, xlogy
+
+    require_whole("trials", trials, 0)
+    require_whole("successes", successes, 0, trials)
+    failures = trials - successes
+    height = betaln(successes + 1, failures + 1) + math.log(
+        1 - require_rate("confidence", confidence)
+    )
+
+    def excess(p: float) -> float:
+        return float(xlogy(successes, p) + xlog1py(failures, -p) - height)
+
+    middle = successes / trials if trials else 0.5
+    low = brentq(excess, 0, middle) - ROUNDING if successes else 0.0
+    high = brentq(excess, middle, 1) + ROUNDING if failures else 1.0
+    return max(low, 0.0), min(high, 1.0)

@@ -8,6 +8,7 @@ import pytest
 
 from deepcaptcha.cli.main import main
 from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.place import default_ledger
 
 PERCEPTRON = """
 import numpy as np
@@ -91,7 +92,7 @@ def test_a_function_is_judged_without_tensorflow(here, capsys):
     arguments = ["own_perceptron:train", "--target", "0.9", "--epochs", "3", *ACCURACY]
     assert main(["judge", *arguments, "--ledger", str(here / "ledger")]) == 0
     told = capsys.readouterr()
-    assert told.out.startswith("green: own_perceptron:train under own-training reached its target")
+    assert told.out.startswith("green: own_perceptron:train reached its target")
     assert told.err.startswith("seed 2000000: converged\n")
     trials = read_ledger(here / "ledger").trials
     assert trials
@@ -112,7 +113,7 @@ def test_one_that_learns_nothing_is_red(here, capsys):
     assert main(["judge", *arguments]) == 1
     record = json.loads(capsys.readouterr().out)
     assert (record["colour"], record["successes"]) == ("red", 0)
-    assert read_ledger(here / "build" / "ledger").trials
+    assert read_ledger(default_ledger(here)).trials
 
 
 def test_a_source_brings_its_own_target(here, capsys):
@@ -147,7 +148,7 @@ def test_a_factory_is_judged_on_its_own_data(here, capsys):
     arguments = ["own_keras:build", "--data", "own_keras:data", "--target", "0.9", "--epochs", "3"]
     assert main(["judge", *arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["colour"] == "green"
-    assert read_ledger(here / "build" / "ledger").trials[0].name == "own_keras:build"
+    assert read_ledger(default_ledger(here)).trials[0].name == "own_keras:build"
 
 
 @pytest.mark.integration

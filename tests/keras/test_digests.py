@@ -7,7 +7,12 @@ import pytest
 
 from deepcaptcha.keras.backend import keras
 from deepcaptcha.keras.data import Examples, Pipelines
-from deepcaptcha.keras.digests import hash_neutral_configuration, make_digests, own_code
+from deepcaptcha.keras.digests import (
+    compiled_text,
+    hash_neutral_configuration,
+    make_digests,
+    own_code,
+)
 from deepcaptcha.keras.settings import Training
 from deepcaptcha.keras.source import KerasSource
 from deepcaptcha.keras.training import feed, first_order
@@ -272,3 +277,37 @@ def test_a_row_is_unchanged_only_where_all_is(first, changed, differing):
         assert any(part in each for each in told), told
     assert found.unchanged == (differing == "")
     assert ("last weights" in told) == ("weights" in differing)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "loss", "words"),
+    [
+        ("adam", "mse", "Adam, learning rate 0.001; loss mse"),
+        (
+            keras.optimizers.SGD(0.1, momentum=0.9),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+            "SGD, learning rate 0.1, momentum 0.9; loss CategoricalCrossentropy from logits",
+        ),
+        (
+            keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)),
+            ["mse"],
+            "Adam, learning rate by ExponentialDecay; loss mse",
+        ),
+    ],
+    ids=["names", "objects", "schedule"],
+)
+def test_what_was_compiled_is_told_from_the_model_itself(optimizer, loss, words):
+    assert compiled_text(build(optimizer=optimizer, loss=loss)) == words
+
+
+def test_code_of_ones_own_is_in_the_identity():
+    """So that a trial without it, of the same configuration, never stands for one with it."""
+    plain = source().identity(3)
+
+    def patched():
+        model = build()
+        model.train_step = model.train_step
+        return model
+
+    assert "own_code" not in plain
+    assert source(patched).identity(3) == {**plain, "own_code": True}

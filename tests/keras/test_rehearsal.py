@@ -185,14 +185,21 @@ def same_optimizer():
     return model
 
 
+def test_a_model_in_place_of_its_function_is_told():
+    words = r"^mine is a model; a function that .*: convergence.check\(build_model, \.\.\.\), where"
+    with pytest.raises(InputError, match=words):
+        rehearsed_source(keras.Sequential(name="mine"), None, None, Target())
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"build": lambda: None}, "the factory returned NoneType; a new keras.Model each time"),
         ({"build": lambda: 3}, "the factory returned int"),
         (
-            {"build": lambda units: 3},
-            "cannot be called without arguments (missing a required argument",
+            {"build": lambda units, *, rate: 3},
+            "cannot be called without arguments (missing a required argument: 'units'); give "
+            "functools.partial(<lambda>, units=..., rate=...)",
         ),
         ({"build": 3}, "the factory is 3; a callable without arguments is needed"),
         ({"build": same_model}, "the factory returned the same model twice; a new one is needed"),

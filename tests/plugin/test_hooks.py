@@ -15,6 +15,7 @@ from deepcaptcha.keras.environment import SETTINGS as SETTINGS_OF_A_TRIAL
 from deepcaptcha.keras.environment import is_left_alone
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
+from deepcaptcha.trials.place import default_ledger
 from tests.helpers import PROJECT, ROOT
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
@@ -128,7 +129,7 @@ def test_two_workers_train_a_network_and_their_controller_writes_the_report(proj
     (seed,) = set(re.findall(r"--convergence-seed (\d+)", text))
     assert int(seed) >= 10**9
     assert "expect at most 73 false alarms a year" in text  # 365 nights * 20 %
-    trials = read_ledger(project.path / "build" / "ledger").trials
+    trials = read_ledger(default_ledger(project.path)).trials
     assert min(trial.seed for trial in trials) == int(seed)
     path = project.path / "made" / "report.html"
     assert f"Report: {path}" in text
@@ -154,7 +155,7 @@ def test_a_drawn_seed_is_one_for_two_workers_and_one_process(guesses):
     (seed,) = set(re.findall(r"--convergence-seed (\d+)", text))
     assert int(seed) >= 10**9
     assert "expect at most 18 false alarms a year" in text  # 365 nights * 5 %
-    trials = read_ledger(guesses.path / "build" / "ledger").trials
+    trials = read_ledger(default_ledger(guesses.path)).trials
     assert min(trial.seed for trial in trials) == int(seed)
     other = here(guesses, "--convergence-seed", "any", "-k", "stuck")
     assert set(re.findall(r"--convergence-seed (\d+)", other.stdout.str())) not in (set(), {seed})
@@ -166,7 +167,7 @@ def test_worker_processes_give_the_same_verdicts(guesses):
     result.assert_outcomes(passed=1, failed=1)
     assert re.search(r"0 of \d trials were so \(95 % interval 0-\d+ %\)", result.stdout.str())
     assert re.search(r"\d trials took 0.0 minutes on 2 workers;", result.stdout.str())
-    trials = read_ledger(guesses.path / "build" / "ledger").trials
+    trials = read_ledger(default_ledger(guesses.path)).trials
     here(guesses, "--convergence-ledger", "here")
     mine = read_ledger(guesses.path / "here").trials
     assert {trial.seed for trial in mine} <= {trial.seed for trial in trials}
@@ -177,7 +178,7 @@ def test_reuse_takes_trials_from_the_ledger(guesses):
     here(guesses, "-k", "stuck")
     again = here(guesses, "-k", "stuck", "--convergence-reuse")
     again.assert_outcomes(passed=1, deselected=1)
-    first, second = files(guesses.path / "build" / "ledger")
+    first, second = files(default_ledger(guesses.path))
     assert first > 0
     assert second == 0
     assert "2 hypotheses share" in again.stdout.str()  # counted before -k deselected one
@@ -228,7 +229,7 @@ def test_a_missing_baseline_is_written_and_fails(guesses):
     guesses.makepyfile(test_it=marked)
     first = here(guesses, "-k", "stuck")
     first.assert_outcomes(failed=1, deselected=1)
-    assert "guess tiny had no baseline; it is now" in first.stdout.str()
+    assert "guess under tiny had no baseline; it is now" in first.stdout.str()
     written = json.loads((guesses.path / "baselines" / "tiny" / "guess.json").read_text())
     assert len(written["outcomes"]) == 30
     assert written["first_seed"] == 1_000_000
@@ -258,38 +259,44 @@ def test_a_pinned_number_holds_whatever_is_selected(guesses):
         ),
     ],
 )
-def test_a_wrong_marker_is_one_clear_line_that_names_its_test(guesses, marker, words):
+def test_a_wrong_marker_fails_its_own_test_in_one_clear_line(guesses, marker, words):
     guesses.makepyfile(
-        test_it=GUESSES.replace("mark.convergence\n", f"mark.convergence({marker})\n")
+        test_no=f"""
+import pytest
+
+@pytest.mark.convergence({marker})
+def test_no(convergence):
+    assert False, "never reached"
+"""
     )
-    result = here(guesses, "--collect-only")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    (line,) = [line for line in result.stderr.lines if words in line]
-    assert "test_it.py::test_guesses[trains]: " in line
-    assert "Traceback" not in result.stderr.str()
+    result = here(guesses)
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    (line,) = {line for line in result.stdout.lines if words in line and "ERROR" not in line}
+    assert "test_no" not in line  # pytest has named it already
+    assert "3 hypotheses share the suite's rates" in result.stdout.str()  # as if it were right
 
 
 @pytest.mark.integration
-def test_a_wrong_marker_fails_every_verdict_of_two_workers(guesses):
-    guesses.makepyfile(test_it=GUESSES.replace("mark.convergence\n", "mark.convergence(2)\n"))
+def test_a_wrong_marker_fails_its_own_test_under_two_workers(guesses):
+    guesses.makepyfile(test_no=COUNTED.format("2.5"))
     result = run(guesses, "-n", "2")
-    result.assert_outcomes(errors=2)
-    text = result.stdout.str()
-    assert text.count("guesses[trains]: write pytest.mark.convergence(hypotheses=N)") >= 2
-    assert "INTERNALERROR" not in text
-    assert not (guesses.path / "build").exists()
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    assert "write pytest.mark.convergence(hypotheses=N)" in result.stdout.str()
+    assert "INTERNALERROR" not in result.stdout.str()
 
 
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == [
-        *("seed", "hypotheses", "rows", "alpha", "beta", "ledger", "report", "jobs"),
-        *("timeout", "reuse", "repair", "record", "accept", "reason", "strict", "confirm"),
+        *("seed", "hypotheses", "rows", "pinned", "alpha", "beta", "ledger", "report", "jobs"),
+        *("timeout", "max_trials", "minutes", "reuse", "fresh", "repair", "record", "accept"),
+        *("reason", "strict", "confirm"),
     ]
     guesses.makeini(
         "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
         "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
         "convergence_timeout = 60\n"
+        "convergence_max_trials = 6\nconvergence_minutes = 1.5\n"
         "convergence_reuse = true\nconvergence_record = true\nconvergence_strict = true\n"
         "convergence_confirm = true\n"
     )
@@ -306,16 +313,16 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
     assert (
-        "SETTINGS [7, 9, 4, 0.2, 0.1, 'kept', None, 3, 60, True, None, True, None, None, True, True]"
-        in text
+        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, 3, 60, 6, 1.5, True, False, "
+        "None, True, None, None, True, True]" in text
     )
     assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
-        "SETTINGS [8, 9, 4, 0.3, 0.1, 'other', None, 3, 60, True, None, True, None, None, True, True]"
-        in text
+        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, 3, 60, 6, 1.5, True, False, "
+        "None, True, None, None, True, True]" in text
     )
     assert (
         "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3 "
@@ -336,7 +343,7 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
     result = here(guesses)
     result.assert_outcomes(errors=2)
     assert "must carry pytest.mark.convergence" in result.stdout.str()
-    assert not (guesses.path / "build").exists()
+    assert not default_ledger(guesses.path).exists()
 
 
 @pytest.mark.parametrize(
@@ -372,38 +379,56 @@ def test_a_wrong_option_is_one_clear_line(guesses, arguments, words):
     assert "Traceback" not in result.stderr.str()
 
 
-def test_a_part_of_the_suite_has_the_shares_of_the_whole(suite):
-    assert here(suite, "--collect-only", "test_one.py").ret == 0
-    unknown = here(suite, "test_one.py", "test_no.py")
-    unknown.assert_outcomes(passed=1, errors=1)
-    assert "let `pytest --collect-only` count them once, or pin" in unknown.stdout.str()
-    here(suite).assert_outcomes(passed=3)
-    for arguments in (["test_one.py"], ["--lf"], ["--ignore=test_two.py"], ["-k", "one"]):
-        assert here(suite, *arguments).ret == 0
-    here(suite, "test_one.py", "-p", "no:cacheprovider").assert_outcomes(errors=1)
-    here(suite, "test_one.py", "--convergence-hypotheses", "3").assert_outcomes(passed=1)
+# What a test's verdicts share, for whoever asks.
+SHOWN = """
+import pytest
+
+@pytest.mark.convergence(hypotheses={0})
+@pytest.mark.parametrize("word", ["fox", "owl"])
+def test_shown(convergence, word, record_property):
+    print("SHARED", convergence.budget.hypotheses)
+    assert word == "fox"
+"""
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["test_one.py"],
-        ["test_one.py::test_shared"],
-        ["--lf"],
-        ["--ignore=test_two.py"],
-        ["--ignore-glob=*two*"],
-        ["--deselect=test_two.py::test_shared"],
-        ["--convergence-hypotheses=2", "--convergence-rows=1"],
-    ],
-    ids=lambda arguments: arguments[0],
-)
-def test_shares_that_nobody_knows_fail_the_verdicts_alone(suite, arguments):
-    result = here(suite, *arguments)
-    outcomes = result.parseoutcomes()
-    assert outcomes["errors"] >= 1
-    assert outcomes.get("failed", 0) == 0  # none was judged with other shares
-    assert outcomes.get("passed", 0) == ("test_one" not in arguments[0])
-    here(suite, "test_one.py").assert_outcomes(errors=1)  # and none was remembered
+@pytest.fixture
+def shown(pytester):
+    """A module of two tests with two verdicts each, and one of two tests with one each."""
+    pytester.makepyfile(test_two=SHOWN.format(2), test_one=SHOWN.format(1))
+    return pytester
+
+
+def shared(pytester, *arguments):
+    """By how many hypotheses the rates were divided, as each test found it."""
+    return set(re.findall(r"SHARED (\d+)", here(pytester, "-s", *arguments).stdout.str()))
+
+
+def test_the_rates_are_shared_by_what_is_collected_before_any_is_deselected(shown):
+    assert shared(shown, "test_one.py") == {"2"}  # on a fresh checkout, whatever else there is
+    assert shared(shown) == {"6"}
+    for arguments in (["-k", "one and fox"], ["--deselect=test_two.py"], ["--lf"], ["--sw"]):
+        assert shared(shown, *arguments) == {"6"}
+    assert shared(shown, "test_one.py::test_shown[fox]") == {"1"}
+    assert shared(shown, "--ignore=test_two.py", "-p", "no:cacheprovider") == {"2"}
+    assert shared(shown, "test_one.py", "--convergence-hypotheses", "9") == {"9"}
+
+
+def test_the_header_says_how_the_rates_are_shared(shown):
+    text = here(shown, "--collect-only", "test_one.py").stdout.str()
+    assert "alpha of 0.05 / 2 verdicts = 0.025 each (as collected)" in text
+    text = here(shown, "--collect-only", "--convergence-hypotheses", "10").stdout.str()
+    assert "alpha of 0.05 / 10 verdicts = 0.005 each (pinned)" in text
+    here(shown, "test_two.py", "--convergence-hypotheses", "3").assert_outcomes(errors=2)
+
+
+def test_whoever_wants_the_number_pinned_is_told_what_to_pin(suite):
+    result = here(suite, "-o", "convergence_pinned=true")
+    result.assert_outcomes(passed=1, errors=2)
+    assert "and the number of hypotheses is not: ini convergence_hypotheses = N" in str(
+        result.stdout
+    )
+    pinned = ("--convergence-pinned", "--convergence-hypotheses=3")
+    here(suite, *pinned).assert_outcomes(passed=3)
 
 
 # Two rows and the twin of one of them: 6 hypotheses of 2 rows, whatever is collected.
@@ -427,39 +452,26 @@ def rowed(pytester):
 
 def test_rows_are_counted_like_hypotheses_and_twins_once(rowed):
     pinned = ("--convergence-hypotheses=6", "--convergence-rows=2")
-    unknown = here(rowed, pinned[0], "test_one.py")
-    unknown.assert_outcomes(errors=1)
-    assert "pin their number: ini convergence_rows = N, or --convergence-rows N" in str(
-        unknown.stdout
-    )
     here(rowed, *pinned, "test_one.py").assert_outcomes(passed=1)
     told = "convergence: alpha of claims: 0.4 x 0.05 / 2 claims = 0.01 each; as before: 0.4 x"
     assert told in str(here(rowed).stdout)
-    part = here(rowed, "test_one.py", "test_twin.py")
-    part.assert_outcomes(passed=2)  # as counted when all were collected
+    both = here(rowed, "--convergence-pinned", pinned[0])
+    both.assert_outcomes(errors=3)
+    assert "the number of rows is not: ini convergence_rows = N" in str(both.stdout)
     few = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=1")
     few.assert_outcomes(errors=3)
-    assert "1 rows are declared, and 2 were collected" in str(few.stdout)
+    assert "1 rows are pinned, and 2 were collected" in str(few.stdout)
     many = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=4")
-    assert "4 rows are declared, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
-
-
-def test_the_number_that_is_not_pinned_is_remembered(rowed):
-    pinned = "--convergence-hypotheses=6"
-    here(rowed, pinned).assert_outcomes(passed=3)
-    here(rowed, pinned, "test_one.py").assert_outcomes(passed=1)
+    assert "4 rows are pinned, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
 
 
 @pytest.mark.integration
 def test_two_workers_and_their_controller_know_the_shares_of_the_whole(suite):
     header = "convergence: again with --convergence-seed 2000000 --convergence-hypotheses 3; "
-    unknown = run(suite, "-n", "2", "test_one.py")
-    unknown.assert_outcomes(errors=1)
-    for arguments, passed in ([], 3), (["test_one.py"], 1):
+    for arguments in [], ["-k", "one or no"], ["-p", "no:cacheprovider"]:
         result = run(suite, "-n", "2", *arguments)
-        result.assert_outcomes(passed=passed)
+        assert result.ret == pytest.ExitCode.OK
         assert result.stdout.str().count(header) == 1
-    here(suite, "test_two.py").assert_outcomes(passed=1)
 
 
 def test_the_header_names_what_is_installed(suite):
@@ -479,28 +491,6 @@ def test_the_header_names_what_is_installed(suite):
     )
     text = run(suite, "--collect-only").stdout.str()
     assert re.search(r"--convergence-hypotheses 3; numpy \d\S*$", text, re.MULTILINE)
-
-
-def test_what_the_project_itself_leaves_out_is_no_part_of_its_suite(suite):
-    suite.makepyfile(test_more=COUNTED.format(1))
-    suite.makeini("[pytest]\naddopts = --ignore test_more.py\n")
-    here(suite).assert_outcomes(passed=3)
-    suite.makeini(
-        "[pytest]\naddopts = --ignore=test_more.py\ntestpaths = test_one.py test_two.py\n"
-    )
-    here(suite, "test_two.py", "test_one.py", "-p", "no:cacheprovider").assert_outcomes(passed=2)
-
-
-def test_a_suite_that_is_broken_or_has_grown_is_counted_again(suite):
-    suite.makepyfile(test_broken="import nothing_of_that_name\n")
-    here(suite, "--continue-on-collection-errors").assert_outcomes(passed=1, errors=3)
-    (suite.path / "test_broken.py").unlink()
-    here(suite, "--collect-only", "-q")
-    here(suite, "test_two.py").assert_outcomes(passed=1)
-    suite.makepyfile(test_two=COUNTED.format(4))
-    grown = here(suite, "test_two.py")
-    grown.assert_outcomes(errors=1)
-    assert "3 hypotheses are declared, and 4 were collected" in grown.stdout.str()
 
 
 @pytest.mark.integration
@@ -584,6 +574,8 @@ def test_tensorflow_that_came_too_early_fails_the_verdicts_alone(project):
     start = "test_it.py::test_four_steps_teach_nothing[trains]: TensorFlow was imported"
     (line,) = (line for line in text.splitlines() if line.startswith(start))
     assert line.endswith("or leave it out: worker processes set their own")
+    (line,) = {line for line in text.splitlines() if line.startswith("TensorFlow was imported")}
+    assert line.endswith("under pytest, set the ini value convergence_single_thread = true")
     assert "Traceback" not in text + result.stderr.str()
 
 

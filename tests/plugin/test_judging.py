@@ -81,7 +81,7 @@ def test_a_function_that_does_not_train_fails_with_what_is_seen(ask):
         ask(chance=0.1).check_training(guesses, name="mine")
     message = str(failure.value)
     assert message.startswith(
-        "mine under own-training is claimed 'trains' in at least 90 % of trainings; 0 of 2 trials"
+        "mine is claimed 'trains' in at least 90 % of trainings; 0 of 2 trials"
     )
     assert "The target, val_accuracy >= 0.9 within 5 epochs, was missed: stuck 2." in message
     assert "One of them again: pytest test_it.py::test --convergence-seed 7" in message
@@ -117,6 +117,12 @@ def test_a_mapping_of_the_whole_training_is_enough(ask):
             {},
             "the target is on 'val_accuracy', which loses_only does not yield; it yields loss",
         ),
+        (
+            lambda seed: {"val_acc": 1.0, "loss": 0.1, "val_loss": 0.2},
+            {},
+            "the target is on 'val_accuracy', which <lambda> does not yield (did you mean 'val_acc'?); "
+            "it yields val_acc, loss, val_loss",
+        ),
         (lambda seed: iter([0.5]), {}, "<lambda> yields 0.5; a mapping of metrics, such as"),
         (lambda seed: 0.5, {}, "train returned 0.5; a mapping of metrics, or a generator of them"),
         (lambda seed: iter([]), {}, "<lambda> yields no metrics; a mapping after each epoch"),
@@ -128,9 +134,18 @@ def test_a_mapping_of_the_whole_training_is_enough(ask):
 def test_a_mistake_is_one_line_that_names_the_test(ask, train, marker, words):
     with pytest.raises(pytest.fail.Exception) as failure:
         ask(**marker).check_training(train)
-    assert str(failure.value).startswith(f"test_it.py::test: {words}")
+    assert str(failure.value).startswith(words)
     assert "\n" not in str(failure.value)
     assert not ask.reported
+
+
+def test_data_in_their_place_instead_of_by_name_are_told(ask):
+    with pytest.raises(pytest.fail.Exception) as failure:
+        ask().check(learns, ([1.0], [1]), ([1.0], [1]))
+    assert str(failure.value) == (
+        "check takes its data by name: convergence.check(build_model, train=(x, y), "
+        "validation=(x_validation, y_validation))"
+    )
 
 
 def test_a_marker_without_claim_or_target_is_told(ask):
@@ -159,7 +174,7 @@ def test_an_error_of_the_training_itself_is_raised_as_it_is(ask):
 
 def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
     folder = tmp_path / "baselines"
-    with pytest.raises(pytest.fail.Exception, match="learns own-training had no baseline; it is"):
+    with pytest.raises(pytest.fail.Exception, match=r"^learns had no baseline; it is"):
         ask(hypotheses=3, rows=1).check_training(learns, baselines=folder)
     ask(hypotheses=3, rows=1).check_training(learns, baselines=folder)
     assert [verdict.hypothesis for verdict in ask.reported[0].verdicts] == [
@@ -276,7 +291,7 @@ def test_workers_give_the_same_evidence(ask):
         there.check_training(loses_only)
     for convergence, version in (here, "here"), (there, "there"):
         convergence.check_training(learns, version=version)
-        with pytest.raises(pytest.fail.Exception, match=r"^guesses under own-training is claimed"):
+        with pytest.raises(pytest.fail.Exception, match=r"^guesses is claimed"):
             convergence.check_training(guesses, version=version)
     verdicts = [evidence.verdicts for evidence in ask.reported]
     assert verdicts[:2] == verdicts[2:]

@@ -37,6 +37,11 @@ def test_a_full_marker():
     [
         ({"hypotheses": 0}, "write pytest.mark.convergence(hypotheses=N), N a whole number >= 1"),
         ({"hypotheses": True}, "write pytest.mark.convergence(hypotheses=N)"),
+        ({**FULL, "epoch": 1}, "does not know epoch (did you mean 'epochs'?); it knows"),
+        (
+            {**FULL, "monitor": "val_acuracy"},
+            "'val_acuracy' (did you mean 'val_accuracy'?), and mode",
+        ),
         ({**FULL, "goal": 1}, "does not know goal; it knows hypotheses, target, epochs"),
         ({**FULL, "target": 1.2}, "target is 1.2; an accuracy lies above 0 and at most at 1"),
         ({**FULL, "target": 95}, "target is 95; an accuracy"),

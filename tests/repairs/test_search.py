@@ -70,7 +70,7 @@ def test_the_change_that_trains_is_shown_on_fresh_seeds():
     assert len(run) == len(set(run)) == found.trials  # nothing is trained twice
     lines = repair_lines(found)
     assert lines[0] == (
-        "The smallest change that trains layers under own-training: inputs divided by 255 "
+        "The smallest change that trains layers: inputs divided by 255 "
         f"({shown.trials} of {shown.trials} fresh trainings, 95 % interval "
         f"{int(100 * shown.interval[0])}-100 %); as it is 0 of {shown.trials} on the same seeds."
     ).replace("layers", found.name)

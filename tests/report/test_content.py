@@ -163,6 +163,26 @@ def test_words_for_verdicts():
     )
 
 
+def test_red_rows_come_first_and_their_section_before_others():
+    good, some = judged("good", ["converged"] * 3)
+    bad, others = judged("bad", ["stuck"] * 3)
+    rows = rows_of_verdicts([good, bad], LedgerTrials((*some, *others)))
+    assert [row.name for row in sections(rows)[0]] == ["bad", "good"]
+    trials = tuple(
+        replace(
+            each, identity={**each.identity, "recipe": {**each.settings, "name": "own-training"}}
+        )
+        for each in rows[1].trials
+    )
+    other = replace(rows[1], trials=trials)
+    assert [[row.name for row in group] for group in sections([rows[0], other])] == [
+        ["bad"],
+        ["good"],
+    ]
+    assert other.title == other.target.text  # nobody named its recipe
+    assert rows[0].title == "points"
+
+
 def test_several_environments_are_told_apart():
     old = trained(1)
     old = replace(old, identity={**old.identity, "environment": {"tensorflow": "2.18.0"}})

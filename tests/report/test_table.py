@@ -45,10 +45,20 @@ def test_a_name_is_no_markup(name, monkeypatch):
     assert name in file.getvalue().splitlines()[-1]
 
 
-def test_a_log_is_wide_also_where_colours_are_forced(monkeypatch):
+def test_a_log_has_80_columns_also_where_colours_are_forced(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
-    wide = Table("Wide", columns("<name", "count"), (("n" * 100, "1"),))
+    wide = Table("Wide", columns("<name", "count"), (("n" * 70, "1"),))
     file = io.StringIO()
     wide.write(file)
-    assert any("n" * 100 in line and "1" in line for line in file.getvalue().splitlines())
+    assert any("n" * 70 in line and "1" in line for line in file.getvalue().splitlines())
+
+
+def test_what_can_be_spared_is_left_out_of_a_log_before_columns_are_given_up():
+    cells = ("n" * 20, "1" * 20, "2" * 20, "3" * 20)
+    table = Table("Four", columns("<name", "one", "two", "three"), (cells,), ("two", "one"))
+    file = io.StringIO()
+    table.write(file)
+    # 20 letters four times, and two between them three times, are 86; without `two` they are 64.
+    assert file.getvalue().split() == ["Four", "name", "one", "three", cells[0], cells[1], cells[3]]
+    assert max(map(len, file.getvalue().splitlines())) <= 80

@@ -11,7 +11,9 @@ from deepcaptcha.report.words import (
     failure_message,
     failures_text,
     interval_text,
+    made_lines,
     summary_lines,
+    undecided_message,
     verdict_line,
     verdict_properties,
     verdict_table,
@@ -119,7 +121,8 @@ def test_a_verdict_is_one_row_with_its_comparisons():
     assert table.rows[0][-2:] == ("stuck 2, slow 1", "clipped 2, learning 1")
     file = io.StringIO()
     table.write(file)
-    assert len(file.getvalue().splitlines()) == 2 + len(table.rows)  # nothing wraps in a log
+    assert max(map(len, file.getvalue().splitlines())) <= 80
+    assert "\n  missed:" not in file.getvalue()  # still a row a verdict
 
 
 def test_a_column_that_says_nothing_is_left_out():
@@ -206,20 +209,23 @@ def test_the_message_of_a_red_test_reads_on_its_own():
         symptoms=("3 are stuck",),
         environment="numpy 1 -> 2",
         repairs=("Which change repairs it: pytest x --convergence-repair",),
+        compiled="Adam, learning rate 0.001; loss mse",
+        again="pytest x --convergence-seed 5",
     )
-    assert failure_message(told, "pytest x").splitlines() == [
-        "build_model under 192 examples is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
+    assert failure_message(told).splitlines() == [
+        "build_model is claimed 'trains' in at least 95 % of trainings; 1 of 4 "
         "trials were so (95 % interval 1-81 %).",
         "The chance of such a red if all is well: 0.004.",
-        "build_model under 192 examples trains less reliably than its baseline: 1 of 4 trials converged "
+        "build_model trains less reliably than its baseline: 1 of 4 trials converged "
         "(95 % interval 1-81 %); detects a fall.",
         "The chance of such a red if all is well: 0.002.",
-        "build_model under 192 examples trains more slowly than its baseline: p 0.0004.",
+        "build_model trains more slowly than its baseline: p 0.0004.",
         "The chance of such a red if all is well: 0.001.",
         "The target, val_loss <= 0.02 within 6 epochs, was missed: stuck 3.",
         "3 are stuck.",
         "The baseline's environment differed: numpy 1 -> 2.",
         "Which change repairs it: pytest x --convergence-repair",
+        "It was compiled with Adam, learning rate 0.001; loss mse.",
         "One of them again: pytest x --convergence-seed 5",
     ]
 
@@ -264,8 +270,8 @@ def test_an_explanation_tells_three_errors_and_why_there_was_no_check():
 def test_what_explains_a_red_test_fits_80_columns_and_commands_stay_whole():
     again = "pytest " + "x" * 100
     repair = f"Which change repairs it: {again} --convergence-repair"
-    told = replace(JUDGED, symptoms=("a word " * 40,), repairs=(repair,))
-    lines = failure_message(told, again).splitlines()
+    told = replace(JUDGED, symptoms=("a word " * 40,), repairs=(repair,), again=again)
+    lines = failure_message(told).splitlines()
     words = [line for line in lines if "word" in line]
     assert len(words) == 4  # 280 characters
     assert all(len(line) < 80 for line in words)
@@ -273,3 +279,33 @@ def test_what_explains_a_red_test_fits_80_columns_and_commands_stay_whole():
     assert repair in lines
     pairs = dict(verdict_properties(told))
     assert pairs["convergence.repairs"] == repair
+
+
+def test_each_row_says_how_it_was_made_the_red_one_first():
+    fine = replace(EVIDENCE, name="fine", test="test_it.py::test_fine", reused=4)
+    red = replace(
+        JUDGED,
+        verdicts=(replace(OWN, colour="red"),),
+        compiled="SGD, learning rate 0.1; loss mse",
+        again="pytest x --convergence-seed 5",
+    )
+    first, second = made_lines([fine, red])
+    assert first.startswith("build_model (red)")
+    assert "; compiled with SGD, learning rate 0.1; loss mse; " in first
+    assert first.endswith("; a failing seed again: `pytest x --convergence-seed 5`")
+    assert second.startswith(
+        "fine (green): `test_it.py::test_fine`; 13 trainings, 20 s; 4 of 13 from"
+    )
+    assert verdict_table([fine, red]).rows[0][0] == "build_model"
+
+
+def test_an_undecided_row_says_what_would_decide_it():
+    open_ = replace(OWN, colour="undecided", detects=None, note="stopped after 3 trainings; 4 more")
+    told = replace(EVIDENCE, verdicts=(open_,))
+    assert (told.colour, told.red) == ("undecided", False)
+    assert undecided_message(told) == (
+        "undecided, trains: 10 of 10 (95 % interval 69-100 %), stopped after 3 trainings; 4 more"
+    )
+    assert any(
+        "undecided, stopped after 3 trainings" in each for each in summary_lines([told], 1, False)
+    )

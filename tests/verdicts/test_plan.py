@@ -18,8 +18,10 @@ from deepcaptcha.verdicts.plan import (
     Plan,
     binomial_interval,
     confidence_interval,
+    confidence_sequence,
     exact_error_rates,
     operating_characteristic,
+    remaining,
     worst_expected_trials,
 )
 
@@ -561,3 +563,53 @@ def test_refuses_intervals() -> None:
     for successes, trials in ((1, 0), (3, 2), (-1, 2), (0.5, 2)):
         with pytest.raises(InputError, match=r"a whole number .* is needed"):
             binomial_interval(successes, trials)
+
+
+def test_a_confidence_sequence_by_hand() -> None:
+    assert confidence_sequence(0, 0) == (0, 1)
+    # One success: the mixture's likelihood is 1/2, and 1/2 > 20 p below p = 1/40.
+    assert confidence_sequence(1, 1) == (pytest.approx(0.025, abs=1e-8), 1)
+    # Four failures: 1/5 > 20 (1 - p)^4 above 1 - 0.01 ** (1/4).
+    assert confidence_sequence(0, 4) == (0, pytest.approx(1 - 0.01**0.25, abs=1e-8))
+    # Two of five: B(3, 4) = 2! 3! / 6! = 1/60, and p^2 (1 - p)^3 = 1/1200 at both ends.
+    for p in confidence_sequence(2, 5):
+        assert p**2 * (1 - p) ** 3 == pytest.approx(1 / 1200, rel=1e-6)
+    low, high = confidence_sequence(30, 40)
+    assert confidence_sequence(10, 40) == pytest.approx((1 - high, 1 - low))
+    with pytest.raises(InputError, match="confidence is 95"):
+        confidence_sequence(1, 2, 95)
+
+
+@pytest.mark.parametrize("p", [0.02, 0.1, 0.3, 0.5, 0.85, 0.95, 0.99])
+def test_a_confidence_sequence_covers_at_all_times_at_once(p: float) -> None:
+    """By enumeration: the chance that any of 150 intervals in a row misses p; whoever stops at the first
+    of them that does is the worst that a cap can do."""
+    inside, missed = {0: 1.0}, 0.0
+    for trials in range(1, 151):
+        reached: dict[int, float] = {}
+        for successes, chance in inside.items():
+            for up, share in ((1, p), (0, 1 - p)):
+                reached[successes + up] = reached.get(successes + up, 0.0) + chance * share
+        held = {s: confidence_sequence(s, trials) for s in reached}
+        out = {s for s, (low, high) in held.items() if not low <= p <= high}
+        missed += sum(reached[s] for s in out)
+        inside = {s: chance for s, chance in reached.items() if s not in out}
+    assert 0 < missed <= 0.05
+    assert missed + sum(inside.values()) == pytest.approx(1)
+
+
+def test_what_remains_of_a_plan_decides_as_the_whole_does() -> None:
+    plan = ENUMERATED[2]
+    for trials, successes in ((0, 0), (1, 1), (3, 2), (5, 4), (9, 7)):
+        rest = remaining(plan, successes, trials)
+        for outcomes in itertools.product((False, True), repeat=5):
+            whole = [True] * successes + [False] * (trials - successes)
+            decided = {plan.decide(sum(whole[:n]), n) for n in range(trials)}
+            if "accept" in decided | {plan.decide(successes, trials)} or "reject" in decided:
+                continue  # no way to this point
+            expected = "continue"
+            for n in range(len(outcomes) + 1):
+                if trials + n > plan.max_trials or expected != "continue":
+                    break
+                expected = plan.decide(successes + sum(outcomes[:n]), trials + n)
+            assert rest.judge(outcomes)[0] == expected
