@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from scipy.stats import fisher_exact
@@ -17,6 +19,8 @@ from answer.judging import (
     leave_one_out,
     stratified,
 )
+from answer.record import read_record
+from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.trials.history import PREDICTORS
 from deepcaptcha.trials.trial import Trial
 
@@ -130,3 +134,22 @@ def test_mistakes_are_told_in_one_line(arguments, words, capsys):
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
+
+
+@pytest.mark.slow
+def test_the_first_symptom_is_counted_again_from_initial_weights():
+    """Of one network, as for `symptoms.json`: which of 100 starts have lost half of the examples."""
+    from deepcaptcha.diagnosis.observe import Observer
+    from deepcaptcha.diagnosis.probes import EXAMPLES
+
+    row, source = ("two-by-two", "raw-subset"), RECIPES["raw-subset"].source("two-by-two")
+    record = read_record(Path(__file__).parents[2] / "fixtures")
+    baseline, first = record.baselines[row], record.symptoms["predictors"][0]
+    model, x, y, _ = source.start(baseline.first_seed)
+    observer, counts = Observer(model, training=False), Counter()
+    for place, outcome in enumerate(baseline.outcomes):
+        model.set_weights(source.start(baseline.first_seed + place)[0].get_weights())
+        lost = observer.observe(x[:EXAMPLES], y[:EXAMPLES]).lost_share
+        counts[outcome, lost >= first["predictor"]["threshold"]] += 1
+    ends = itertools.product(("stuck", "converged"), (True, False))
+    assert first["strata"]["raw-subset two-by-two"] == [counts[end] for end in ends]
