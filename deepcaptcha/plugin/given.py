@@ -31,7 +31,7 @@ _made: dict[str, KerasSource] = {}  # of this process; at most one, which holds 
 class GivenSource:
     """Trials of what `Convergence.check` is given; see there, and `rehearsed_source`.
 
-    - `recipe`, `length`, `compiled`: known once it is rehearsed. `key`: of what is given, in every process.
+    - `recipe`, `length`, `compiled`: known once it is rehearsed. `key`: of what is given, everywhere.
     - `settings`: Keras' own where it is given, which hold where it trains too.
     """
 
