@@ -9,9 +9,12 @@ from pathlib import Path
 
 from ..bisection.bisect import bisect as bisect_sources
 from ..bisection.words import cell_table, finding_lines
+from ..errors import InputError
 from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.source import ChangeableSource
 from ..trials.trial import Trial
 from ..trials.worker import cores
+from ..verdicts.baseline import read_baseline
 from .arguments import FRESH, TARGET, command, either, names, option, shared, whole_number
 from .progress import trial_progress, warn
 from .subject import HELP, read_subject
@@ -20,7 +23,15 @@ from .subject import HELP, read_subject
 @command(
     "Find which change makes a failing training succeed.",
     option("a", HELP, "NETWORK"),
-    option("b", "another, such as valid:raw-subset", "OTHER"),
+    either(
+        option("b", "another, such as valid:raw-subset", "OTHER", nargs="?"),
+        option(
+            "--baseline",
+            "in place of another: the network as its baseline was recorded, this file",
+            "FILE",
+            Path,
+        ),
+    ),
     option(
         "--together", "differences that move as one; may be repeated", "X,Y", names, action="append"
     ),
@@ -37,8 +48,12 @@ from .subject import HELP, read_subject
 )
 def bisect(options: Namespace) -> int:
     """Bisect two networks; 0 if a minimal repairing set was found, 1 if not, 130 when interrupted."""
-    subjects = [read_subject(text, options.data) for text in (options.a, options.b)]
-    a, b = (subject.changeable(options) for subject in subjects)
+    a = read_subject(options.a, options.data).changeable(options)
+    b = _as_recorded(a, options.baseline) if options.baseline else None
+    if b is None:
+        if options.b is None:
+            raise InputError(f"{options.a} is given alone; another network or --baseline is needed")
+        b = read_subject(options.b, options.data).changeable(options)
     first = first_seed(options.stream) if options.first_seed is None else options.first_seed
     done: list[Trial] = []
     try:
@@ -68,3 +83,16 @@ def bisect(options: Namespace) -> int:
         cell_table(found).write(sys.stdout)
         print("", *finding_lines(found), sep="\n")
     return 0 if found.found else 1
+
+
+def _as_recorded(source: ChangeableSource, path: Path) -> ChangeableSource:
+    """The source with the settings that its baseline was recorded with."""
+    found = read_baseline(path.parent.parent, path.stem, path.parent.name)
+    if found is None:
+        raise InputError(f"there is no baseline {path}")
+    changes = {
+        name: value
+        for name, value in found.recipe.items()
+        if source.recorded.get(name, value) != value
+    }
+    return source.replace(f"{source.name} as recorded", found.recipe["name"], **changes)

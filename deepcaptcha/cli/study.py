@@ -18,12 +18,14 @@ from ..errors import InputError, write_file
 from ..keras import environment
 from ..networks.variants import VARIANTS
 from ..report.page import write_report
+from ..report.session import last_two
 from ..report.table import Table, columns
 from ..report.words import comparison_table, failures_text, interval_text, recorded_text
 from ..trials import dask as cluster
 from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_lines
 from ..trials.ledger import LedgerTrials, read_full_ledger
+from ..trials.place import find_ledger
 from ..trials.runner import LostTrialError, Runner
 from ..trials.seeds import take
 from ..trials.source import Source
@@ -398,19 +400,28 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
 
 @command(
     "Say what changed between two ledgers.",
-    option("before", "a ledger's folder or file", "A", Path),
-    option("after", "another", "B", Path),
+    option("before", "a ledger's folder or file", "A", Path, nargs="?"),
+    option(
+        "after",
+        "another; without any, the last two sessions of `pytest --convergence-save`",
+        "B",
+        Path,
+        nargs="?",
+    ),
 )
 def compare(options: Namespace) -> int:
     """Print what changed between two ledgers; 1 if a row trains less reliably."""
-    before, after = _full_ledger(options.before), _full_ledger(options.after)
+    if options.before and not options.after:
+        raise InputError(f"{options.before} is given alone; two ledgers are needed, or none")
+    places = (options.before, options.after) if options.before else last_two(find_ledger())
+    before, after = map(_full_ledger, places)
     rows = compare_ledgers(before, after)
     told = environments(before, after)
     if options.json:
         records = [row.as_dict() for row in rows]
         print(json.dumps({"environment": told, "rows": records}, indent=2))
     else:
-        print(f"Environment: {told}")
+        print(f"{places[0]} -> {places[1]}", f"Environment: {told}", sep="\n")
         comparison_table(rows).write(sys.stdout)
     return int(any(row.worse for row in rows))
 

@@ -60,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "convergence(hypotheses=1, target, epochs, p_good, p_bad, kind='trains', "
         "monitor='val_accuracy', mode='max', also=[], batch=32, chance, rows=0, twin, start, "
-        "max_trials, minutes): a test that asks for so many verdicts on training, and what its factory "
-        "is claimed to reach",
+        "max_trials, minutes, known_failure, until): a test that asks for so many verdicts on training, "
+        "and what its factory is claimed to reach",
     )
     try:
         # A worker of xdist, which reads the command line anew, takes what its controller drew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -353,11 +354,23 @@ class Convergence:
 
     def _tell(self, evidence: Evidence) -> None:
         self.report(evidence)
+        expected = self.declared.known_failure, self.declared.until
+        over = expected[1] <= datetime.date.today().isoformat()
+        if evidence.colour == "green" and expected[0] and not over:
+            _fail(
+                f"it is green, and known to fail until {expected[1]} ({expected[0]}); take "
+                "known_failure out of the marker"
+            )
         if not evidence.red and evidence.colour != "undecided":
             return
         self._finish()
         if evidence.red:
-            _fail(failure_message(evidence))
+            message = failure_message(evidence)
+            if expected[0] and over:
+                message = f"{message}\nIt was known to fail until {expected[1]}: {expected[0]}."
+            elif expected[0]:
+                raise pytest.xfail.Exception(f"{expected[0]}, until {expected[1]}: {message}")
+            _fail(message)
         message = undecided_message(evidence)
         if self.strict:
             _fail(message)

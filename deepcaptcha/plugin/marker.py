@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Declared:
     - `batch`: examples in a batch of a Keras model; None: its training's own.
     - `start`: `same` where all trials are meant to start from the same weights, such as pretrained ones,
       so that the verdict need not say so; else empty.
+    - `known_failure`: why a red verdict is expected, before the day `until`, YYYY-MM-DD; both empty
+      where it is not.
     """
 
     hypotheses: int = 1
@@ -46,6 +49,8 @@ class Declared:
     twin: str = ""
     start: str = ""
     cap: Cap = field(default_factory=Cap)
+    known_failure: str = ""
+    until: str = ""
 
 
 def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Declared:
@@ -75,6 +80,8 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
         "start",
         "max_trials",
         "minutes",
+        "known_failure",
+        "until",
     )
     if unknown := [name for name in keywords if name not in known]:
         raise InputError(
@@ -95,7 +102,22 @@ def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Dec
     target = _read_target(training) if {*TARGET} & {*training} else None
     claim = Claim(**{"kind": "trains", **rates}) if training or rates else None
     cap = Cap(keywords.get("max_trials"), keywords.get("minutes"))
-    return Declared(count, claim, target, training.get("batch"), rows, twin, start, cap)
+    failure = keywords.get("known_failure", ""), keywords.get("until", "")
+    _require_quarantine(*failure)
+    return Declared(count, claim, target, training.get("batch"), rows, twin, start, cap, *failure)
+
+
+def _require_quarantine(reason: str, until: str) -> None:
+    """InputError unless both are given, the latter a day, or neither."""
+    if bool(reason) != bool(until):
+        raise InputError(
+            "known_failure and until are given together: why a red verdict is expected, and the day, "
+            "such as '2027-01-31', from which it no longer is"
+        )
+    try:
+        datetime.date.fromisoformat(until or "2000-01-01")
+    except ValueError:
+        raise InputError(f"until is {until!r}; a day such as '2027-01-31' is needed") from None
 
 
 def count_of(keywords: Mapping[str, Any]) -> Declared:
@@ -136,7 +158,7 @@ def nothing_says(*names: str) -> InputError:
 def _require_kind(name: str, value: object) -> None:
     """InputError where a number or a text is needed and `value` is something else. Only `chance` may be
     None; bool is no number."""
-    if name in ("monitor", "mode", "kind", "twin", "start"):
+    if name in ("monitor", "mode", "kind", "twin", "start", "known_failure", "until"):
         if not isinstance(value, str):
             raise InputError(f"{name} is {value!r}; a text is needed")
     elif name == "also":

@@ -4,6 +4,7 @@ counts."""
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ def _minutes(text: str) -> float:
     if not 0 < minutes < float("inf"):
         raise InputError(f"{text!r} is given; a number of minutes above 0 is needed")
     return minutes
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]{0,59}", text):
+        raise InputError(f"{text!r} is given; letters, digits, '.', '_' and '-' are needed")
+    return text
 
 
 def _number(text: str) -> int:
@@ -124,6 +131,14 @@ SETTINGS = (
         "",
         "write an HTML report on the verdicts to this file (needs the extra `report`)",
         "FILE",
+    ),
+    Setting("json", str, "", "write all verdicts as JSON to this file", "FILE"),
+    Setting(
+        "save",
+        _name,
+        "",
+        "keep verdicts and trials of this run under a number and this name, for `deepcaptcha compare`",
+        "NAME",
     ),
     Setting(
         "jobs",
@@ -200,6 +215,7 @@ class Options:
     - `seed`: the first of every verdict. `hypotheses`, `rows`: None where their number is not pinned.
     - `pinned`: a verdict fails where their number is not.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
+    - `json`: a path; `save`: the name under which the session is kept; None: neither.
     - `jobs`: worker processes; None: trials run in the test's own process. `timeout`: seconds that a
       trial in one may take; None: any.
     - `max_trials`, `minutes`: the most of any verdict; None: what its plan needs.
@@ -216,6 +232,8 @@ class Options:
     beta: float
     ledger: Path
     report: Path | None
+    json: Path | None
+    save: str | None
     jobs: int | None
     timeout: int | None
     max_trials: int | None
@@ -255,7 +273,11 @@ def _option(parse: Callable[[str], object], text: str) -> object:
 def read_options(config: pytest.Config) -> Options:
     """The settings of a run; InputError for an ini value that is none."""
     values: dict[str, Any] = {setting.name: _find(config, setting) for setting in SETTINGS}
-    for name, unless in (("ledger", default_ledger(config.rootpath)), ("report", None)):
+    for name, unless in (
+        ("ledger", default_ledger(config.rootpath)),
+        ("report", None),
+        ("json", None),
+    ):
         values[name] = config.rootpath / values[name] if values[name] else unless
     if bool(values["accept"]) != bool(values["reason"]):
         raise InputError(

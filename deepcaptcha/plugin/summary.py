@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from ..errors import InputError
+from ..errors import InputError, write_file
 from ..keras import environment
 from ..trials import seeds
 from . import suite
@@ -135,6 +135,7 @@ class SessionSummary:
         self._whole: Verdict | None = None
         self._told: list[str] = []  # of single rows, besides their verdicts
         self._notes: list[str] = []  # of all rows together
+        self._places: dict[str, tuple[str, int]] = {}  # file and line of each test
         self._recorded: dict[str, str] = {}  # ledger file -> digest of its last line
 
     @pytest.hookimpl(optionalhook=True)
@@ -170,6 +171,9 @@ class SessionSummary:
         known = {_key(evidence) for evidence in self._reported}
         every = map(Evidence.from_dict, fields)
         found = [evidence for evidence in every if _key(evidence) not in known]
+        file, line, _ = report.location
+        if not report.skipped:  # as expected, or undecided
+            self._places.update({evidence.test: (file, (line or 0) + 1) for evidence in found})
         self._reported.extend(found)
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose > 0:
@@ -248,14 +252,42 @@ class SessionSummary:
         lines = [*notes, made, *self._record_lines(), f"Again: {again}"]
         if self._options.report is not None:
             lines += self._write_report(self._options.report, again, notes, made)
+        lines += self._write_records(again, made)
         if job := os.environ.get("GITHUB_STEP_SUMMARY"):
+            from ..report.github import step_summary
+
             told = [*lines, *made_lines(self._reported)]
-            text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in told)
-            lines += _append(Path(job), text)
+            lines += _append(Path(job), step_summary(self._reported, told))
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
         for line in lines:
             terminalreporter.write_line(line)
+
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from ..report.github import annotation
+
+            for evidence in self._reported:
+                place = self._places.get(evidence.test)
+                if place is not None and (said := annotation(evidence, *place)):
+                    terminalreporter.write_line(said)
+
+    def _write_records(self, again: str, made: str) -> list[str]:
+        """What can be read by programs, and by `compare`; a line on each."""
+        from ..report.session import save_session, session_text
+
+        text = session_text(self._reported, self._whole, again, made)
+        lines = []
+        try:
+            if (path := self._options.json) is not None:
+                write_file(path, text, "the verdicts")
+                lines.append(f"Verdicts: {path}")
+            if self._options.save is not None:
+                keys = [key for evidence in self._reported for key in evidence.trials]
+                folder = save_session(self._options.ledger, self._options.save, keys, text)
+                lines.append(f"Saved: {folder}; `deepcaptcha compare` compares the last two")
+        except InputError as error:
+            lines.append(f"Not saved: {error}")
+        return lines
 
     def _terminal(self) -> pytest.TerminalReporter | None:
         return self._config.pluginmanager.get_plugin("terminalreporter")

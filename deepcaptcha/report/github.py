@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from ..verdicts.claim import Colour, Verdict
 from ..verdicts.judge import Evidence
 from .table import Table, columns
-from .words import plural, row_names, verdict_table
+from .words import failure_message, plural, row_names, verdict_table
 
 COMMANDS: dict[Colour, str] = {"red": "error", "yellow": "warning"}
 """GitHub's workflow command for a row of a colour; others have no annotation."""
 
 
-def annotation(evidence: Evidence, message: str, file: str, line: int) -> str:
-    """A workflow command that shows `message` beside a line of a file; empty for a row that is neither
-    red nor yellow.
+def annotation(evidence: Evidence, file: str, line: int) -> str:
+    """A workflow command that tells beside a line of a file why a row is red or yellow; empty for a row
+    that is neither.
 
     - `line`: from 1, of the test.
     """
@@ -25,6 +25,10 @@ def annotation(evidence: Evidence, message: str, file: str, line: int) -> str:
     title = f"{evidence.name} under {evidence.recipe}: {evidence.colour}"
     properties = {"file": file, "line": str(line), "title": title}
     written = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    if evidence.red:
+        message = failure_message(evidence)
+    else:
+        message = "\n".join(_said(v) for v in evidence.verdicts if v.colour == evidence.colour)
     return f"::{command} {written}::{_data(message)}"
 
 

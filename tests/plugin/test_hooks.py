@@ -287,8 +287,9 @@ def test_a_wrong_marker_fails_its_own_test_under_two_workers(guesses):
 
 def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     assert [setting.name for setting in SETTINGS] == [
-        *("seed", "hypotheses", "rows", "pinned", "alpha", "beta", "ledger", "report", "jobs"),
-        *("timeout", "max_trials", "minutes", "reuse", "fresh", "repair", "record", "accept"),
+        *("seed", "hypotheses", "rows", "pinned", "alpha", "beta", "ledger", "report"),
+        *("json", "save", "jobs"),
+        *("max_trials", "timeout", "minutes", "reuse", "fresh", "repair", "record", "accept"),
         *("reason", "strict", "confirm"),
     ]
     guesses.makeini(
@@ -313,7 +314,7 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
     assert (
-        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, 3, 60, 6, 1.5, True, False, "
+        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, None, None, 3, 60, 6, 1.5, True, False, "
         "None, True, None, None, True, True]" in text
     )
     assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
@@ -321,7 +322,7 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
-        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, 3, 60, 6, 1.5, True, False, "
+        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, None, None, 3, 60, 6, 1.5, True, False, "
         "None, True, None, None, True, True]" in text
     )
     assert (
