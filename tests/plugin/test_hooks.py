@@ -187,9 +187,10 @@ def test_reuse_takes_trials_from_the_ledger(guesses):
 def test_damaged_and_unsigned_records_are_told_once(guesses):
     """And how the ledger ends that was written: that lines were cut off is known by nothing else."""
     here(guesses, "-k", "stuck")
-    (first,) = (guesses.path / "build" / "ledger").glob("*.jsonl")
+    ledger = default_ledger(guesses.path)
+    (first,) = ledger.glob("*.jsonl")
     first.write_text(first.read_text().replace('"seconds":0', '"seconds":1', 1))
-    old = guesses.path / "build" / "ledger" / "old.jsonl"
+    old = ledger / "old.jsonl"
     old.write_text((ROOT / "tests" / "data" / "ledger-0.2.jsonl").read_text())
     result = here(guesses, "--convergence-reuse", "--convergence-report", "page.html")
     text = result.stdout.str()
