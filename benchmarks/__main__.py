@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deepcaptcha.trials.worker import cores
 
-from . import rows_diagnosis, rows_process, rows_speed, rows_verdict
+from . import rows_diagnosis, rows_process, rows_record, rows_speed, rows_verdict
 from .processes import Measured, Skip, interleave, require_module, say
 from .row import Benchmark, Row, table
 
@@ -22,6 +22,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         *rows_speed.BENCHMARKS,
         *rows_verdict.BENCHMARKS,
         *rows_process.BENCHMARKS,
+        *rows_record.BENCHMARKS,
         *rows_diagnosis.BENCHMARKS,
     )
 }

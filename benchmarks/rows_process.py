@@ -52,11 +52,24 @@ def _cold_import(measured: Mapping[str, Measured]) -> Row:
     return less_is_better("cold-import", *medians, "seconds", how)
 
 
-def _collection(measured: Mapping[str, Measured]) -> Row:
+_PLAIN = ("", "def test_{0}():\n    pass\n\n\n")
+_ASKING = (
+    "import numpy\nimport pytest\n\n\n",
+    "@pytest.mark.convergence(target=0.9, epochs=5, p_good=0.9, p_bad=0.5)\n"
+    "def test_{0}(convergence):\n    pass\n\n\n",
+)
+"""The head of a module, and each of its tests, in a project without and with convergence tests."""
+
+
+def _collection(
+    measured: Mapping[str, Measured], *, name: str, module: tuple[str, str], of: str, may: int
+) -> Row:
     ours, peer = [], []
+    head, test = module
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "pytest.ini").write_text("[pytest]\n")
         for number in range(_MODULES):
-            text = "".join(f"def test_{test}():\n    pass\n\n\n" for test in range(10))
+            text = head + "".join(test.format(place) for place in range(10))
             (Path(folder) / f"test_{number}.py").write_text(text)
         command = [sys.executable, "-m", "pytest", "--collect-only", "-q", folder]
         for _ in range(_TURNS):
@@ -65,10 +78,10 @@ def _collection(measured: Mapping[str, Measured]) -> Row:
     medians = statistics.median(ours), statistics.median(peer)
     added = 1000 * (medians[0] - medians[1])
     how = (
-        f"pytest --collect-only of {_MODULES} modules that do not use the plugin, with it and with -p "
-        f"no:deepcaptcha, median of {_TURNS} by turns: it adds {added:.0f} ms and may add 100"
+        f"pytest --collect-only of {_MODULES} modules of ten {of}, with the plugin and with -p "
+        f"no:deepcaptcha, median of {_TURNS} by turns: it adds {added:.0f} ms and may add {may}"
     )
-    return less_is_better("plugin-collection", *medians, "seconds", how)
+    return less_is_better(name, *medians, "seconds", how)
 
 
 def _quick_suite(measured: Mapping[str, Measured]) -> Row:
@@ -131,7 +144,26 @@ def _trials_per_second(processes: Processes, count: int) -> float:
 
 BENCHMARKS = (
     Benchmark("cold-import", _cold_import),
-    Benchmark("plugin-collection", _collection),
+    Benchmark(
+        "plugin-collection",
+        partial(
+            _collection,
+            name="plugin-collection",
+            module=_PLAIN,
+            of="tests that do not use it",
+            may=100,
+        ),
+    ),
+    Benchmark(
+        "plugin-collection-1000",
+        partial(
+            _collection,
+            name="plugin-collection-1000",
+            module=_ASKING,
+            of="tests that ask for verdicts",
+            may=300,
+        ),
+    ),
     Benchmark(
         "scaling-2-workers",
         partial(_scaling, name="scaling-2-workers", processes=workers, what="its own workers"),

@@ -12,7 +12,7 @@ from deepcaptcha.trials.worker import ENVIRONMENT, cores
 
 from .arithmetic import forward_operations, training_operations
 from .processes import PEERS, Measured, Team, require_module
-from .row import Benchmark, Row, more_is_better
+from .row import Benchmark, Row, less_is_better, more_is_better
 from .turns import Facts
 
 _CORES = cores()
@@ -99,6 +99,18 @@ def _memory(measured: Mapping[str, Measured]) -> Row:
     return Row("memory-per-worker", ours, peer, peer / ours, "MB", how)
 
 
+def _memory_growth(measured: Mapping[str, Measured]) -> Row:
+    turns = [
+        statistics.median(float(f["megabytes"]) for f in turn) for turn in measured["trial"].turns
+    ]
+    grown = max((turns[-1] - turns[0]) / (len(turns) - 1), 0.01)
+    how = (
+        f"growth of the most memory ever resident from the first to the last of {len(turns)} trials of "
+        "`valid` in one process, which keeps its traced model; peer: not a measurement but the aim"
+    )
+    return less_is_better("memory-per-trial", grown, 1.0, "MB", how)
+
+
 BENCHMARKS = (
     Benchmark(
         "throughput-all-cores",
@@ -144,4 +156,5 @@ BENCHMARKS = (
     ),
     Benchmark("kernel-share", _kernel_share, ("kernels",)),
     Benchmark("memory-per-worker", _memory, ("trial", "fit")),
+    Benchmark("memory-per-trial", _memory_growth, ("trial",)),
 )
