@@ -271,8 +271,9 @@ def _outcome(text: str) -> Outcome:
 class Shift:
     """How far one harmless arithmetic moved one measure of one row, over the same seeds.
 
-    - `shift`: the mean difference, `scatter`: the standard deviation of the differences, over so many
-      `seeds`; `spread`: the standard deviation of the measure over seeds. In the measure's own unit.
+    - `shift`: the mean difference, `scatter`: the standard deviation of the differences, 0 of a single
+      one, over so many `seeds`; `spread`: the standard deviation of the measure over seeds. In the
+      measure's own unit.
     """
 
     arithmetic: str
@@ -311,10 +312,11 @@ def shifts_of(
             for was, now in pairs
             if was and now and was.level == now.level == 0
         ]
-        if len(moved) < max(2, len(pairs)):
+        if len(moved) < len(pairs):
             continue
         spread = spread_of([reading for course in recorded if (reading := measure.read(course))])
-        shift, scatter = statistics.fmean(moved), statistics.stdev(moved)
+        scatter = statistics.stdev(moved) if len(moved) > 1 else 0.0
+        shift = statistics.fmean(moved)
         found.append(Shift(arithmetic, row, measure.name, shift, scatter, spread, len(moved)))
     return tuple(found)
 

@@ -253,5 +253,7 @@ def test_the_shift_of_an_arithmetic_is_read_seed_by_seed():
     assert (found.arithmetic, found.row, found.seeds) == ("oneDNN off", "row", 2)
     assert (found.shift, found.scatter) == (pytest.approx(0.02), pytest.approx(0.02 / 2**0.5))
     assert found.spread == pytest.approx(0.1)
+    (single,) = shifts_of("oneDNN off", "row", measures, recorded, again[:1])
+    assert (single.shift, single.scatter, single.seeds) == (pytest.approx(0.01), 0.0, 1)
     lost = [again[0], replace(again[1], history=(logged(0.95, None),))]
     assert shifts_of("oneDNN off", "row", measures, recorded, lost) == ()
