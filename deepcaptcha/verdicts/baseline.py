@@ -309,17 +309,14 @@ def find_most(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 
 def with_ruler(folder: Path, record: Baseline) -> Baseline:
-    """The record; where it does not say what rounding does to its row, with what others of its recipe
-    and class of processors say of theirs."""
+    """The record, with what others of its recipe and class of processors say of rounding beside its own
+    ruler."""
     recipe, own = record.recipe["name"], processor_class(record.environment)
-    names = (
-        []
-        if record.ruler
-        else sorted({p.stem for p in folder.glob(f"**/{glob.escape(recipe)}/*.json")})
-    )
+    within = f"**/{glob.escape(recipe)}/*.json"
+    names = sorted({path.stem for path in folder.glob(within)} - {record.name})
     others = [each for name in names for each in _records(folder, name, recipe)]
     same = [each for each in others if processor_class(each.environment) == own]
-    return replace(record, ruler=record.ruler or sum((each.ruler for each in same), ()))
+    return replace(record, ruler=sum((each.ruler for each in same), record.ruler))
 
 
 def _records(folder: Path, name: str, recipe: str) -> list[Baseline]:

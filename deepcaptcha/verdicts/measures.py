@@ -35,6 +35,9 @@ RULER_FACTOR = 3.0
 LEAST_SHIFT = 0.15
 """Nor while it is at most this share of the seeds' spread."""
 
+FREEDOM = 12
+"""Degrees of freedom from which on a row's own scatter is taken: that of 4 arithmetics on 4 seeds."""
+
 COARSE = 0.5
 """Where rounding scatters a measure by more than this share of its spread, seeds do not pair."""
 
@@ -268,8 +271,9 @@ def _outcome(text: str) -> Outcome:
 class Shift:
     """How far one harmless arithmetic moved one measure of one row, over the same seeds.
 
-    - `shift`: the mean difference, `scatter`: the standard deviation of the differences, over so many
-      `seeds`; `spread`: the standard deviation of the measure over seeds. In the measure's own unit.
+    - `shift`: the mean difference, `scatter`: the standard deviation of the differences, 0 of a single
+      one, over so many `seeds`; `spread`: the standard deviation of the measure over seeds. In the
+      measure's own unit.
     """
 
     arithmetic: str
@@ -308,10 +312,11 @@ def shifts_of(
             for was, now in pairs
             if was and now and was.level == now.level == 0
         ]
-        if len(moved) < max(2, len(pairs)):
+        if len(moved) < len(pairs):
             continue
         spread = spread_of([reading for course in recorded if (reading := measure.read(course))])
-        shift, scatter = statistics.fmean(moved), statistics.stdev(moved)
+        scatter = statistics.stdev(moved) if len(moved) > 1 else 0.0
+        shift = statistics.fmean(moved)
         found.append(Shift(arithmetic, row, measure.name, shift, scatter, spread, len(moved)))
     return tuple(found)
 
@@ -357,20 +362,21 @@ def tolerance(
     ruler: Ruler, row: str, measure: str, spread: float, *, without: str = ""
 ) -> Tolerance | None:
     """The tolerance of a measure of a row whose seeds spread so far, from the arithmetics but for that
-    called `without`: from its own row, or, where no arithmetic was tried on it, from all others, in
-    units of their spreads. None where the ruler says nothing of the measure."""
+    called `without`: from its own row; where no arithmetic was tried on it, and for a scatter that its
+    own row knows by less than FREEDOM, from all rows, in units of their spreads. None where the ruler
+    says nothing of the measure."""
     known = [s for s in ruler if s.measure == measure and s.arithmetic != without]
-    own = [s for s in known if s.row == row]
-    if not own:  # in units of the spread, and for the row's own spread
-        own = [
-            replace(s, shift=spread * s.shift / s.spread, scatter=spread * s.scatter / s.spread)
-            for s in known
-            if s.spread > 0
-        ]
+    scaled = [  # in units of the spread, and for the row's own spread
+        replace(s, shift=spread * s.shift / s.spread, scatter=spread * s.scatter / s.spread)
+        for s in known
+        if s.spread > 0
+    ]
+    own = [s for s in known if s.row == row] or scaled
     if not own:
         return None
-    freedom = sum(s.seeds - 1 for s in own)
-    squares = math.fsum((s.seeds - 1) * s.scatter**2 for s in own)
+    told = own if sum(s.seeds - 1 for s in own) >= FREEDOM else scaled or own
+    freedom = sum(s.seeds - 1 for s in told)
+    squares = math.fsum((s.seeds - 1) * s.scatter**2 for s in told)
     return Tolerance(
         delta=max(RULER_FACTOR * max(abs(s.shift) for s in own), LEAST_SHIFT * spread),
         scatter=math.sqrt(squares / freedom) if freedom else 0.0,

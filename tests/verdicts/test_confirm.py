@@ -209,13 +209,13 @@ def test_numbers_come_from_the_nearest_record_that_has_them_and_rates_from_the_l
     assert find_most(tmp_path, "valid", "points") is None
 
 
-def test_a_ruler_is_a_rows_own_or_that_of_its_recipe(tmp_path):
+def test_a_ruler_is_a_rows_own_and_that_of_its_recipe(tmp_path):
     shift = {"arithmetic": "oneDNN off", "row": "points valid"}
     known = replace(record(1), name="valid", ruler=(shift,))
     for made in (known, replace(record(1), ruler=())):
         write_record(tmp_path, made)
     assert with_ruler(tmp_path, record(1)).ruler == (shift,)
-    assert with_ruler(tmp_path, replace(record(1), ruler=({},))).ruler == ({},)
+    assert with_ruler(tmp_path, replace(record(1), ruler=({},))).ruler == ({}, shift)
     elsewhere = replace(record(1), environment=AVX512)
     assert with_ruler(tmp_path, elsewhere).ruler == ()
 

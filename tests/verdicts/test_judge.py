@@ -291,6 +291,25 @@ def whole(tmp_path, missed=(), names=("one", "two"), count=14, first=2_000_000, 
         yield replace(evidence, baseline=str(path), twin=twin if name == "two" else "")
 
 
+def test_rows_whose_recorded_seeds_moved_are_judged_together(tmp_path):
+    """By 0.1 spreads each, where 0.05 is allowed and rounding scatters a mean of 8 by 0.0035."""
+    moved = [
+        replace(
+            row,
+            moved=(Shift("", f"points {row.name}", "loss", 1.0, 0.1, 10.0, 4),),
+            ruler=(Shift("oneDNN off", f"points {row.name}", "loss", 0.1, 0.1, 10.0, 4),),
+        )
+        for row in whole(tmp_path)
+    ]
+    verdict = judge_rows(moved)
+    assert (verdict.hypothesis, verdict.colour) == ("the whole", "red")
+    assert "moved in 2 rows together, more is worse: loss: +0.1 spreads" in verdict.note
+    carried = [Evidence.from_dict(json.loads(json.dumps(row.as_dict()))) for row in moved]
+    assert judge_rows(carried) == verdict
+    alone = [replace(moved[0], moved=()), moved[1]]
+    assert judge_rows(alone).note == "less than two rows have recorded seeds that pair"
+
+
 def test_the_whole_is_judged_by_all_rows(tmp_path):
     same = judge_rows(list(whole(tmp_path)))
     assert (same.hypothesis, same.colour) == ("the whole", "green")

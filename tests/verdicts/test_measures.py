@@ -203,9 +203,12 @@ def test_the_tolerance_is_three_shifts_or_a_share_of_the_spread():
     assert found.delta == 6.0  # 3 x 2
     assert tolerance(ruler, "a", "m", 100.0).delta == 15.0  # 0.15 x 100
     assert tolerance(ruler, "a", "m", 10.0, without="two").delta == 3.0
-    # (4 x 0.25 + 2 x 2.25) / 6 by hand
-    assert found.scatter == pytest.approx((5.5 / 6) ** 0.5)
-    assert found.freedom == 6
+    # Its own row knows the scatter by 6 degrees only: (4 x 0.25 + 2 x 2.25 + 4 x 0.25) / 10 by hand,
+    assert found.scatter == pytest.approx((6.5 / 10) ** 0.5)
+    assert found.freedom == 10
+    # and by 14 where two more arithmetics were tried on it: (4 x 0.25 x 3 + 2 x 2.25) / 14.
+    more = tolerance([*ruler, shift("three", 0), shift("four", 0)], "a", "m", 10.0)
+    assert (more.scatter, more.freedom) == (pytest.approx((7.5 / 14) ** 0.5), 14)
     # A row on which none was tried has those of all others, in its own spreads: 27 / 10 x 20.
     assert tolerance(ruler, "c", "m", 20.0).delta == pytest.approx(54)
     assert tolerance(ruler, "a", "other", 10.0) is None
@@ -250,5 +253,7 @@ def test_the_shift_of_an_arithmetic_is_read_seed_by_seed():
     assert (found.arithmetic, found.row, found.seeds) == ("oneDNN off", "row", 2)
     assert (found.shift, found.scatter) == (pytest.approx(0.02), pytest.approx(0.02 / 2**0.5))
     assert found.spread == pytest.approx(0.1)
+    (single,) = shifts_of("oneDNN off", "row", measures, recorded, again[:1])
+    assert (single.shift, single.scatter, single.seeds) == (pytest.approx(0.01), 0.0, 1)
     lost = [again[0], replace(again[1], history=(logged(0.95, None),))]
     assert shifts_of("oneDNN off", "row", measures, recorded, lost) == ()
