@@ -28,6 +28,12 @@ _FIRST_WORKER = 20.0  # seconds for the first worker to join it
 _ALONE = 30.0  # seconds a running study may be without any worker
 _LOOK = 2.0  # seconds between two looks at the workers
 
+TRUST = (
+    "the Dask cluster listens on 127.0.0.1 and trusts whoever can connect there, without a password: "
+    "every user of this machine could run code as you; --executor process lets nobody in"
+)
+"""What is said where a cluster of its own is made."""
+
 _LOCAL_CONFIGURATION = {
     # One task at a time on a worker, so that only the one that runs is suspected if the worker dies.
     "distributed.scheduler.worker-saturation": 1.0,

@@ -227,7 +227,12 @@ class Runner:
                     )
                 elif isinstance(error, TimeLimitError):
                     future = _failed(LostTrialError(started.source, started.seed, str(error)))
-                elif error is None and started.steps is None:
+                elif error is not None:
+                    error.add_note(
+                        f"in the training of {started.source.name} {started.source.recipe} seed "
+                        f"{started.seed}"
+                    )
+                elif started.steps is None:
                     self._keep(future.result())
                 found.append((started.key, future))
         return iter(found)

@@ -13,7 +13,7 @@ import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by ea
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
-from tests.helpers import PROJECT
+from tests.helpers import APART, PROJECT
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
 
@@ -74,12 +74,12 @@ def suite(pytester):
 
 
 def run(pytester, *arguments):
-    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments)
+    return pytester.runpytest_subprocess(*APART, *arguments)
 
 
 def here(pytester, *arguments):
     """As `run`, in this process."""
-    return pytester.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
+    return pytester.runpytest_inprocess(*APART, *arguments)
 
 
 def files(folder):

@@ -230,7 +230,8 @@ def test_study_over_a_cluster_of_its_own(tmp_path):
     )
     assert whole.returncode == 0
     assert whole.stderr.splitlines() == [
-        f"[{n + 1}/2] valid sound-subset seed {n}: converged" for n in range(2)
+        f"deepcaptcha: {cluster.TRUST}",
+        *(f"[{n + 1}/2] valid sound-subset seed {n}: converged" for n in range(2)),
     ]
     assert [t.seed for t in read_ledger(tmp_path / "ledger").trials] == [0, 1]
     long = [*command, str(tmp_path / "long"), "--seeds", "400"]
