@@ -142,12 +142,12 @@ class Runner:
         self._ledger: Ledger | None = None
         self._running: dict[Future[Trial], _Started] = {}
         self._suspects: list[_Started] = []
+        self._by_itself = False  # whether one of them runs
 
     @property
     def room(self) -> int:
         """Trials that can be started now and would run at once; none while a suspect is to run alone."""
-        suspected = self._suspects or any(started.deaths for started in self._running.values())
-        return 0 if suspected else self._room - len(self._running)
+        return 0 if self._suspects or self._by_itself else self._room - len(self._running)
 
     def run(self, source: Source, seed: int, *, steps: int | None = None) -> Trial:
         """One trial, waited for."""
@@ -209,8 +209,10 @@ class Runner:
         while not found and (self._running or self._suspects):
             if not self._running:
                 self._start(self._suspects.pop(0))
+                self._by_itself = True
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                 started = self._running.pop(future)
+                self._by_itself = False
                 error = future.exception()
                 if isinstance(error, BrokenExecutor):
                     started.deaths += 1
@@ -240,6 +242,7 @@ class Runner:
     def abandon(self) -> None:
         """End what runs, and its workers, at once and unrecorded; others can be started."""
         self._suspects.clear()
+        self._by_itself = False
         if self._running:
             self._running.clear()
             self._executor = None

@@ -277,6 +277,21 @@ def test_a_cluster_without_workers_is_told(monkeypatch):
 
 
 @pytest.mark.integration
+def test_what_cannot_be_pickled_is_one_line(address):
+    lock = threading.Lock()
+
+    def train(seed):
+        return {"accuracy": float(lock.locked())}
+
+    source = FunctionSource(train, Target(0.9, 1, "accuracy"), "locked")
+    with (
+        pytest.raises(InputError, match=r"^locked cannot be sent to another process \(.*lock.*\)$"),
+        Runner(executors=partial(dask_executor, address)) as runner,
+    ):
+        runner.run_all([(source, 0)])
+
+
+@pytest.mark.integration
 def test_an_address_where_nobody_answers_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "_PATIENCE", 0.5)
     with socket.socket() as reserved:
