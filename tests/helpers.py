@@ -26,6 +26,10 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 """Of processes that import test modules."""
 
 
+APART = ("-p", "no:hypothesispytest", "-p", "no:randomly")
+"""Of pytest in pytest: without the plugins that are this suite's own, or that nobody asked for."""
+
+
 def changed(recipe, **fields):
     """The recipe with some of its recorded fields changed, those of training and target included."""
     return Recipe.from_dict({**recipe.as_dict(), **fields})

@@ -72,7 +72,7 @@ def judge(options: Namespace) -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
     def trial_at(index: int) -> Trial:
-        trial = runner.run(source, first_seed("pull-request") + index)
+        (trial,) = runner.run_all([(source, first_seed("pull-request") + index)])
         print(f"seed {trial.seed}: {trial.outcome}", file=sys.stderr)
         return trial
 

@@ -300,6 +300,8 @@ def _runner(options: Namespace, ledger: Path) -> partial[Runner]:
     if options.time_limit is not None:
         raise InputError("--time-limit is for processes; Dask's workers have none")
     cluster.require_extra()
+    if not address:
+        warn(cluster.TRUST)
     where = (address, None) if address else (None, jobs)
     return partial(run_in, executors=partial(cluster.dask_executor, *where))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import pickle
 import random
 import tempfile
 import threading
@@ -27,6 +28,12 @@ _PATIENCE = 5.0  # seconds to reach a scheduler
 _FIRST_WORKER = 20.0  # seconds for the first worker to join it
 _ALONE = 30.0  # seconds a running study may be without any worker
 _LOOK = 2.0  # seconds between two looks at the workers
+
+TRUST = (
+    "the Dask cluster listens on 127.0.0.1 and trusts whoever can connect there, without a password: "
+    "every user of this machine could run code as you; --executor process lets nobody in"
+)
+"""What is said where a cluster of its own is made."""
 
 _LOCAL_CONFIGURATION = {
     # One task at a time on a worker, so that only the one that runs is suspected if the worker dies.
@@ -140,14 +147,17 @@ class _ClusterExecutor(Executor):
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Send one call; it is not taken from an earlier call of the same. BrokenExecutor where there is
-        nobody left to run it: Dask would wait for ever."""
+        nobody left to run it: Dask would wait for ever. InputError where it cannot be pickled."""
         if self._shut or self._client.status != "running":
             raise BrokenExecutor("the cluster is gone")
         promised: Future[T] = Future()
         promised.set_running_or_notify_cancel()
-        self._sent[promised] = self._client.submit(
-            _with_own_random, function, *args, pure=False, **kwargs
-        )
+        try:
+            sent = self._client.submit(_with_own_random, function, *args, pure=False, **kwargs)
+        except (TypeError, pickle.PicklingError) as error:
+            words = str(error.__cause__ or error)
+            raise InputError(f"cannot be sent to another process ({words})") from None
+        self._sent[promised] = sent
         self._sent[promised].add_done_callback(partial(self._settle, promised))
         return promised
 

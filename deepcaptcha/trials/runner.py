@@ -165,6 +165,7 @@ class Runner:
         self._ledger: Ledger | None = None
         self._running: dict[Future[Trial], _Started] = {}
         self._suspects: list[_Started] = []
+        self._by_itself = False  # whether one of them runs
         self._calling = False
 
     @property
@@ -181,8 +182,7 @@ class Runner:
     @property
     def room(self) -> int:
         """Trials that can be started now and would run at once; none while a suspect is to run alone."""
-        suspected = self._suspects or any(started.deaths for started in self._running.values())
-        return 0 if suspected else self._room - len(self._running)
+        return 0 if self._suspects or self._by_itself else self._room - len(self._running)
 
     def run(self, source: Source, seed: int, *, steps: int | None = None) -> Trial:
         """One trial, waited for."""
@@ -296,8 +296,10 @@ class Runner:
         while not found and (self._running or self._suspects):
             if not self._running:
                 self._start(self._suspects.pop(0))
+                self._by_itself = True
             for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                 started = self._running.pop(future)
+                self._by_itself = False
                 error = future.exception()
                 if isinstance(error, BrokenExecutor):
                     started.deaths += 1
@@ -318,7 +320,12 @@ class Runner:
                         self._keep(future.result())
                 elif isinstance(error, TimeLimitError):
                     future = _failed(LostTrialError(started.source, started.seed, str(error)))
-                elif error is None and started.steps is None:
+                elif error is not None:
+                    error.add_note(
+                        f"in the training of {started.source.name} {started.source.recipe} seed "
+                        f"{started.seed}"
+                    )
+                elif started.steps is None:
                     self._keep(trial := future.result())
                     if trial in started.known:
                         self._reused.append(trial)
@@ -328,6 +335,7 @@ class Runner:
     def abandon(self) -> None:
         """End what runs, and its workers, at once and unrecorded; others can be started."""
         self._suspects.clear()
+        self._by_itself = False
         if self._running or self._calling:
             self._running.clear()
             self._calling = False

@@ -26,6 +26,13 @@ def train(seed, rate=0.1):
             weights += rate * (label - (point @ weights > 0)) * point
         yield {"accuracy": float(np.mean((x @ weights > 0) == y))}
 
+def ends_at_times(seed):
+    if seed in (0, 2_000_000):
+        raise ValueError("no luck")
+    if seed == 1:
+        raise SystemExit(0)
+    return {"accuracy": 1.0}
+
 def learn_nothing(seed):
     while True:
         yield {"accuracy": 0.5}
@@ -141,6 +148,29 @@ def test_functions_are_studied_side_by_side(here, capsys):
     told = capsys.readouterr().out
     assert "oneDNN off: other bits in 0 of 2 rows" in told
     assert "No two arithmetics moved anything" in told
+
+
+@pytest.mark.integration
+def test_trainings_that_fail_cost_themselves_and_the_exit_code(here, capsys):
+    words = "own_perceptron:ends_at_times own-training seed {} failed: {}"
+    arguments = ["own_perceptron:ends_at_times", "--epochs", "2", *ACCURACY]
+    assert main(["study", *arguments, "--seeds", "4", "--jobs", "1"]) == 2
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-2:] == [
+        "deepcaptcha: " + words.format(0, "ValueError: no luck"),
+        "deepcaptcha: " + words.format(1, "RuntimeError: what trains called sys.exit(0)"),
+    ]
+    assert "2 / 2" in told.out
+    record = json.loads((here / "build" / "study" / "study.json").read_text())
+    assert [row["trials"] for row in record["rows"]] == [2]
+    assert [(each["seed"], each["reason"][:18]) for each in record["failed"]] == [
+        (0, "failed: ValueError"),
+        (1, "failed: RuntimeErr"),
+    ]
+    assert words.format(0, "ValueError: no luck") in (here / "build/study/study.md").read_text()
+    assert main(["judge", *arguments]) == 2
+    line = "deepcaptcha: " + words.format(2_000_000, "ValueError: no luck")
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 @pytest.mark.integration

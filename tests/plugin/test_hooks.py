@@ -16,7 +16,7 @@ from deepcaptcha.keras.environment import is_left_alone
 from deepcaptcha.plugin.options import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.place import default_ledger
-from tests.helpers import PROJECT, ROOT
+from tests.helpers import APART, PROJECT, ROOT
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
 
@@ -78,12 +78,12 @@ def suite(pytester):
 
 
 def run(pytester, *arguments):
-    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments)
+    return pytester.runpytest_subprocess(*APART, *arguments)
 
 
 def here(pytester, *arguments):
     """As `run`, in this process."""
-    return pytester.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
+    return pytester.runpytest_inprocess(*APART, *arguments)
 
 
 def files(folder):

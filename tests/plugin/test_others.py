@@ -9,6 +9,7 @@ import scipy.stats  # noqa: F401
 
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.trials.ledger import read_ledger
+from tests.helpers import APART
 
 FUNCTIONS = """
 from itertools import count
@@ -61,7 +62,7 @@ def project(pytester, monkeypatch):
 
 
 def here(pytester, *arguments):
-    return pytester.runpytest_inprocess("-v", "-p", "no:hypothesispytest", *arguments)
+    return pytester.runpytest_inprocess("-v", *APART, *arguments)
 
 
 def lines(result):
@@ -72,7 +73,7 @@ def lines(result):
 
 def test_classes_and_unittest_cases_ask_for_verdicts(project):
     project.makepyfile(CLASSES)
-    result = here(project, "-p", "no:randomly")
+    result = here(project)
     result.assert_outcomes(passed=2)
     assert len(lines(result)) == 2
     assert {t.seed for t in read_ledger(project.path / "build" / "ledger").trials} == {
@@ -81,17 +82,17 @@ def test_classes_and_unittest_cases_ask_for_verdicts(project):
     }
 
 
+@pytest.mark.integration
 def test_in_any_order_the_verdicts_are_the_same(project):
+    """Which pytest-randomly makes, and seeds every generator before every test."""
     pytest.importorskip("pytest_randomly")
     project.makepyfile(CLASSES)
     found = []
-    for order in (
-        "-p no:randomly",
-        "-p randomly -p no:cacheprovider -p no:xdist --randomly-seed=3",
-    ):
-        folder = f"ledger-{len(found)}"
-        here(project, *order.split(), "--convergence-ledger", folder).assert_outcomes(passed=2)
-        trials = read_ledger(project.path / folder).trials
+    for order in (["-p", "no:randomly"], ["-p", "randomly", "--randomly-seed", "3"]):
+        folder = project.path / f"ledger-{len(found)}"
+        options = ("-v", "-p", "no:hypothesispytest", *order, "--convergence-ledger", folder)
+        project.runpytest_subprocess(*options).assert_outcomes(passed=2)
+        trials = read_ledger(folder).trials
         found.append(sorted((trial.seed, trial.weights_sha256) for trial in trials))
     assert found[0] == found[1]
 
@@ -100,7 +101,7 @@ def test_a_red_verdict_stands_when_its_test_is_run_again(project):
     """The function would succeed in its third and fourth trial: a second try is no second chance."""
     pytest.importorskip("pytest_rerunfailures")
     project.makepyfile(FICKLE)
-    result = here(project, "-p", "no:randomly", "--reruns", "2")
+    result = here(project, "--reruns", "2")
     assert result.parseoutcomes() == {"failed": 1, "rerun": 2}
     (line,) = lines(result)
     assert "fickle trains 0.95/0.1: red, 0 of 2" in line
@@ -120,8 +121,7 @@ print("CODES", found)
 def test_two_sessions_of_one_process_are_two_suites(project):
     project.makepyfile(CLASSES)
     script = project.makepyfile(twice=TWICE)
-    options = ("-v", "-p", "no:hypothesispytest", "-p", "no:randomly")
-    result = project.run(sys.executable, script, *options)
+    result = project.run(sys.executable, script, "-v", *APART)
     assert "CODES [0, 0]" in result.stdout.str()
     assert len(lines(result)) == 4
     assert result.stdout.str().count("2 hypotheses share the suite's rates") == 2

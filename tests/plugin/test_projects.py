@@ -11,6 +11,7 @@ import pytest
 from deepcaptcha.plugin.contracts import CONTRACTS
 from deepcaptcha.trials.ledger import read_ledger, trial_key
 from deepcaptcha.trials.place import default_ledger
+from tests.helpers import APART
 
 HERE = Path(__file__).parent / "projects"
 INI = "[pytest]\nconvergence_single_thread = true\n"
@@ -35,7 +36,7 @@ def project(pytester, monkeypatch):
 
 
 def run(pytester, *arguments):
-    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments)
+    return pytester.runpytest_subprocess(*APART, *arguments)
 
 
 def verdicts(text):

@@ -230,7 +230,8 @@ def test_study_over_a_cluster_of_its_own(tmp_path):
     )
     assert whole.returncode == 0
     assert whole.stderr.splitlines() == [
-        f"[{n + 1}/2] valid sound-subset seed {n}: converged" for n in range(2)
+        f"deepcaptcha: {cluster.TRUST}",
+        *(f"[{n + 1}/2] valid sound-subset seed {n}: converged" for n in range(2)),
     ]
     assert [t.seed for t in read_ledger(tmp_path / "ledger").trials] == [0, 1]
     long = [*command, str(tmp_path / "long"), "--seeds", "400"]
@@ -273,6 +274,21 @@ def test_a_cluster_without_workers_is_told(monkeypatch):
             dask_executor(started.scheduler_address),
         ):
             pass
+
+
+@pytest.mark.integration
+def test_what_cannot_be_pickled_is_one_line(address):
+    lock = threading.Lock()
+
+    def train(seed):
+        return {"accuracy": float(lock.locked())}
+
+    source = FunctionSource(train, Target(0.9, 1, "accuracy"), "locked")
+    with (
+        pytest.raises(InputError, match=r"^locked cannot be sent to another process \(.*lock.*\)$"),
+        Runner(executors=partial(dask_executor, address)) as runner,
+    ):
+        runner.run_all([(source, 0)])
 
 
 @pytest.mark.integration
