@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 
 import numpy as np
 
@@ -107,11 +107,14 @@ class _Walk:
         if isinstance(value, str | bytes | int | float | complex | None | type(...)):
             self._add(type(value).__name__, repr(value))
             return
-        if id(value) in self._seen:
-            self._add("again", str(self._seen[id(value)]))
-            return
-        self._seen[id(value)] = len(self._seen)
+        # Equal tuples may be one object or two, as the compiler likes.
+        if not isinstance(value, tuple):
+            if id(value) in self._seen:
+                self._add("again", str(self._seen[id(value)]))
+                return
+            self._seen[id(value)] = len(self._seen)
         self._alive.append(value)
+        self._add(type(value).__qualname__)
         try:
             self._look_into(value, place)
         except RecursionError:
@@ -136,18 +139,21 @@ class _Walk:
             self._code(value)
         elif (array := _array(value)) is not None:
             self._array(array, place)
-        elif isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections"):
-            self._add(type(value).__name__, str(len(value)))
+        elif isinstance(value, dict | MappingProxyType) and type(value) in (dict, MappingProxyType):
+            self._add(str(len(value)))
             for key, each in value.items():
                 self.visit(key, f"{place} key")
                 self.visit(each, f"{place}[{key!r:.30}]")
         elif isinstance(value, list | tuple) and type(value) in (list, tuple):
-            self._add(type(value).__name__, str(len(value)))
+            self._add(str(len(value)))
+            if all(type(each) in (int, float, str) for each in value):
+                self._add(repr(value))
+                return
             for number, each in enumerate(value):
                 self.visit(each, f"{place}[{number}]")
         elif isinstance(value, set | frozenset):
             # Its own order differs from process to process.
-            self._add(type(value).__name__, *sorted(self._digest_of(value, place)))
+            self._add(*sorted(self._digest_of(value, place)))
         else:
             self._object(value, place)
 
@@ -267,8 +273,8 @@ class _Walk:
         within: tuple[ModuleType, ...] = (),
     ) -> None:
         """Of a user's module, what it holds under any of the names."""
-        name, file = module.__name__, getattr(module, "__file__", None)
-        if _is_library(name, file):
+        name = module.__name__
+        if _is_library(name, _file_of(name)):
             self._library(name)
             self._add("name", name)
             return
@@ -289,7 +295,8 @@ class _Walk:
         """A module that is imported within a function, and perhaps was not yet; no library is."""
         try:
             spec = importlib.util.find_spec(name.partition(".")[0])
-            if spec is not None and _is_library(name, spec.origin):
+            folders = (spec and spec.submodule_search_locations) or (None,)
+            if spec is not None and _is_library(name, spec.origin or folders[0]):
                 self._library(name)
                 self._add("name", name)
             else:
@@ -298,7 +305,11 @@ class _Walk:
             self.unknown.append(f"{place}, which cannot be imported")
 
     def _array(self, array: np.ndarray, place: str) -> None:
-        content = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+        whole = np.ascontiguousarray(array)
+        # Dates, texts and records lend nobody their bytes.
+        content = hashlib.sha256(
+            whole.data if whole.dtype.kind in "biufc" else whole.tobytes()
+        ).hexdigest()
         self.arrays += 1
         self.size += array.nbytes
         self.states.setdefault(place, content)
@@ -352,9 +363,9 @@ def _is_library(module: str | None, file: str | None) -> bool:
 
 
 def _file_of(module: str) -> str | None:
-    """Of a module, or of the package that it would be in."""
+    """Of a module, or of the package that it would be in; a folder where a package has no file."""
     loaded = sys.modules.get(module) or sys.modules.get(module.partition(".")[0])
-    return getattr(loaded, "__file__", None)
+    return getattr(loaded, "__file__", None) or next(iter(getattr(loaded, "__path__", ())), None)
 
 
 def _array(value: object) -> np.ndarray | None:

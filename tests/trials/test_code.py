@@ -98,7 +98,7 @@ def alike(tmp_path):
         for place, (old, new) in enumerate(changes):
             package = tmp_path / str(place) / "own_0"
             package.mkdir(parents=True)
-            texts = {"model": MODEL.format(number=0), "more": MORE, "later": LATER, "__init__": ""}
+            texts = {"model": MODEL.format(number=0), "more": MORE, "later": LATER}
             old, new = old.replace("{{", "{"), new.replace("{{", "{")
             assert any(old in text for text in texts.values())
             for name, text in texts.items():
@@ -177,6 +177,12 @@ def test_sets_and_addresses_say_nothing():
     first, second = (partial(scaled, rate={"a", "b", "c", scaled}) for _ in range(2))
     assert digest(first) == digest(second) != digest(partial(scaled, rate={"a", "b", scaled}))
     assert digest(partial(scaled, rate=object())) == digest(partial(scaled, rate=object()))
+
+
+@pytest.mark.parametrize("kind", ["datetime64[D]", "U3", "float16", [("a", "f4"), ("b", "i2")]])
+def test_arrays_of_any_type_have_a_digest(kind):
+    one, other = (np.array([value], "i4").astype(kind) for value in (1, 2))
+    assert digest(partial(scaled, rate=one)) != digest(partial(scaled, rate=other))
 
 
 def test_two_functions_on_one_line_are_two():
