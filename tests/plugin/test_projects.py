@@ -229,7 +229,7 @@ def test_workers_train_whatever_the_threads_of_the_tests_are(project):
     )
     for name in ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"):
         pytester._monkeypatch.delenv(name, raising=False)
-    result = run(pytester, "-v", "-k", "bad_input", "--convergence-jobs", "1")
+    result = run(pytester, "-v", "-k", "bad_input")
     result.assert_outcomes(passed=1, deselected=1)
     (line,) = verdicts(result.stdout.str())
     assert line.startswith("convergence: bad input trains 0.999/0.05: green, ")
