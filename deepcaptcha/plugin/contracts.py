@@ -309,15 +309,14 @@ class Contract:
         except DoesNotApply as reason:
             pytest.skip(str(reason))
         except (AssertionError, InputError) as error:
-            message = f"{self.factory.title}, {self.name}: {error}"
-            raise pytest.fail.Exception(message, pytrace=False) from None
+            # The test's id names factory and contract already.
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         except Exception as error:
             from ..keras.backend import KERAS_ERRORS
 
             if not isinstance(error, KERAS_ERRORS):
                 raise
-            message = f"{self.factory.title}, {self.name}: {error_words(error)}"
-            raise pytest.fail.Exception(message, pytrace=False) from error
+            raise pytest.fail.Exception(error_words(error), pytrace=False) from error
 
 
 def parametrize_with_contracts(factories: Sequence[Contracted]) -> pytest.MarkDecorator:

@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import write_file
+from ..errors import InputError, write_file
+from ..report.words import plural
 from ..verdicts.claim import Budget, claim_cost
 from ..verdicts.judge import WHOLE_SEEDS, Evidence
 from .marker import Declared
 from .stream import Cap, minutes_text
 
-_FILE = "seconds.json"
-"""In the ledger's folder: test -> seconds of one of its trainings."""
+_FILE = "costs.json"
+"""In the ledger's folder: test -> seconds of one of its trainings, and how many there were."""
+
+Costs = Mapping[str, tuple[float, int]]
 
 _FEW = 5
 """So many tests have a line each in any case."""
@@ -28,6 +31,7 @@ class _TestCost:
     most: int
     seconds: float | None
     cap: Cap
+    capped: bool
 
     def minutes(self, trainings: float, abreast: int) -> float:
         """Seconds of so many trainings, `abreast` at a time, within the cap."""
@@ -52,20 +56,25 @@ def cost_lines(
     - `jobs`: trainings of one test at a time; `abreast`: of all tests. `each`: a line a test, also where
       they are many.
     """
-    seconds = read_seconds(ledger)
-    costs = [
-        _cost(test, one, budget, cap.least(one.cap), seconds.get(test))
-        for test, one in declared.items()
-        if one.claim is not None
-    ]
-    if not costs:
-        return []
-    unknown = len(declared) - len(costs)
-    more = f"; {unknown} more name their claim in the test" if unknown else ""
-    if rows := sum(one.rows for one in declared.values()):
+    before = read_costs(ledger)
+    costs, others = [], []
+    for test, one in declared.items():
+        try:
+            costs.append(_cost(test, one, budget, cap.least(one.cap), before.get(test, (None,))[0]))
+        except InputError:  # no claim, or one without a plan, as the test itself will say
+            others.append(test)
+    lines = [_told(costs, max(abreast, jobs))] if costs else []
+    if lines and (rows := sum(one.rows for one in declared.values())):
         whose = "1 row with its baseline" if rows == 1 else f"{rows} rows with their baselines"
-        more += f"; and what comparing {whose} needs"
-    lines = [f"{_told(costs, max(abreast, jobs))}{more}"]
+        lines[0] += f"; and what comparing {whose} needs"
+    if known := [before[test] for test in others if test in before]:
+        trainings = sum(count for _, count in known)
+        spent = minutes_text(sum(each * count for each, count in known) / max(abreast, jobs))
+        lines.append(
+            f"{plural(len(known), 'test')} that {'names' if len(known) == 1 else 'name'} no claim in "
+            f"{'its marker' if len(known) == 1 else 'their markers'} took "
+            f"{plural(trainings, 'training')}, {spent}, the last time"
+        )
     if len(costs) > 1 and (each or len(costs) <= _FEW):
         lines += [f"{cost.test}: {_told([cost], jobs)}" for cost in costs]
     return lines
@@ -74,18 +83,23 @@ def cost_lines(
 def _cost(
     test: str, declared: Declared, budget: Budget, cap: Cap, seconds: float | None
 ) -> _TestCost:
-    assert declared.claim is not None
+    if declared.claim is None:
+        raise InputError("the test names its claim itself")
     cost = claim_cost(declared.claim, budget)
     least = WHOLE_SEEDS if declared.rows and budget.rows > 1 else 0
     expected, most = max(cost.expected, least), max(cost.most, least)
+    capped = cap.trials is not None and cap.trials < most
     if cap.trials is not None:
         expected, most = min(expected, cap.trials), min(most, cap.trials)
-    return _TestCost(test, expected, most, seconds, cap)
+    return _TestCost(test, expected, most, seconds, cap, capped)
 
 
 def _told(costs: Sequence[_TestCost], abreast: int) -> str:
     expected, most = sum(cost.expected for cost in costs), sum(cost.most for cost in costs)
-    text = f"{expected:.0f} trainings expected if all is well, at most {most}"
+    usual_count = plural(round(expected), "training")
+    text = f"{usual_count} expected if all is well, at most {most}"
+    if any(cost.capped for cost in costs):
+        text += " by its cap, and then undecided" if len(costs) == 1 else " by their caps"
     known = [cost for cost in costs if cost.seconds is not None]
     if not known:
         return f"{text}; their minutes are known after the first"
@@ -97,18 +111,22 @@ def _told(costs: Sequence[_TestCost], abreast: int) -> str:
     return f"{text}; about {minutes_text(usual)}, at most {minutes_text(longest)}{side}"
 
 
-def read_seconds(ledger: Path) -> dict[str, float]:
-    """Test -> seconds of one of its trainings, as kept beside the ledger; none where nothing is."""
+def read_costs(ledger: Path) -> Costs:
+    """What is kept beside the ledger; nothing where there is none, or it is damaged."""
     try:
         found = json.loads((ledger / _FILE).read_text("utf-8"))
-    except (OSError, ValueError):
+        return {str(test): (float(each), int(count)) for test, (each, count) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {str(test): float(each) for test, each in found.items()} if found else {}
 
 
-def keep_seconds(ledger: Path, reported: Sequence[Evidence]) -> None:
-    """Keep what a training of each judged test took, beside what is known of others."""
-    new = {e.test: round(e.seconds_per_trial, 3) for e in reported if e.test and not e.unchanged}
-    known = read_seconds(ledger)
+def keep_costs(ledger: Path, reported: Sequence[Evidence]) -> None:
+    """Keep what the trainings of each judged test took, beside what is known of others."""
+    new = {
+        e.test: (round(e.seconds_per_trial, 3), e.summary.trials)
+        for e in reported
+        if e.test and not e.unchanged
+    }
+    known = read_costs(ledger)
     if new and known != {**known, **new}:
-        write_file(ledger / _FILE, json.dumps({**known, **new}, indent=1), "the times")
+        write_file(ledger / _FILE, json.dumps({**known, **new}, indent=1), "the costs")

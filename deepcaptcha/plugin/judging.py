@@ -442,22 +442,7 @@ class Convergence:
 
     def _count(self, asked: int, compared: int, row: str) -> None:
         used, rows = (sum(each) for each in zip((0, 0), *self._asked, strict=True))
-        declared, needed = (
-            self.declared,
-            f"hypotheses={max(used + asked, self.declared.hypotheses)}",
-        )
-        if rows + compared:
-            needed += f", rows={rows + compared}"
-        if used + asked > declared.hypotheses or rows + compared > declared.rows:
-            raise InputError(
-                f"{row} asks for {asked} verdicts"
-                + (", two of them against its baseline," if compared else "")
-                + f" and its test declares {declared.hypotheses}"
-                + (f" and {declared.rows} rows" if compared else "")
-                + (f", of which {used} are used" if used else "")
-                + f"; mark it with pytest.mark.convergence({needed}), or the suite's error rates do not "
-                "hold"
-            )
+        self.declared.require(row, asked, compared, used, rows)
         self._asked.append((asked, compared))
 
     def _write_baseline(self, source: Source, folder: Path) -> Path:

@@ -52,6 +52,23 @@ class Declared:
     known_failure: str = ""
     until: str = ""
 
+    def require(self, row: str, asked: int, compared: int, used: int, rows: int) -> None:
+        """InputError where a row asks for more than is declared: for so many verdicts and comparisons
+        with a baseline, 0 or 1, after so many verdicts and rows that are `used`."""
+        if used + asked <= self.hypotheses and rows + compared <= self.rows:
+            return
+        needed = f"hypotheses={max(used + asked, self.hypotheses)}"
+        if rows + compared:
+            needed += f", rows={rows + compared}"
+        raise InputError(
+            f"{row} asks for {asked} verdicts"
+            + (", two of them against its baseline," if compared else "")
+            + f" and its test declares {self.hypotheses}"
+            + (f" and {self.rows} rows" if compared else "")
+            + (f", of which {used} are used" if used else "")
+            + f"; mark it with pytest.mark.convergence({needed}), or the suite's error rates do not hold"
+        )
+
 
 def read_marker(arguments: Sequence[object], keywords: Mapping[str, Any]) -> Declared:
     """The declaration of `pytest.mark.convergence(*arguments, **keywords)`.

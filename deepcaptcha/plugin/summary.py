@@ -187,10 +187,10 @@ class SessionSummary:
             return
         self.told_by_worker.unlink(missing_ok=True)
         if self._reported:
-            from .cost import keep_seconds
+            from .cost import keep_costs
 
             with suppress(InputError):  # nobody needs them
-                keep_seconds(self._options.ledger, self._reported)
+                keep_costs(self._options.ledger, self._reported)
         failed = False
         if (row := self._options.accept) and not self._told:
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")

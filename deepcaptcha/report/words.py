@@ -245,8 +245,9 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
         if verdict.colour == "yellow"
     ]
     lines += [
-        f"{row_text(evidence.name, evidence.recipe)}, {verdict.hypothesis}: undecided, {verdict.note}."
-        for evidence, verdict in verdicts
+        f"{row_text(name, evidence.recipe)}, {verdict.hypothesis}: undecided, {verdict.note}."
+        for name, evidence in zip(row_names(reported), reported, strict=True)
+        for verdict in evidence.verdicts
         if verdict.colour == "undecided"
     ]
     lines += [  # a green that says in no number what it would have seen

@@ -192,9 +192,9 @@ def test_a_broken_contract_and_bad_input_are_told_in_one_message():
     def verify(factory, name):
         Contract(factory, name).verify(lambda: None)
 
-    with pytest.raises(pytest.fail.Exception, match="mlp, parameter count: the model has 33"):
+    with pytest.raises(pytest.fail.Exception, match=r"^the model has 33"):
         verify(contracted(parameters=1), "parameter count")
-    with pytest.raises(pytest.fail.Exception, match="mlp, save and load: train is None; a pair"):
+    with pytest.raises(pytest.fail.Exception, match=r"^train is None; a pair"):
         verify(Contracted(mlp, train=None, validation=None), "save and load")
     with pytest.raises(pytest.skip.Exception, match="no claim is declared"):
         verify(contracted(), "convergence")
@@ -206,5 +206,5 @@ def test_what_keras_refuses_is_told_in_one_message():
     it = Contracted(two_outputs, train=(X, labels), validation=(X, labels))
     with pytest.raises(pytest.fail.Exception) as failure:
         Contract(it, "one-batch overfit").verify(lambda: None)
-    assert str(failure.value).startswith("two_outputs, one-batch overfit: Dimensions must be equal")
+    assert str(failure.value).startswith("Dimensions must be equal")
     assert str(failure.value).isprintable()

@@ -65,7 +65,35 @@ def test_the_cost_is_told_before_the_first_training(learns):
         *os.listdir(pytester.path)
     }
     _, text = here(pytester, "--collect-only", "--convergence-max-trials", "1")
-    assert "1 trainings expected if all is well, at most 1;" in text
+    assert "1 training expected if all is well, at most 1 by its cap, and then undecided;" in text
+
+
+OTHERS = """
+import pytest
+from deepcaptcha import Claim, FunctionSource, Target
+
+SOURCE = FunctionSource(lambda seed: {"value": 1.0}, Target(0.9, 1, "value"), "sure", "1")
+
+@pytest.mark.convergence
+def test_names_its_claim(convergence):
+    convergence.judge(SOURCE, Claim("trains", 0.9, 0.1))
+
+@pytest.mark.convergence(p_good=0.51, p_bad=0.5)
+def test_has_no_plan(convergence):
+    convergence.judge(SOURCE)
+"""
+
+
+def test_a_claim_without_a_plan_fails_its_own_test_only(learns):
+    pytester = learns()
+    pytester.makepyfile(test_others=OTHERS)
+    result, text = here(pytester)
+    result.assert_outcomes(passed=2, failed=1)
+    assert "over 1000 trials; set them wider apart" in text
+    assert "trainings expected if all is well" in text
+    _, text = here(pytester, "--collect-only")
+    # At 0.9 / 0.1 within 5 % / 3 two that agree decide: 0.1 ** 2 = 0.01.
+    assert "1 test that names no claim in its marker took 2 trainings, 0 s, the last time" in text
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.trials.ledger import read_ledger
-from deepcaptcha.trials.runner import LostTrialError, Runner, run_source
+from deepcaptcha.trials.runner import LostTrialError, Runner, is_sure, run_source
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
-from tests.helpers import ENVIRONMENT, figures, interrupt, interruptible, wanted
+from tests.helpers import ENVIRONMENT, figures, interrupt, interruptible, make_trial, wanted
 
 RECORDED = Path(__file__).parents[1] / "data" / "ledger-0.2.jsonl"
 EASY = Target(0.9, 3, chance=0.0, monitor="accuracy")
@@ -297,3 +298,26 @@ def test_where_every_trial_dies_few_are_tried(tmp_path):
     with pytest.raises(LostTrialError, match="died 3 times"), Runner(jobs=1) as runner:
         runner.run_all([(source, seed) for seed in range(10)])
     assert tried.read_text() == 3 * 3 * "x"  # of three trials, each three times
+
+
+def test_a_recorded_trial_is_sure_where_its_identity_holds_all_code():
+    source, trial = SimpleNamespace(code="k1"), make_trial()
+    assert not is_sure(source, trial)  # of code that nobody read
+    assert is_sure(source, replace(trial, digests={"code": "k1"}))
+    assert not is_sure(source, replace(trial, digests={"code": "k0"}))
+    assert not is_sure(SimpleNamespace(), replace(trial, digests={"code": "k1"}))
+    assert is_sure(source, replace(trial, identity={**trial.identity, "version": "2"}))
+
+
+def test_what_was_taken_from_the_ledger_is_told_from_what_came_out_the_same(tmp_path):
+    source = FunctionSource(lambda seed: {"value": 1.0}, Target(0.5, 1, "value"), version="1")
+    with Runner(tmp_path) as runner:
+        assert not runner.reused(runner.run(source, 0))
+    with Runner(tmp_path) as runner:
+        assert runner.reused(runner.run(source, 0))
+        runner.start("anew", source, 0, reuse="never")
+        ((_, anew),) = runner.finished()
+        assert not runner.reused(anew.result())
+        runner.start("sure", source, 0, reuse="sure")
+        ((_, sure),) = runner.finished()
+        assert runner.reused(sure.result())
