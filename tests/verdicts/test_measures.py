@@ -212,6 +212,7 @@ def test_the_tolerance_is_three_shifts_or_a_share_of_the_spread():
     # A row on which none was tried has those of all others, in its own spreads: 27 / 10 x 20.
     assert tolerance(ruler, "c", "m", 20.0).delta == pytest.approx(54)
     assert tolerance(ruler, "a", "other", 10.0) is None
+    assert tolerance([shift("one", 1.0, seeds=1)], "a", "m", 10.0) is None  # how far it scatters?
 
 
 def test_a_shift_is_told_from_the_largest_that_is_none():
