@@ -82,15 +82,17 @@ class Ledger:
         in it is written again into a new one, which is told among the `problems`.
         """
         try:
-            Trial.from_dict(json.loads(json.dumps(trial.as_dict(), allow_nan=False)))
-            self._write(trial.as_dict())
-        except OSError as error:
-            raise InputError(f"cannot record a trial in {self.path}: {error.strerror}") from None
+            record = trial.as_dict()
+            Trial.from_dict(json.loads(json.dumps(record, allow_nan=False)))  # as it will be read
         except UNREADABLE as error:
             raise InputError(
                 f"the trial of {trial.name} seed {trial.seed} cannot be written as JSON ({error}); "
                 "probes must return plain finite numbers, strings, lists or dicts"
             ) from None
+        try:
+            self._write(record)
+        except OSError as error:
+            raise InputError(f"cannot record a trial in {self.path}: {error.strerror}") from None
         self._count += 1
 
     def close(self) -> None:
