@@ -57,6 +57,8 @@ def require_file_name(what: str, name: object) -> str:
 
 def sync_folder(folder: Path) -> None:
     """Have the names of a folder's files on the disk, so that a new one is there after a power cut."""
+    if os.name == "nt":  # Windows opens no folder, and writes names down by itself
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -123,7 +123,8 @@ class Ledger:
 
     def _save_elsewhere(self) -> None:
         """Write all that the open file holds, and its path does not lead to any more, to a new one."""
-        held = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)  # what is written goes to the end all the same
+        held = os.read(self._file, os.fstat(self._file).st_size)
         old = self.path
         try:
             path, file = _new_file(self._folder)
@@ -156,7 +157,9 @@ def _new_file(folder: Path) -> tuple[Path, int]:
             f"only {free // 2**20} MiB are free in {folder}; at least {_LEAST_FREE // 2**20} are "
             "needed to record trials"
         )
-    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o644)
+    # Windows would write other line ends.
+    how = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    file = os.open(path, how, 0o644)
     sync_folder(folder)
     return path, file
 
