@@ -247,7 +247,9 @@ def test_a_folder_that_cannot_be_made_again_is_one_line(tmp_path):
         book.append(make_trial(0))
         shutil.rmtree(tmp_path / "ledger")
         (tmp_path / "ledger").write_text("a file in its place")
-        with pytest.raises(InputError, match=r"was removed or replaced .* its 1 trials are lost"):
+        with pytest.raises(
+            InputError, match=r"^\S+ was removed or replaced .* its 1 trials are lost"
+        ):
             book.append(make_trial(1))
 
 

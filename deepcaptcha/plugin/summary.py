@@ -310,7 +310,7 @@ class SessionSummary:
         try:
             write_report(path, self._options.ledger, command, judged, notes, made, tell=told.extend)
         except InputError as error:
-            return [f"No report: {error}"]
+            return [*told, f"No report: {error}"]
         return [*(line for line in told if line not in notes), f"Report: {path}"]
 
     def _record_lines(self) -> list[str]:

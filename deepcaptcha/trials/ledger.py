@@ -82,15 +82,17 @@ class Ledger:
         in it is written again into a new one, which is told among the `problems`.
         """
         try:
-            Trial.from_dict(json.loads(json.dumps(trial.as_dict(), allow_nan=False)))
-            self._write(trial.as_dict())
-        except OSError as error:
-            raise InputError(f"cannot record a trial in {self.path}: {error.strerror}") from None
+            record = trial.as_dict()
+            Trial.from_dict(json.loads(json.dumps(record, allow_nan=False)))  # as it will be read
         except UNREADABLE as error:
             raise InputError(
                 f"the trial of {trial.name} seed {trial.seed} cannot be written as JSON ({error}); "
                 "probes must return plain finite numbers, strings, lists or dicts"
             ) from None
+        try:
+            self._write(record)
+        except OSError as error:
+            raise InputError(f"cannot record a trial in {self.path}: {error.strerror}") from None
         self._count += 1
 
     def close(self) -> None:
@@ -121,7 +123,8 @@ class Ledger:
 
     def _save_elsewhere(self) -> None:
         """Write all that the open file holds, and its path does not lead to any more, to a new one."""
-        held = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)  # what is written goes to the end all the same
+        held = os.read(self._file, os.fstat(self._file).st_size)
         old = self.path
         try:
             path, file = _new_file(self._folder)
@@ -154,8 +157,9 @@ def _new_file(folder: Path) -> tuple[Path, int]:
             f"only {free // 2**20} MiB are free in {folder}; at least {_LEAST_FREE // 2**20} are "
             "needed to record trials"
         )
-    binary = getattr(os, "O_BINARY", 0)  # Windows would write other line ends
-    file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | binary, 0o644)
+    # Windows would write other line ends.
+    how = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    file = os.open(path, how, 0o644)
     sync_folder(folder)
     return path, file
 
