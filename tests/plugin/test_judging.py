@@ -12,6 +12,7 @@ from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import Runner
+from deepcaptcha.trials.seeds import SAME_START
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Budget
@@ -323,17 +324,18 @@ def test_a_red_test_says_first_what_the_check_holds_against_the_model(ask):
         ask(hypotheses=2).judge(source)
     lines = [line for line in str(failure.value).splitlines() if not line.startswith("  ")]
     target = next(i for i, line in enumerate(lines) if line.startswith("The target, "))
-    *checked, clipped, repair, again = lines[target + 1 :]
+    *checked, clipped, start, repair, again = lines[target + 1 :]
     assert "check, lost examples" in [line.split(":")[0] for line in checked]
     assert all(line.startswith("check, ") for line in checked)
     assert clipped.startswith("clipped, 2 of 2 that missed the target: ")
+    assert start == f"A{SAME_START[1:]}."  # which its factory sets
     assert repair == (
         "Which change repairs it: pytest test_it.py::test --convergence-seed 7 --convergence-repair"
     )
     assert again == "One of them again: pytest test_it.py::test --convergence-seed 7"
     (evidence,) = ask.reported  # what the page, JUnit and JSON tell of
     *checked, clipped = evidence.symptoms
-    assert len(checked) == len(lines) - target - 4
+    assert len(checked) == len(lines) - target - 5
     assert any("from_logits" in line for line in checked)
     assert "from_logits" not in clipped
 

@@ -179,7 +179,8 @@ def test_recorded_seeds_are_compared_one_by_one_where_rounding_was_measured():
 
     def moved(index):
         made = trial(1_000_000 + index, recipe=LOGGED, initial_weights=f"w{index:02}long")
-        return replace(made, epochs=(Epoch(logged(0.95, 0.464 + index / 1000)),), first_loss=2.3)
+        epochs = (Epoch(logged(0.95, 0.464 + index / 1000)),)
+        return replace(made, epochs=epochs, first_loss=2.3, weights_sha256=f"end {index}")
 
     paired = judge(SOURCE, TRAINS, ONE, moved, baseline=replace(recorded, ruler=(ruler.as_dict(),)))
     assert paired.red
