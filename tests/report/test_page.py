@@ -35,7 +35,7 @@ def test_letters_of_every_script_are_the_browsers():
 
 def test_trainings_that_a_callback_ended_are_counted():
     early = (trained(0, "slow", values=(0.2,)), trained(1))
-    assert "; 1 ended by a callback of their own" in render(
+    assert "; 1 ended by a rule of their own" in render(
         rows_of_ledger(LedgerTrials(early)), "made so"
     )
     assert "callback" not in render(rows_of_ledger(LedgerTrials((trained(1),))), "made so")
