@@ -196,8 +196,8 @@ def fit(
     """Keras' `fit` for at most so many epochs, on what `feed` made.
 
     `after_execution(index of a batch in its epoch, logs)` follows every `steps_per_execution` batches,
-    `after_epoch(epoch, logs)` every epoch; both may set `model.stop_training`. The user's `callbacks` are called before them. On another backend than
-    TensorFlow a whole epoch is one execution.
+    `after_epoch(epoch, logs)` every epoch; both may set `model.stop_training`. The user's `callbacks`
+    are called before them. On another backend than TensorFlow a whole epoch is one execution.
     """
     training_data, validation_data = batches
     share, first_loss = prepared.share, prepared.first_loss
