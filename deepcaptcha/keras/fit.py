@@ -142,6 +142,7 @@ def fit_run(
     # is the same now as at the end of every later epoch.
     may_stop = all(name.startswith("val_") for name in target.names)
     losses = _EarlyLosses(model)
+    executions = 0  # of this epoch
     attempt_from = 0  # a failed proof is not tried again in the same epoch
 
     def measure(moment: Moment) -> None:
@@ -153,10 +154,13 @@ def fit_run(
         run.stop_reason = reason
         model.stop_training = True
 
-    def after_execution(last_batch: int, logs: object = None) -> None:
-        nonlocal latest, attempt_from
-        # Keras names the last batch a full execution would have had.
-        done = min(last_batch + 1, run.steps_per_epoch)
+    def after_execution(batch: int, logs: object = None) -> None:
+        nonlocal latest, attempt_from, executions
+        executions += 1
+        # Counted here: the batch that Keras names is the last of an execution, or in older versions the
+        # first. On another backend an epoch is one execution.
+        size = model.steps_per_execution if TENSORFLOW else run.steps_per_epoch
+        done = min(executions * size, run.steps_per_epoch)
         run.step = len(run.epochs) * run.steps_per_epoch + done
         before, latest = latest, model.get_weights()
         if run.step == EARLY_STEPS:
@@ -185,7 +189,8 @@ def fit_run(
             stop("steps")
 
     def after_epoch(epoch: int, logs: dict[str, float]) -> None:
-        nonlocal at_epoch_start
+        nonlocal at_epoch_start, executions
+        executions = 0
         share = logs.pop(training.ZERO_GRADIENT_SHARE, None)
         logs.pop(f"val_{training.ZERO_GRADIENT_SHARE}", None)
         logs = logs if further is None else {**logs, **further(run)}

@@ -7,7 +7,6 @@ and looked at after each epoch.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -196,17 +195,16 @@ def fit(
 ) -> None:
     """Keras' `fit` for at most so many epochs, on what `feed` made.
 
-    `after_execution(index of the last batch in its epoch, logs)` follows every
-    `steps_per_execution` batches, `after_epoch(epoch, logs)` every epoch; both may set
-    `model.stop_training`. The user's `callbacks` are called before them. On another backend than
-    TensorFlow a whole epoch is one execution.
+    `after_execution(index of a batch in its epoch, logs)` follows every `steps_per_execution` batches,
+    `after_epoch(epoch, logs)` every epoch; both may set `model.stop_training`. The user's `callbacks`
+    are called before them. On another backend than TensorFlow a whole epoch is one execution.
     """
     training_data, validation_data = batches
     share, first_loss = prepared.share, prepared.first_loss
     if share is None or first_loss is None:
 
         def after_all(epoch: int, logs: dict[str, float]) -> None:
-            after_execution(sys.maxsize, logs)
+            after_execution(0, logs)
             after_epoch(epoch, logs)
 
         looking = keras.callbacks.LambdaCallback(on_epoch_end=after_all)

@@ -98,7 +98,7 @@ HELD = """
 import threading
 import pytest
 
-@pytest.mark.convergence(target=0.5, epochs=1, p_good=0.999, p_bad=0.05, monitor="value")
+@pytest.mark.convergence(target=0.5, epochs=1, p_good=0.999, p_bad=0.05, monitor="value", mode="max")
 def test_it(convergence):
     lock = threading.Lock()  # which no pickle holds
 
