@@ -190,7 +190,7 @@ def test_recorded_seeds_are_compared_one_by_one_where_rounding_was_measured():
 def test_worse_numbers_are_red_and_say_which():
     evidence = judge(SOURCE, TRAINS, ONE, numbers([0.9] * 5), baseline=with_numbers())
     assert (evidence.colour, evidence.verdicts[0].colour) == ("red", "green")
-    message = failure_message(evidence, "again")
+    message = failure_message(evidence)
     assert "same under points does not train as its baseline did: worse in training loss" in message
     assert "training loss after epoch 1: 0.900, recorded 0.460 to 0.499" in message
 
@@ -213,7 +213,7 @@ def test_another_recipe_is_listed_and_compared_by_its_numbers():
         "recipe: rate 0.001 -> 0.003",
         "data: d -> e",
     )
-    assert "Not as in the baseline, recipe: rate 0.001 -> 0.003." in failure_message(evidence, "")
+    assert "Not as in the baseline, recipe: rate 0.001 -> 0.003." in failure_message(evidence)
     carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
     assert Evidence.from_dict(carried) == evidence
 
