@@ -57,7 +57,7 @@ from .measures import (
     outcomes_of,
     ruler_of,
 )
-from .plan import worst_expected_trials
+from .plan import Plan, worst_expected_trials
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,18 @@ class Evidence:
     @property
     def worst_expected_trials(self) -> float:
         """The most trials that the plans are expected to read, whatever the rates."""
-        worst = (worst_expected_trials(v.plan)[1] for v in self.verdicts if v.plan)
+        worst = (worst_expected_trials(plan)[1] for plan in self._plans)
         return max(worst, default=float(self.summary.trials))
 
     @property
     def most_trials(self) -> int:
         """The most trials that the plans ever read."""
-        most = (verdict.plan.max_trials for verdict in self.verdicts if verdict.plan)
-        return max(most, default=self.summary.trials)
+        return max((plan.max_trials for plan in self._plans), default=self.summary.trials)
+
+    @property
+    def _plans(self) -> list[Plan]:
+        """Those that were followed to their end, and not ended by a cap."""
+        return [v.plan for v in self.verdicts if v.plan and v.colour != "undecided"]
 
     def as_dict(self) -> Json:
         """JSON-ready."""

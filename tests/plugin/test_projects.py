@@ -41,7 +41,9 @@ def run(pytester, *arguments):
 
 def verdicts(text):
     """The lines of verdicts, but for their seconds, sorted."""
-    return sorted(re.findall(r"^(convergence: .* \d+-\d+ %\)); \d+ s$", text, re.MULTILINE))
+    return sorted(
+        re.findall(r"^(convergence: .* \d+-\d+ %\)); \d+ s(?:; .*)?$", text, re.MULTILINE)
+    )
 
 
 def test_factories_contracts_and_mistakes(project, monkeypatch):
@@ -52,7 +54,7 @@ def test_factories_contracts_and_mistakes(project, monkeypatch):
         "verdicts",
         "contracts",
         "mistakes",
-        ini="convergence_alpha = 0.06\nconvergence_beta = 0.06\n",
+        ini="convergence_alpha = 0.06\nconvergence_beta = 0.06\nconvergence_hypotheses = 20\n",
     )
     # The contracts run once; their hypothesis still counts in the second run.
     runs = {

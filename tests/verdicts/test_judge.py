@@ -226,7 +226,7 @@ def test_numbers_of_another_record_are_read_on_its_own_seeds_and_need_no_full_sa
 def test_worse_numbers_are_red_and_say_which():
     evidence = judge(SOURCE, TRAINS, ONE, numbers([0.9] * 5), baseline=with_numbers())
     assert (evidence.colour, evidence.verdicts[0].colour) == ("red", "green")
-    message = failure_message(evidence, "again")
+    message = failure_message(evidence)
     assert "same under points does not train as its baseline did: worse in training loss" in message
     assert "training loss after epoch 1: 0.900, recorded 0.460 to 0.499" in message
 
@@ -249,7 +249,7 @@ def test_another_recipe_is_listed_and_compared_by_its_numbers():
         "recipe: rate 0.001 -> 0.003",
         "data: d -> e",
     )
-    assert "Not as in the baseline, recipe: rate 0.001 -> 0.003." in failure_message(evidence, "")
+    assert "Not as in the baseline, recipe: rate 0.001 -> 0.003." in failure_message(evidence)
     carried = json.loads(json.dumps(evidence.as_dict(), allow_nan=False))
     assert Evidence.from_dict(carried) == evidence
 
