@@ -177,7 +177,7 @@ class Convergence:
             if self.declared.batch is not None:
                 raise InputError("a function has its own batches; leave batch out of the marker")
             source = FunctionSource(train, target, name or "", version)
-            if source.unknown and self.runner.reuse:
+            if source.unknown and self.reuse == "any":
                 self.tell(f"{source.name} is trained anew: {source.why_not_again}.")
             self._judge(source, None, baselines)
 
@@ -398,7 +398,7 @@ class Convergence:
             return self._judge_change(source, claim, folder, record, words)
         code = getattr(source, "code", "")
         chosen = choose_repetition(record, code)
-        trial = self.runner.run(source, chosen.seed, steps=chosen.steps)
+        trial = self.runner.run(source, chosen.seed, steps=chosen.steps, reuse="never")
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
             same = is_of_function(record) and record.digests["code"] == code
@@ -468,7 +468,8 @@ class Convergence:
         made = make_baseline(self.runner.run_all(pairs, reuse=self._reuse(folder)))
         if is_of_function(made):  # which has promised that much and no more
             again = choose_repetition(made, made.digests.get("code", ""))
-            found = confirm(made, again, self.runner.run(source, again.seed))
+            repeated = self.runner.run(source, again.seed, reuse="never")
+            found = confirm(made, again, repeated)
             if not found.unchanged:
                 raise InputError(
                     f"{source.name} does not repeat itself, as a baseline needs: seed {again.seed} "

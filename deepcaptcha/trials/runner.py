@@ -145,7 +145,6 @@ class Runner:
         self._problems: tuple[str, ...] = ()
         self._recorded: tuple[Path, str] | None = None
         self.lost: list[LostTrialError] = []  # of `run_all`
-        self.reuse = reuse
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
         self._seen: set[str] = set()
@@ -184,9 +183,11 @@ class Runner:
         """Trials that can be started now and would run at once; none while a suspect is to run alone."""
         return 0 if self._suspects or self._by_itself else self._room - len(self._running)
 
-    def run(self, source: Source, seed: int, *, steps: int | None = None) -> Trial:
+    def run(
+        self, source: Source, seed: int, *, steps: int | None = None, reuse: Reuse = "any"
+    ) -> Trial:
         """One trial, waited for."""
-        self.start(None, source, seed, steps=steps)
+        self.start(None, source, seed, steps=steps, reuse=reuse)
         ((_, future),) = self.finished()
         return future.result()
 

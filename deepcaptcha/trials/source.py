@@ -231,7 +231,7 @@ class FunctionSource:
 
     def _read(self, metrics: object) -> dict[str, float | None]:
         if _is_answer(metrics):
-            if self.target.is_met(0.0) or not self.target.is_met(1.0):
+            if self.target.also or self.target.is_met(0.0) or not self.target.is_met(1.0):
                 raise InputError(
                     f"{self.name} answers {metrics}, which is no number for the target "
                     f"{self.target.text}; leave target, epochs and monitor out of the marker, or yield "

@@ -12,7 +12,7 @@ from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import Runner
-from deepcaptcha.trials.seeds import SAME_START
+from deepcaptcha.trials.draws import SAME_START
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Budget
@@ -54,6 +54,7 @@ def ask(tmp_path):
             record,
             test,
             tell=make.told.append,
+            reuse="any",
         )
 
     with ExitStack() as runners:
@@ -212,7 +213,7 @@ def test_the_same_metrics_under_two_seeds_are_refused(ask):
     with pytest.raises(pytest.fail.Exception) as failure:
         ask().check_training(ignores_its_seed)
     assert str(failure.value) == (
-        "test_it.py::test: ignores_its_seed gave the very same metrics under seeds 7 and 8 "
+        "ignores_its_seed gave the very same metrics under seeds 7 and 8 "
         f"(val_accuracy 0.5, loss {0.1 * 3**0.5!r} after epoch 1), so that its trials are no draws: "
         "whatever is random in it must follow from its argument"
     )
@@ -230,7 +231,7 @@ def test_a_training_that_does_not_repeat_itself_gets_no_baseline(ask, tmp_path):
     # Thirty trials, and the first of them again: 1 / 31.
     message = str(failure.value)
     assert message.startswith(
-        "test_it.py::test: train does not repeat itself, as a baseline needs: seed 1000000 again gave "
+        "train does not repeat itself, as a baseline needs: seed 1000000 again gave "
         "loss after epoch 1: 0.0322581, recorded 1 (-0.968);"
     )
     assert "\n" not in message
