@@ -112,7 +112,7 @@ def test_a_function_of_a_file_is_judged_from_anywhere(here, capsys, tmp_path_fac
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     name = f"{here / 'own_perceptron.py'}:train"
     assert main(["judge", name, *ACCURACY, "--ledger", str(here / "ledger")]) == 0
-    assert capsys.readouterr().out.startswith(f"green: {name} under own-training reached")
+    assert capsys.readouterr().out.startswith(f"green: {name} reached")
 
 
 def test_one_that_learns_nothing_is_red(here, capsys):
