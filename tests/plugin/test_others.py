@@ -57,6 +57,7 @@ def test_fickle(convergence):
 @pytest.fixture
 def project(pytester, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    pytester.makeini("[pytest]\nconvergence_ledger = build/ledger\n")
     pytester.makepyfile(functions=FUNCTIONS)
     return pytester
 
