@@ -299,10 +299,10 @@ def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -
     """Train what is needed, look by look, and judge; all of one data set."""
     source = {change: change.source() for change in changes}
     first_look = LOOKS.trials[0]
-    # A harmless change may end with its repetition.
-    harmless = [change for change in changes if change.harmless]
-    trials.prefixes([source[c] for c in harmless], reference.record.first_seed)
-    unchanged = {c for c in harmless if is_unchanged(reference.record, trials, c, None)}
+    # Where bits are to stay a change may end with its repetition.
+    same = [change for change in changes if not change.bits]
+    trials.prefixes([source[change] for change in same], reference.record.first_seed)
+    unchanged = {c for c in same if is_unchanged(reference.record, trials, c, None)}
     judged: dict[Change, Judged] = {}
     for count in LOOKS.trials:
         undecided = [
@@ -314,7 +314,7 @@ def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -
         trials.train((source[c], seed) for c in undecided for seed in new_seeds(c)[:count])
         for change in undecided:
             found = trials.of(source[change], new_seeds(change)[:count])
-            if (count == first_look and found and not change.harmless) and is_unchanged(
+            if (count == first_look and found and change.bits) and is_unchanged(
                 reference.record, trials, change, found[0]
             ):
                 unchanged.add(change)
