@@ -20,7 +20,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -70,6 +70,8 @@ LOOKS = Looks()
 PAIRED = 4
 """Recorded seeds that are trained again, of what is compared seed by seed, and for the ruler."""
 
+RULERS = {change.name for change in ARITHMETICS}
+
 STRETCH = 100  # new seeds that a change may use, so that none shares its luck with another
 
 
@@ -114,6 +116,7 @@ class Row:
 class Reference:
     """A data set's baseline, with what is read of it."""
 
+    on: str
     record: Baseline
 
     @cached_property
@@ -124,12 +127,6 @@ class Reference:
     def measures(self) -> tuple[Measure, ...]:
         target = RECIPE[self.on].target
         return measures_of(self.courses, target, chance_of(target, self.record.recipe))
-
-    @property
-    def on(self) -> str:
-        return next(
-            on for on, recipe in RECIPE.items() if recipe.name == self.record.recipe["name"]
-        )
 
     def judge(
         self, new: Sequence[Course], looks: Looks, ruler: Ruler = ()
@@ -180,7 +177,7 @@ class Trials:
 
     def __init__(self, folder: Path, jobs: int) -> None:
         self._folder, self._jobs = folder, jobs
-        self.refused: dict[str, str] = {}
+        self.refused: dict[tuple[str, str], str] = {}
         self._whole = self._read(folder / "ledger")
         self._prefixes = self._read(folder / "prefixes")
 
@@ -208,13 +205,13 @@ class Trials:
         while pairs or running:
             while pairs and runner.room > 0:
                 source, seed = pairs.pop(0)
-                runner.start(source.name, source, seed)
+                runner.start((source.name, source.recipe), source, seed)
                 running += 1
             for key, future in runner.finished():
                 running -= 1
                 error = future.exception()
                 if isinstance(error, InputError) and not isinstance(error, LostTrialError):
-                    self.refused[str(key)] = str(error)
+                    self.refused[key] = str(error)
                     continue
                 if error is not None:  # told once all others are trained
                     print(f"{key}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -276,7 +273,7 @@ def make_reference(trials: Trials, on: str) -> Reference:
     trials.train((source, seed) for seed in chosen)
     record = make_baseline(trials.of(source, chosen))
     trials.prefixes([source], record.first_seed)
-    return Reference(complete(record, None, lambda seed, steps: trials.prefix(source, seed)))
+    return Reference(on, complete(record, None, lambda seed, steps: trials.prefix(source, seed)))
 
 
 def is_unchanged(record: Baseline, trials: Trials, change: Change, first: Trial | None) -> bool:
@@ -309,7 +306,7 @@ def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -
             change
             for change in changes
             if change not in judged and change not in unchanged
-            if source[change].name not in trials.refused
+            if (change.key, change.on) not in trials.refused
         ]
         trials.train((source[c], seed) for c in undecided for seed in new_seeds(c)[:count])
         for change in undecided:
@@ -326,9 +323,8 @@ def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -
     paired = seed_by_seed(changes, reference, trials, judged)
     rows = []
     for change in changes:
-        name = source[change].name
-        if name in trials.refused:
-            rows.append(Row(**_declared(change), refused=trials.refused[name]))
+        if why := trials.refused.get((change.key, change.on)):
+            rows.append(Row(**_declared(change), refused=why))
         elif change in unchanged:
             rows.append(Row(**_declared(change), unchanged=True, trainings=1))
         else:
@@ -344,26 +340,24 @@ def seed_by_seed(
     judged: Mapping[Change, Judged],
 ) -> dict[Change, Judged]:
     """The verdicts on recorded seeds trained again, of what was green between samples and pairs; the
-    ruler is of the arithmetics on the same data, an arithmetic itself left out."""
+    ruler is of the arithmetics on digits, an arithmetic itself left out."""
     again = seeds.take("baseline", PAIRED)
     green = [c for c in changes if c in judged and judged[c][0].colour not in ("red", "yellow")]
-    if not green:
-        return {}
-    rulers = {change.name: replace(change, on=reference.on) for change in ARITHMETICS}
-    sources = [change.source() for change in (*rulers.values(), *green)]
-    trials.train((source, seed) for source in sources for seed in again)
+    rulers = [change for change in CHANGES if change.name in RULERS]
+    trials.train((c.source(), seed) for c in dict.fromkeys((*rulers, *green)) for seed in again)
 
     def courses(change: Change) -> list[Course]:
         return [course_of(trial) for trial in trials.of(change.source(), again)]
 
+    digits = make_reference(trials, "digits")
     found = {}
     for change in green:
         now = courses(change)
         pairs = zip(now, reference.courses, strict=False)
         if len(now) == PAIRED and all(new.is_paired_with(old) for new, old in pairs):
-            ruler = [(name, courses(each)) for name, each in rulers.items() if name != change.name]
+            others = [(each.name, courses(each)) for each in rulers if each is not change]
             looks = Looks((PAIRED,), (1.0,))
-            found[change] = reference.judge(now, looks, reference.ruler(ruler))
+            found[change] = reference.judge(now, looks, digits.ruler(others))
     return found
 
 
