@@ -18,6 +18,7 @@ import json
 import resource
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -172,8 +173,12 @@ class Reference:
         return found
 
 
+class LackingError(Exception):
+    """Something is not trained yet, and nothing is to be trained."""
+
+
 class Trials:
-    """Those in a folder, by source and seed, and those that are still to be trained."""
+    """Those in a folder, by source and seed; with no `jobs`, nothing that lacks is trained."""
 
     def __init__(self, folder: Path, jobs: int) -> None:
         self._folder, self._jobs = folder, jobs
@@ -194,6 +199,8 @@ class Trials:
         """Whatever of it is not there yet; a source that cannot be trained is `refused`."""
         known = self._whole
         missing = [(s, n) for s, n in wanted if (s.name, s.recipe, n) not in known]
+        if not self._jobs:
+            return
         for one, pairs in groupby(missing, key=lambda pair: _environment_of(pair[0])):
             with Runner(
                 self._folder / "ledger", reuse=False, jobs=self._jobs, time_limit=900
@@ -227,6 +234,8 @@ class Trials:
         """The first steps of one seed, of those that lack them."""
         folder = self._folder / "prefixes"
         missing = [s for s in sources if (s.name, s.recipe, seed) not in self._prefixes]
+        if not self._jobs:
+            return
         for _, some in groupby(missing, key=_environment_of):
             with Ledger(folder) as ledger, Runner(jobs=self._jobs, time_limit=900) as runner:
                 todo, running = list(some), 0
@@ -252,7 +261,9 @@ class Trials:
 
     def prefix(self, source: Source, seed: int) -> Trial:
         """The first steps of that seed."""
-        return self._prefixes[source.name, source.recipe, seed]
+        if (trial := self._prefixes.get((source.name, source.recipe, seed))) is None:
+            raise LackingError(source.name)
+        return trial
 
 
 def _environment_of(source: Source) -> str:
@@ -271,7 +282,9 @@ def make_reference(trials: Trials, on: str) -> Reference:
     """A data set's baseline, recorded."""
     chosen, source = seeds.take("baseline", RECORDED), RECIPE[on].source(NETWORK)
     trials.train((source, seed) for seed in chosen)
-    record = make_baseline(trials.of(source, chosen))
+    if len(found := trials.of(source, chosen)) < RECORDED:
+        raise LackingError(f"the baseline of {on}")
+    record = make_baseline(found)
     trials.prefixes([source], record.first_seed)
     return Reference(on, complete(record, None, lambda seed, steps: trials.prefix(source, seed)))
 
@@ -295,39 +308,40 @@ Judged = tuple[Verdict, str, float]
 def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -> list[Row]:
     """Train what is needed, look by look, and judge; all of one data set."""
     source = {change: change.source() for change in changes}
-    first_look = LOOKS.trials[0]
     # Where bits are to stay a change may end with its repetition.
     same = [change for change in changes if not change.bits]
     trials.prefixes([source[change] for change in same], reference.record.first_seed)
-    unchanged = {c for c in same if is_unchanged(reference.record, trials, c, None)}
+    unchanged = dict.fromkeys(changes, False)
     judged: dict[Change, Judged] = {}
+    for change in same:
+        with suppress(LackingError):
+            unchanged[change] = is_unchanged(reference.record, trials, change, None)
     for count in LOOKS.trials:
         undecided = [
             change
             for change in changes
-            if change not in judged and change not in unchanged
+            if change not in judged and not unchanged[change]
             if (change.key, change.on) not in trials.refused
         ]
         trials.train((source[c], seed) for c in undecided for seed in new_seeds(c)[:count])
         for change in undecided:
             found = trials.of(source[change], new_seeds(change)[:count])
-            if (count == first_look and found and change.bits) and is_unchanged(
-                reference.record, trials, change, found[0]
-            ):
-                unchanged.add(change)
+            if len(found) < count:
                 continue
-            if len(found) == count:
-                # In doubt it asks for the trials of the next look.
-                with suppress(IndexError):
+            # In doubt it asks for the trials of the next look.
+            with suppress(IndexError, LackingError):
+                if change.bits:
+                    unchanged[change] = is_unchanged(reference.record, trials, change, found[0])
+                if not unchanged[change]:
                     judged[change] = reference.judge([course_of(trial) for trial in found], LOOKS)
     paired = seed_by_seed(changes, reference, trials, judged)
     rows = []
     for change in changes:
         if why := trials.refused.get((change.key, change.on)):
             rows.append(Row(**_declared(change), refused=why))
-        elif change in unchanged:
+        elif unchanged[change]:
             rows.append(Row(**_declared(change), unchanged=True, trainings=1))
-        else:
+        elif change in judged:
             (first,) = trials.of(source[change], new_seeds(change)[:1])
             rows.append(_row(change, judged[change], paired.get(change), first))
     return rows
@@ -354,8 +368,10 @@ def seed_by_seed(
     for change in green:
         now = courses(change)
         pairs = zip(now, reference.courses, strict=False)
-        if len(now) == PAIRED and all(new.is_paired_with(old) for new, old in pairs):
-            others = [(each.name, courses(each)) for each in rulers if each is not change]
+        others = [(each.name, courses(each)) for each in rulers if each is not change]
+        if any(len(each) < PAIRED for each in (now, *(again for _, again in others))):
+            continue
+        if all(new.is_paired_with(old) for new, old in pairs):
             looks = Looks((PAIRED,), (1.0,))
             found[change] = reference.judge(now, looks, digits.ruler(others))
     return found
@@ -396,10 +412,13 @@ def line(row: Row) -> str:
     if row.unchanged:
         seen = "no: unchanged"
     told = f"{row.measure} {row.spreads:+.2g}" if row.measure and row.seen_at_last else ""
-    where = f" ({row.on})" if row.on != "digits" else ""
     failed = "fails" if row.asserted else ""
-    cells = (row.name + where, f"refused: {row.refused}" if row.refused else seen, row.trainings)
+    cells = (_place(row), f"refused: {row.refused}" if row.refused else seen, row.trainings)
     return f"| {' | '.join(map(str, (*cells, told, failed)))} |"
+
+
+def _place(one: Row | Change) -> str:
+    return one.name if one.on == "digits" else f"{one.name} ({one.on})"
 
 
 def rate(count: int, of: int) -> str:
@@ -410,16 +429,22 @@ def rate(count: int, of: int) -> str:
 
 def harmful_lines(rows: Sequence[Row]) -> list[str]:
     """The totals of harmful changes."""
-    seen = [row for row in rows if row.seen]
-    late = [row for row in rows if row.late]
+    seen, late = [row for row in rows if row.seen], [row for row in rows if row.late]
+    counts = Counter(row.colour for row in seen)
+    lines = [
+        f"- seen between samples: {rate(len(seen), len(rows))}, red {counts['red']} and yellow "
+        f"{counts['yellow']}, by {_median(seen)} trainings in the median"
+    ]
+    if late:
+        acting = rate(sum(row.seen for row in late), len(late))
+        lines.append(f"- of those that act after step 50 alone: {acting}")
+    at_last, failing = (
+        sum(each) for each in zip(*((r.seen_at_last, r.asserted) for r in rows), strict=True)
+    )
     return [
-        f"- seen between samples: {rate(len(seen), len(rows))}, red "
-        f"{sum(row.colour == 'red' for row in rows)} and yellow "
-        f"{sum(row.colour == 'yellow' for row in rows)}, by {_median(seen)} trainings in the median",
-        f"- of those that act after step 50 alone: {rate(sum(r.seen for r in late), len(late))}",
-        f"- seen between samples or, after that, seed by seed: "
-        f"{rate(sum(row.seen_at_last for row in rows), len(rows))}",
-        f"- the hand-written assertion fails: {rate(sum(row.asserted for row in rows), len(rows))}",
+        *lines,
+        f"- seen between samples or, after that, seed by seed: {rate(at_last, len(rows))}",
+        f"- the hand-written assertion fails: {rate(failing, len(rows))}",
     ]
 
 
@@ -439,8 +464,8 @@ def _median(rows: Sequence[Row]) -> str:
     return f"{statistics.median(row.trainings for row in rows):g}" if rows else "no"
 
 
-def block(rows: Sequence[Row]) -> str:
-    """Totals and tables, in three parts."""
+def block(rows: Sequence[Row], lacking: Sequence[str] = ()) -> str:
+    """Totals and tables, in three parts, and what is not judged yet."""
     parts = (
         ("Harmful changes", [r for r in rows if not r.harmless and not r.kept_back], harmful_lines),
         ("Those kept back", [r for r in rows if not r.harmless and r.kept_back], harmful_lines),
@@ -450,6 +475,8 @@ def block(rows: Sequence[Row]) -> str:
     for name, some, lines in parts:
         if some:
             told.append("\n".join((f"**{name}**", "", *lines(some), "", HEADER, *map(line, some))))
+    if lacking:
+        told.append(f"Not judged yet: {'; '.join(lacking)}.")
     return "\n\n".join(told)
 
 
@@ -495,6 +522,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
     parser.add_argument("--fashion", type=Path, default=PACKAGE, help="where Fashion-MNIST lies")
     parser.add_argument("--open", action="store_true", help="without those kept back")
+    parser.add_argument(
+        "--trained", action="store_true", help="what is trained already, and no more"
+    )
     parser.add_argument("--write", action="store_true", help="also into docs/verdicts.md")
     options = parser.parse_args(arguments)
     if options.open and options.write:
@@ -502,23 +532,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not Path(FASHION).exists():
             write_fashion(options.fashion)
-        trials = Trials(FOLDER, options.jobs)
+        trials = Trials(FOLDER, 0 if options.trained else options.jobs)
         chosen = [change for change in CHANGES if not (options.open and change.kept_back)]
         rows = []
         for on in RECIPE:
             some = [change for change in chosen if change.on == on]
-            rows += judge_all(some, trials, make_reference(trials, on))
+            try:
+                rows += judge_all(some, trials, make_reference(trials, on))
+            except LackingError as error:
+                print(f"{error} is not trained yet")
     except InputError as error:
         print(f"benchmarks.mutants: {error}", file=sys.stderr)
         return 2
     finally:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(f"{(spent.ru_utime + spent.ru_stime) / 60:.1f} minutes of CPU", flush=True)
-    print(block(rows))
+    told = {(row.name, row.on) for row in rows}
+    lacking = [_place(change) for change in chosen if (change.name, change.on) not in told]
+    words = block(rows, lacking)
+    print(words)
     record = {"alpha": ALPHA, "environment": environment.describe(), "rows": [*map(asdict, rows)]}
     (FOLDER / "result.json").write_text(json.dumps(record, indent=1) + "\n")
     if options.write:
-        PAGE.write_text(put_between_markers(PAGE.read_text(), block(rows)))
+        PAGE.write_text(put_between_markers(PAGE.read_text(), words))
     return 0
 
 
