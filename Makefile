@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs tutorials confusion compare bench faults power lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs tutorials confusion compare bench faults power mutants lint clean
 
 setup: $(READY)
 
@@ -141,6 +141,11 @@ NIGHTS ?= 200
 
 power: $(READY)
 	$(BIN)/python -m benchmarks.power --nights $(NIGHTS) --json build/power.json
+
+# What the suite notices of harmful changes, and says of harmless ones; about 40 minutes of CPU, and what the
+# ledger in build/mutants holds is not trained again. Writes docs/verdicts.md.
+mutants: $(READY)
+	$(BIN)/python -m benchmarks.mutants --write
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,559 @@
+"""What the suite notices: harmful changes of a training, and harmless ones, judged as a suite does.
+
+    python -m benchmarks.mutants               # or make mutants; about 40 minutes of CPU, resumable
+    python -m benchmarks.mutants --write       # and the table in docs/verdicts.md
+
+Each change of `benchmarks.mutations` is judged against one baseline of its data set, trained here too.
+First one recorded seed is repeated for 50 steps, as by `--convergence-confirm`; what is not unchanged
+is compared with the baseline between samples, by new seeds of its own, after 4, 8 and 16 trainings;
+what is green then, once more seed by seed, with rounding as the ruler. Beside it: `assert accuracy >
+target` on the first of the same trainings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import resource
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepcaptcha.errors import InputError
+from deepcaptcha.keras import environment
+from deepcaptcha.networks.variants import HYPOTHESES, ROWS
+from deepcaptcha.trials import seeds
+from deepcaptcha.trials.ledger import Ledger, read_ledger
+from deepcaptcha.trials.runner import LostTrialError, Runner
+from deepcaptcha.trials.source import Source
+from deepcaptcha.trials.trial import Trial
+from deepcaptcha.verdicts.as_before import Looks, judge_as_before
+from deepcaptcha.verdicts.baseline import SEED_DIGESTS, Baseline, make_baseline
+from deepcaptcha.verdicts.claim import Budget, Verdict
+from deepcaptcha.verdicts.comparison import compare_courses, readings_of
+from deepcaptcha.verdicts.confirm import PREFIX_STEPS, choose_repetition, complete, confirm
+from deepcaptcha.verdicts.measures import (
+    Course,
+    Measure,
+    Ruler,
+    Shift,
+    chance_of,
+    course_of,
+    courses_of,
+    measures_of,
+    spread_of,
+)
+from deepcaptcha.verdicts.plan import binomial_interval
+
+from .mutations import ARITHMETICS, CHANGES, FASHION, NETWORK, RECIPE, Change
+
+FOLDER = Path("build/mutants")
+PAGE = Path(__file__).parents[1] / "docs" / "verdicts.md"
+PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # of Debian's dataset-fashion-mnist
+
+RECORDED = 40
+"""Seeds of a baseline."""
+
+ALPHA = Budget(HYPOTHESES, rows=ROWS).comparison_alpha
+"""What a row of this project's own suite has."""
+
+LOOKS = Looks()
+PAIRED = 4
+"""Recorded seeds that are trained again, of what is compared seed by seed, and for the ruler."""
+
+RULERS = {change.name for change in ARITHMETICS}
+
+STRETCH = 100  # new seeds that a change may use, so that none shares its luck with another
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was said of a change.
+
+    - `unchanged`: its repeated training agreed bit for bit with the record, so nothing was judged.
+    - `colour`, `trainings`: of the verdict between samples; `refused`: why nothing was compared.
+    - `paired`: the colour seed by seed; empty where that was not asked, or seeds do not pair.
+    - `measure`, `spreads`: which measure moved most surely, and how far, upwards.
+    - `asserted`: whether a hand-written assertion fails on the first training.
+    """
+
+    name: str
+    on: str
+    harmless: bool
+    bits: bool
+    late: bool
+    kept_back: bool
+    unchanged: bool = False
+    colour: str = "green"
+    trainings: int = 0
+    refused: str = ""
+    paired: str = ""
+    measure: str = ""
+    spreads: float = 0.0
+    asserted: bool = False
+
+    @property
+    def seen(self) -> bool:
+        """Between samples."""
+        return self.colour in ("red", "yellow")
+
+    @property
+    def seen_at_last(self) -> bool:
+        """Between samples or seed by seed."""
+        return self.seen or self.paired in ("red", "yellow")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A data set's baseline, with what is read of it."""
+
+    on: str
+    record: Baseline
+
+    @cached_property
+    def courses(self) -> tuple[Course, ...]:
+        return courses_of(self.record)
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        target = RECIPE[self.on].target
+        return measures_of(self.courses, target, chance_of(target, self.record.recipe))
+
+    def judge(
+        self, new: Sequence[Course], looks: Looks, ruler: Ruler = ()
+    ) -> tuple[Verdict, str, float]:
+        """The verdict on as many looks as there are courses for, and what moved most surely."""
+        same = {course.seed: course for course in self.courses} if ruler else None
+        options = {"row": self.on, "ruler": ruler, "same_seeds": same}
+        verdict = judge_as_before(
+            self.measures,
+            self.courses,
+            new.__getitem__,
+            ALPHA,
+            monitor=RECIPE[self.on].target.monitor,
+            looks=looks,
+            **options,
+        )
+        read = new[: verdict.trials]
+        told = compare_courses(self.measures, self.courses, read, ALPHA, **options)
+        surest = min(told, key=lambda one: (one.p, -abs(one.spreads)))
+        return verdict, surest.measure.name, surest.measure.sign * surest.spreads
+
+    def ruler(self, again: Sequence[tuple[str, Sequence[Course]]]) -> list[Shift]:
+        """What arithmetics did to the recorded seeds."""
+        found = []
+        for arithmetic, now in again:
+            then = self.courses[: len(now)]
+            for measure in self.measures:
+                old, new = readings_of(measure, then), readings_of(measure, now)
+                if not old or not new or any(each.level for each in (*old, *new)):
+                    continue
+                moved = [b.value - a.value for a, b in zip(old, new, strict=True)]
+                found.append(
+                    Shift(
+                        arithmetic,
+                        self.on,
+                        measure.name,
+                        statistics.fmean(moved),
+                        statistics.stdev(moved),
+                        spread_of(readings_of(measure, self.courses)),
+                        len(moved),
+                    )
+                )
+        return found
+
+
+class LackingError(Exception):
+    """Something is not trained yet, and nothing is to be trained."""
+
+
+class Trials:
+    """Those in a folder, by source and seed; with no `jobs`, nothing that lacks is trained."""
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self._folder, self._jobs = folder, jobs
+        self.refused: dict[tuple[str, str], str] = {}
+        self._whole = self._read(folder / "ledger")
+        self._prefixes = self._read(folder / "prefixes")
+
+    def _read(self, folder: Path) -> dict[tuple[str, str, int], Trial]:
+        here = environment.describe()
+        own = {change.key: change.environment for change in CHANGES}
+        return {
+            (trial.name, trial.recipe, trial.seed): trial
+            for trial in read_ledger(folder).trials
+            if trial.identity["environment"] == {**here, **own.get(trial.name, {})}
+        }
+
+    def train(self, wanted: Iterable[tuple[Source, int]]) -> None:
+        """Whatever of it is not there yet; a source that cannot be trained is `refused`."""
+        known = self._whole
+        missing = [(s, n) for s, n in wanted if (s.name, s.recipe, n) not in known]
+        if not self._jobs:
+            return
+        for one, pairs in groupby(missing, key=lambda pair: _environment_of(pair[0])):
+            with Runner(
+                self._folder / "ledger", reuse=False, jobs=self._jobs, time_limit=900
+            ) as run:
+                self._run(run, list(pairs), f" {one}" if one else "")
+
+    def _run(self, runner: Runner, pairs: list[tuple[Source, int]], where: str) -> None:
+        running, broken = 0, None
+        while pairs or running:
+            while pairs and runner.room > 0:
+                source, seed = pairs.pop(0)
+                runner.start((source.name, source.recipe), source, seed)
+                running += 1
+            for key, future in runner.finished():
+                running -= 1
+                error = future.exception()
+                if isinstance(error, InputError) and not isinstance(error, LostTrialError):
+                    self.refused[key] = str(error)
+                    continue
+                if error is not None:  # told once all others are trained
+                    print(f"{key}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                    broken = error
+                    continue
+                trial = future.result()
+                self._whole[trial.name, trial.recipe, trial.seed] = trial
+                print(f"{trial.name} seed {trial.seed}: {trial.outcome}{where}", flush=True)
+        if broken is not None:
+            raise broken
+
+    def prefixes(self, sources: Iterable[Source], seed: int) -> None:
+        """The first steps of one seed, of those that lack them."""
+        folder = self._folder / "prefixes"
+        missing = [s for s in sources if (s.name, s.recipe, seed) not in self._prefixes]
+        if not self._jobs:
+            return
+        for _, some in groupby(missing, key=_environment_of):
+            with Ledger(folder) as ledger, Runner(jobs=self._jobs, time_limit=900) as runner:
+                todo, running = list(some), 0
+                while todo or running:
+                    while todo and runner.room > 0:
+                        runner.start(None, todo.pop(0), seed, steps=PREFIX_STEPS)
+                        running += 1
+                    for _, future in runner.finished():
+                        running -= 1
+                        trial = future.result()
+                        ledger.append(trial)
+                        self._prefixes[trial.name, trial.recipe, seed] = trial
+                        print(f"{trial.name} {PREFIX_STEPS} steps", flush=True)
+
+    def of(self, source: Source, wanted: Iterable[int]) -> list[Trial]:
+        """The trials of these seeds that are there, up to the first that is not."""
+        found = []
+        for seed in wanted:
+            if (trial := self._whole.get((source.name, source.recipe, seed))) is None:
+                break
+            found.append(trial)
+        return found
+
+    def prefix(self, source: Source, seed: int) -> Trial:
+        """The first steps of that seed."""
+        if (trial := self._prefixes.get((source.name, source.recipe, seed))) is None:
+            raise LackingError(source.name)
+        return trial
+
+
+def _environment_of(source: Source) -> str:
+    """What its processes share with no others."""
+    change = getattr(source, "change", None)
+    return "" if change is None else " ".join(map("=".join, change.environment.items()))
+
+
+def new_seeds(change: Change) -> range:
+    """Of its own, which no baseline read."""
+    first = seeds.first_seed("pull-request") + STRETCH * CHANGES.index(change)
+    return range(first, first + LOOKS.trials[-1])
+
+
+def make_reference(trials: Trials, on: str) -> Reference:
+    """A data set's baseline, recorded."""
+    chosen, source = seeds.take("baseline", RECORDED), RECIPE[on].source(NETWORK)
+    trials.train((source, seed) for seed in chosen)
+    if len(found := trials.of(source, chosen)) < RECORDED:
+        raise LackingError(f"the baseline of {on}")
+    record = make_baseline(found)
+    trials.prefixes([source], record.first_seed)
+    return Reference(on, complete(record, None, lambda seed, steps: trials.prefix(source, seed)))
+
+
+def is_unchanged(record: Baseline, trials: Trials, change: Change, first: Trial | None) -> bool:
+    """Whether the repeated first steps of a recorded seed agree bit for bit; not repeated where the
+    digests of `first`, a whole trial of the change, that no seed has a part in differ already."""
+    if first is not None and record.digests != {
+        name: value for name, value in first.digests.items() if name not in SEED_DIGESTS
+    }:
+        return False
+    again = choose_repetition(record, record.digests["code"])
+    trials.prefixes([change.source()], again.seed)
+    return confirm(record, again, trials.prefix(change.source(), again.seed)).unchanged
+
+
+Judged = tuple[Verdict, str, float]
+"""A verdict, and which measure moved most surely, by how many spreads."""
+
+
+def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -> list[Row]:
+    """Train what is needed, look by look, and judge; all of one data set."""
+    source = {change: change.source() for change in changes}
+    # Where bits are to stay a change may end with its repetition.
+    same = [change for change in changes if not change.bits]
+    trials.prefixes([source[change] for change in same], reference.record.first_seed)
+    unchanged = dict.fromkeys(changes, False)
+    judged: dict[Change, Judged] = {}
+    for change in same:
+        with suppress(LackingError):
+            unchanged[change] = is_unchanged(reference.record, trials, change, None)
+    for count in LOOKS.trials:
+        undecided = [
+            change
+            for change in changes
+            if change not in judged and not unchanged[change]
+            if (change.key, change.on) not in trials.refused
+        ]
+        trials.train((source[c], seed) for c in undecided for seed in new_seeds(c)[:count])
+        for change in undecided:
+            found = trials.of(source[change], new_seeds(change)[:count])
+            if len(found) < count:
+                continue
+            # In doubt it asks for the trials of the next look.
+            with suppress(IndexError, LackingError):
+                if change.bits:
+                    unchanged[change] = is_unchanged(reference.record, trials, change, found[0])
+                if not unchanged[change]:
+                    judged[change] = reference.judge([course_of(trial) for trial in found], LOOKS)
+    paired = seed_by_seed(changes, reference, trials, judged)
+    rows = []
+    for change in changes:
+        if why := trials.refused.get((change.key, change.on)):
+            rows.append(Row(**_declared(change), refused=why))
+        elif unchanged[change]:
+            rows.append(Row(**_declared(change), unchanged=True, trainings=1))
+        elif change in judged:
+            (first,) = trials.of(source[change], new_seeds(change)[:1])
+            rows.append(_row(change, judged[change], paired.get(change), first))
+    return rows
+
+
+def seed_by_seed(
+    changes: Sequence[Change],
+    reference: Reference,
+    trials: Trials,
+    judged: Mapping[Change, Judged],
+) -> dict[Change, Judged]:
+    """The verdicts on recorded seeds trained again, of what was green between samples and pairs; the
+    ruler is of the arithmetics on digits, an arithmetic itself left out."""
+    again = seeds.take("baseline", PAIRED)
+    green = [c for c in changes if c in judged and judged[c][0].colour not in ("red", "yellow")]
+    rulers = [change for change in CHANGES if change.name in RULERS]
+    trials.train((c.source(), seed) for c in dict.fromkeys((*rulers, *green)) for seed in again)
+
+    def repeated(change: Change) -> list[Course]:
+        return [course_of(trial) for trial in trials.of(change.source(), again)]
+
+    digits = make_reference(trials, "digits")
+    found = {}
+    for change in green:
+        now = repeated(change)
+        pairs = zip(now, reference.courses, strict=False)
+        others = [(each.name, repeated(each)) for each in rulers if each is not change]
+        if any(len(each) < PAIRED for each in (now, *(courses for _, courses in others))):
+            return {}  # a total over some of them would say nothing
+        if all(new.is_paired_with(old) for new, old in pairs):
+            looks = Looks((PAIRED,), (1.0,))
+            found[change] = reference.judge(now, looks, digits.ruler(others))
+    return found
+
+
+def _declared(change: Change) -> dict[str, Any]:
+    names = ("name", "on", "harmless", "bits", "late", "kept_back")
+    return {name: getattr(change, name) for name in names}
+
+
+def _row(change: Change, judged: Judged, paired: Judged | None, first: Trial) -> Row:
+    verdict, measure, spreads = judged
+    if paired is not None and paired[0].colour in ("red", "yellow"):
+        _, measure, spreads = paired
+    accuracy = first.epochs[-1].metrics["val_accuracy"]
+    return Row(
+        **_declared(change),
+        colour=verdict.colour,
+        trainings=verdict.trials,
+        paired="" if paired is None else paired[0].colour,
+        measure=measure,
+        spreads=spreads,
+        asserted=accuracy is None or not accuracy > RECIPE[change.on].target.value,
+    )
+
+
+# What is told
+
+
+HEADER = """\
+| what was changed | seen | trainings | what moved most surely | assert |
+| --- | --- | --- | --- | --- |"""
+
+
+def line(row: Row) -> str:
+    """A row of the table."""
+    seen = row.colour if row.seen else f"{row.paired}, seed by seed" if row.seen_at_last else "no"
+    if row.unchanged:
+        seen = "no: unchanged"
+    told = f"{row.measure} {row.spreads:+.2g}" if row.measure and row.seen_at_last else ""
+    failed = "fails" if row.asserted else ""
+    cells = (_place(row), f"refused: {row.refused}" if row.refused else seen, row.trainings)
+    return f"| {' | '.join(map(str, (*cells, told, failed)))} |"
+
+
+def _place(one: Row | Change) -> str:
+    return one.name if one.on == "digits" else f"{one.name} ({one.on})"
+
+
+def rate(count: int, of: int) -> str:
+    """`38 of 40 (95 %, 83 to 99 %)`, the 95 % interval exact (Clopper and Pearson)."""
+    low, high = binomial_interval(count, of)
+    return f"{count} of {of} ({100 * count / of:.0f} %, {100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def harmful_lines(rows: Sequence[Row]) -> list[str]:
+    """The totals of harmful changes."""
+    seen, late = [row for row in rows if row.seen], [row for row in rows if row.late]
+    counts = Counter(row.colour for row in seen)
+    lines = [
+        f"- seen between samples: {rate(len(seen), len(rows))}, red {counts['red']} and yellow "
+        f"{counts['yellow']}, by {_median(seen)} trainings in the median"
+    ]
+    if late:
+        acting = rate(sum(row.seen for row in late), len(late))
+        lines.append(f"- of those that act after step 50 alone: {acting}")
+    if any(row.paired for row in rows):
+        at_last = rate(sum(row.seen_at_last for row in rows), len(rows))
+        lines.append(f"- seen between samples or, after that, seed by seed: {at_last}")
+    failing = rate(sum(row.asserted for row in rows), len(rows))
+    return [*lines, f"- the hand-written assertion fails: {failing}"]
+
+
+def harmless_lines(rows: Sequence[Row]) -> list[str]:
+    """The totals of harmless changes."""
+    return [
+        f"- {name}: {rate(sum(map(chosen, rows)), len(rows))}"
+        for name, chosen in (
+            ("red", lambda row: "red" in (row.colour, row.paired)),
+            ("yellow", lambda row: "yellow" in (row.colour, row.paired)),
+            ("unchanged, known from one training of 50 steps", lambda row: row.unchanged),
+        )
+    ]
+
+
+def _median(rows: Sequence[Row]) -> str:
+    return f"{statistics.median(row.trainings for row in rows):g}" if rows else "no"
+
+
+def block(rows: Sequence[Row], lacking: Sequence[str] = ()) -> str:
+    """Totals and tables, in three parts, and what is not judged yet."""
+    parts = (
+        ("Harmful changes", [r for r in rows if not r.harmless and not r.kept_back], harmful_lines),
+        ("Those kept back", [r for r in rows if not r.harmless and r.kept_back], harmful_lines),
+        ("Harmless changes", [r for r in rows if r.harmless], harmless_lines),
+    )
+    told = []
+    for name, some, lines in parts:
+        if some:
+            told.append("\n".join((f"**{name}**", "", *lines(some), "", HEADER, *map(line, some))))
+    if lacking:
+        told.append(f"Not judged yet: {'; '.join(lacking)}.")
+    return "\n\n".join(told)
+
+
+BEGIN, END = "<!-- mutants -->\n", "<!-- end of mutants -->"
+
+
+def put_between_markers(text: str, words: str) -> str:
+    """The text with the words between its two markers; ValueError where these are not."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"the markers {BEGIN.strip()} and, after it, {END} are needed once each")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{words}\n\n{END}{after}"
+
+
+def write_fashion(package: Path) -> None:
+    """The package's images in the layout that a recipe reads; InputError where it is not installed."""
+
+    def read(name: str, header: int) -> np.ndarray:
+        return np.frombuffer(
+            gzip.decompress((package / name).read_bytes()), np.uint8, offset=header
+        )
+
+    try:
+        arrays = {
+            f"{axis}_{part}": read(f"{file}-{kind}-ubyte.gz", header)
+            for part, file in (("train", "train"), ("test", "t10k"))
+            for axis, kind, header in (("x", "images-idx3", 16), ("y", "labels-idx1", 8))
+        }
+    except OSError:
+        raise InputError(
+            f"{package} has no images; install Debian's dataset-fashion-mnist, or give --fashion FOLDER"
+        ) from None
+    shaped = {key: v.reshape(-1, 28, 28) if key[0] == "x" else v for key, v in arrays.items()}
+    path = Path(FASHION)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **shaped)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train what is missing, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    parser.add_argument("--fashion", type=Path, default=PACKAGE, help="where Fashion-MNIST lies")
+    parser.add_argument("--open", action="store_true", help="without those kept back")
+    parser.add_argument(
+        "--trained", action="store_true", help="what is trained already, and no more"
+    )
+    parser.add_argument("--write", action="store_true", help="also into docs/verdicts.md")
+    options = parser.parse_args(arguments)
+    if options.open and options.write:
+        parser.error("--write tells of all changes; leave out --open")
+    try:
+        if not Path(FASHION).exists():
+            write_fashion(options.fashion)
+        trials = Trials(FOLDER, 0 if options.trained else options.jobs)
+        chosen = [change for change in CHANGES if not (options.open and change.kept_back)]
+        rows = []
+        for on in RECIPE:
+            some = [change for change in chosen if change.on == on]
+            try:
+                rows += judge_all(some, trials, make_reference(trials, on))
+            except LackingError as error:
+                print(f"{error} is not trained yet")
+    except InputError as error:
+        print(f"benchmarks.mutants: {error}", file=sys.stderr)
+        return 2
+    finally:
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"{(spent.ru_utime + spent.ru_stime) / 60:.1f} minutes of CPU", flush=True)
+    told = {(row.name, row.on) for row in rows}
+    lacking = [_place(change) for change in chosen if (change.name, change.on) not in told]
+    words = block(rows, lacking)
+    print(words)
+    record = {"alpha": ALPHA, "environment": environment.describe(), "rows": [*map(asdict, rows)]}
+    (FOLDER / "result.json").write_text(json.dumps(record, indent=1) + "\n")
+    if options.write:
+        PAGE.write_text(put_between_markers(PAGE.read_text(), words))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
