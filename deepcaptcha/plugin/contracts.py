@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, error_words
+from ..errors import InputError, error_words, printable
 from ..keras.data import Data, Examples, read_data
 from ..keras.settings import Training
 from ..trials.source import function_name
@@ -309,14 +309,14 @@ class Contract:
         except DoesNotApply as reason:
             pytest.skip(str(reason))
         except (AssertionError, InputError) as error:
-            message = f"{self.factory.title}, {self.name}: {error}"
+            message = printable(f"{self.factory.title}, {self.name}: {error}", keep="\n")
             raise pytest.fail.Exception(message, pytrace=False) from None
         except Exception as error:
             from ..keras.backend import KERAS_ERRORS
 
             if not isinstance(error, KERAS_ERRORS):
                 raise
-            message = f"{self.factory.title}, {self.name}: {error_words(error)}"
+            message = printable(f"{self.factory.title}, {self.name}: {error_words(error)}")
             raise pytest.fail.Exception(message, pytrace=False) from error
 
 

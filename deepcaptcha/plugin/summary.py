@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..keras import environment
 from ..trials import seeds
 from . import suite
@@ -115,7 +115,7 @@ def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             if not shown:
                 terminal.ensure_newline()
-            terminal.write(f"\r\x1b[K{text[: terminal._tw.fullwidth - 1]}", flush=True)
+            terminal.write(f"\r\x1b[K{printable(text)[: terminal._tw.fullwidth - 1]}", flush=True)
         shown = text
 
     return show
@@ -174,7 +174,7 @@ class SessionSummary:
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose > 0:
             for evidence in found:
-                terminal.write_line(verdict_line(evidence))
+                terminal.write_line(printable(verdict_line(evidence)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -228,10 +228,11 @@ class SessionSummary:
             )
         if not self._reported:
             for line in (*self._told, *self._notes):
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(printable(line, keep="\n"))
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
+        from ..report.table import markdown
         from ..report.words import made_lines, summary_lines, verdict_table, whole_line
 
         seed = self._options.seed
@@ -249,13 +250,13 @@ class SessionSummary:
         if self._options.report is not None:
             lines += self._write_report(self._options.report, again, notes, made)
         if job := os.environ.get("GITHUB_STEP_SUMMARY"):
-            told = [*lines, *made_lines(self._reported)]
+            told = [*map(markdown, lines), *made_lines(self._reported)]
             text = table.as_markdown() + "\n" + "".join(f"- {line}\n" for line in told)
             lines += _append(Path(job), text)
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
         for line in lines:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(printable(line, keep="\n"))
 
     def _terminal(self) -> pytest.TerminalReporter | None:
         return self._config.pluginmanager.get_plugin("terminalreporter")

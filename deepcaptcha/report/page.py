@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import InputError, write_file
+from ..errors import InputError, printable, write_file
 from ..trials.ledger import read_full_ledger
 from ..verdicts.judge import Evidence
 from .content import (
@@ -77,7 +77,7 @@ def render(
         "seeds": seeds_text(rows),
         "version": importlib.metadata.version("pytest-deepcaptcha"),
     }
-    page = fill(_TEMPLATE, content, escape=True)
+    page = printable(fill(_TEMPLATE, content, escape=True), keep="\n")
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
