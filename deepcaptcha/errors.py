@@ -61,6 +61,12 @@ def require_whole(name: str, value: object, least: int = 1, most: int | None = N
     raise InputError(f"{name} is {value!r}; a whole number {needed} is needed")
 
 
+def require_text(name: str, value: object) -> None:
+    """InputError unless `value` is a text."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r}; a text is needed")
+
+
 def require_rate(name: str, value: object) -> float:
     """`value`; InputError unless it is a number above 0 and below 1."""
     if isinstance(value, int | float) and 0 < value < 1:

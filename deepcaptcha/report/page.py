@@ -20,6 +20,7 @@ from .content import (
     sections,
     seeds_text,
 )
+from .drawing import letters
 from .words import failures_text
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -93,7 +94,7 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=not escape,
     )
-    environment.filters.update(failures=failures_text)
+    environment.filters.update(failures=failures_text, letters=letters)
     return environment.get_template(template.name).render(content)
 
 
