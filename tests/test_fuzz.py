@@ -363,6 +363,36 @@ def test_names(name, other):
         ElementTree.fromstring(f"<a>{value.translate({38: '+', 60: '+'})}</a>")
 
 
+PROJECT = """
+import pytest
+from deepcaptcha import FunctionSource, Target
+
+@pytest.mark.convergence(p_good=0.9, p_bad=0.2)
+def test_it(convergence):
+    target = Target(0.9, 2, "loss", "min")
+    convergence.judge(FunctionSource(lambda seed: {"loss": 2.0 + seed}, target, NAME, "1"))
+"""
+
+
+@pytest.mark.integration
+def test_no_name_costs_a_report(pytester, monkeypatch):
+    name = "\x1b[2J\x1b[31mred\0\r\nnext | <b>\u202egnp \ud800"
+    pytester.makepyfile(f"NAME = {name!r}\n{PROJECT}")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    options = ["-v", "--convergence-report=page.html", "--junitxml=junit.xml", "--color=no"]
+    done = pytester.runpytest_inprocess(*options, "-p", "no:cacheprovider")
+    done.assert_outcomes(failed=1)
+    shown = r"\x1b[2J\x1b[31mred\x00\r\nnext | <b>\u202egnp \ud800"
+    assert f"{shown} is claimed 'trains'" in str(done.stdout)
+    ElementTree.parse(pytester.path / "junit.xml")
+    summary = (pytester.path / "summary.md").read_text("utf-8")
+    assert re.sub(r"\\([\\|<\[])", r"\1", summary).count(shown) == 2  # in the table, and below it
+    page = (pytester.path / "page.html").read_text("utf-8")
+    assert page.count(shown.replace("<b>", "&lt;b&gt;")) > 3
+    for text in (str(done.stdout), summary, page):
+        assert printable(text, keep="\n\N{NO-BREAK SPACE}") == text
+
+
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
     """An npz file and its arrays."""
