@@ -5,7 +5,7 @@ READY := .venv/.ready
 CONSTRAINTS ?= constraints.txt
 SEED ?= fixed
 
-.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs tutorials confusion compare bench faults power mutants lint clean
+.PHONY: setup test answer-test integration check browser slow confirm record ruler study explain picture docs tutorials confusion compare bench faults fuzz power mutants lint clean
 
 setup: $(READY)
 
@@ -126,6 +126,12 @@ FAULTS ?= 2000
 
 faults: $(READY)
 	DEEPCAPTCHA_FAULTS=$(FAULTS) $(BIN)/pytest -n auto -m 'not slow' tests/test_faults.py
+
+# Names, numbers, arrays, files and command lines that nobody means to give: ten thousand inputs.
+FUZZ ?= 1500
+
+fuzz: $(READY)
+	DEEPCAPTCHA_FUZZ=$(FUZZ) $(BIN)/pytest -n auto tests/test_fuzz.py
 
 # make bench BENCH="cold-import kernel-share"   only these rows
 # make bench SUITE=1                           and the quick suite's seconds

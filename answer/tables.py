@@ -19,7 +19,7 @@ from .statements import STATEMENTS, RowName, could_hold, count, judge_statement
 
 
 def _markdown(titles: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
-    return Table("", columns(*titles), tuple(rows)).as_markdown_rows()
+    return Table("", columns(*titles), tuple(rows)).as_markdown_rows(cell=str)
 
 
 def rate_text(successes: int, trials: int) -> str:

@@ -8,14 +8,31 @@ from pathlib import Path
 
 _MOST_WORDS = 400  # characters of Keras' own message; it may print whole tensors
 _BOLD = re.compile("\x1b\\[[0-9;]*m")
+_UNUSUAL = re.compile("[^ -~]")
 _PLACES = ("Graph execution error", "Detected at node", 'File "', "<stack traces", "[[{{node")
 
 
+def printable(text: str, keep: str = "") -> str:
+    """The text as terminals, pages and files of every kind show it harmlessly: what is no letter, sign
+    or blank (control characters, line ends, turns of the writing direction, halves of characters)
+    stands as Python writes it, such as `\\x1b`, but for the characters to `keep`."""
+
+    def shown(found: re.Match[str]) -> str:
+        letter = found[0]
+        return letter if letter.isprintable() or letter in keep else repr(letter)[1:-1]
+
+    return _UNUSUAL.sub(shown, text)
+
+
 class InputError(ValueError):
-    """A mistake in what the user gave: one line with what is wrong, the value, what would be right.
+    """A mistake in what the user gave: one line with what is wrong, the value, what would be right; an
+    argument a line where more is to be told.
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -32,7 +49,7 @@ def error_words(error: Exception) -> str:
     if lines[:1] == ["in user code:"]:  # pairs of a place and its code, then the message
         places = [number for number, line in enumerate(lines) if line.startswith('File "')]
         lines = lines[max(places, default=0) + 2 :]
-    text = " ".join(line for line in lines if line and not line.startswith(_PLACES))
+    text = printable(" ".join(line for line in lines if line and not line.startswith(_PLACES)))
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."
 
 
@@ -42,6 +59,12 @@ def require_whole(name: str, value: object, least: int = 1, most: int | None = N
         return value
     needed = f">= {least}" if most is None else f"from {least} to {most}"
     raise InputError(f"{name} is {value!r}; a whole number {needed} is needed")
+
+
+def require_text(name: str, value: object) -> None:
+    """InputError unless `value` is a text."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {value!r}; a text is needed")
 
 
 def require_rate(name: str, value: object) -> float:

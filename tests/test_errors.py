@@ -1,11 +1,12 @@
 """What refuses a user's numbers, and what writes their files."""
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
-from deepcaptcha.errors import InputError, require_rate, require_whole, write_file
+from deepcaptcha.errors import InputError, printable, require_rate, require_whole, write_file
 
 
 def test_numbers_in_range_are_given_back():
@@ -71,3 +72,25 @@ def test_a_pipe_is_written_into_and_not_replaced(tmp_path):
     assert os.read(reader, 9) == b"text"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, é, 漢, ≥ and 🙂", "plain, é, 漢, ≥ and 🙂"),
+        ("\x1b[2J\0\x7f\x9b", r"\x1b[2J\x00\x7f\x9b"),
+        ("a\r\nb\tc\u2028d", r"a\r\nb\tc\u2028d"),
+        ("\u202egnp.exe \u2066\u200f\ufeff", r"\u202egnp.exe \u2066\u200f\ufeff"),
+        ("\ud800\udcff", r"\ud800\udcff"),
+    ],
+)
+def test_what_a_terminal_might_obey_is_shown_as_python_writes_it(text, shown):
+    assert printable(text) == shown
+    assert printable(shown) == shown
+    assert str(InputError(text)) == shown
+    shown.encode()  # no file refuses it
+
+
+def test_an_error_has_as_many_lines_as_arguments():
+    error = pickle.loads(pickle.dumps(InputError("a\nb", "c")))
+    assert str(error) == "a\\nb\nc"

@@ -16,7 +16,7 @@ from ..trials.trial import Trial
 from ..trials.worker import cores
 from ..verdicts.baseline import read_baseline
 from .arguments import FRESH, TARGET, command, either, names, option, shared, whole_number
-from .progress import trial_progress, warn
+from .progress import say, trial_progress, warn
 from .subject import HELP, read_subject
 
 
@@ -81,7 +81,7 @@ def bisect(options: Namespace) -> int:
         print(json.dumps({**found.as_dict(), "sentences": finding_lines(found)}, indent=2))
     else:
         cell_table(found).write(sys.stdout)
-        print("", *finding_lines(found), sep="\n")
+        say("", *finding_lines(found))
     return 0 if found.found else 1
 
 

@@ -22,7 +22,7 @@ from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
 from ..verdicts.plan import exact_error_rates, operating_characteristic, worst_expected_trials
 from .arguments import OWN_LEDGER, TARGET, command, option, shared, whole_number
-from .progress import warn
+from .progress import say, warn
 from .subject import HELP, read_subject
 
 
@@ -45,12 +45,12 @@ def check(options: Namespace) -> int:
         print(json.dumps([finding.as_dict() for finding in found], indent=2))
         return int(errors > 0)
     for finding in found:
-        print(f"{finding.severity}: {finding.code}: {finding.sentence}.\n  Fix: {finding.fix}.")
+        say(f"{finding.severity}: {finding.code}: {finding.sentence}.\n  Fix: {finding.fix}.")
     told = plural(errors, "error") if errors else "nothing that stops it from training"
     name = options.network
     if subject.known is not None:
         name = f"{subject.known[0].name} under {subject.known[1].name}"
-    print(f"{name}, seed {options.seed}: {told}")
+    say(f"{name}, seed {options.seed}: {told}")
     return int(errors > 0)
 
 
@@ -67,7 +67,7 @@ def judge(options: Namespace) -> int:
     budget = Budget(1, options.alpha, options.beta)
     source = read_subject(options.network, options.data).source(options)
     if why := getattr(source, "why_not_again", ""):
-        print(f"No trial is taken from the ledger: {why}.", file=sys.stderr)
+        warn(f"no trial is taken from the ledger: {why}")
     # A new model each trial means a new trace each trial; TensorFlow would warn of it.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -89,7 +89,7 @@ def judge(options: Namespace) -> int:
             )
         )
         return int(evidence.red)
-    print(
+    say(
         f"{verdict.colour}: {row_text(source.name, source.recipe)} reached its target in "
         f"{verdict.successes} of {verdict.trials} trainings (95 % interval "
         f"{interval_text(verdict.interval)})."
@@ -99,9 +99,9 @@ def judge(options: Namespace) -> int:
         f"green by mistake: {100 * beta:.3g} % if in {percent(options.p_bad)}."
     )
     if evidence.start:
-        print(f"{evidence.start[:1].upper()}{evidence.start[1:]}.")
+        say(f"{evidence.start[:1].upper()}{evidence.start[1:]}.")
     for line in evidence.symptoms:
-        print(f"{line}.")
+        say(f"{line}.")
     return int(evidence.red)
 
 
@@ -166,7 +166,7 @@ def plan(options: Namespace) -> int:
         recorded.setdefault(trial.recipe, []).append(trial.seconds)
     for recipe, each in recorded.items():
         seconds = fmean(each)
-        print(
+        say(
             f"minutes      {recipe}: {good * seconds / 60:.1f} expected, "
             f"{last * seconds / 60:.1f} at most ({seconds:.1f} s a trial, one process)"
         )

@@ -20,6 +20,7 @@ from ..verdicts.baseline import read_baseline
 from ..verdicts.claim import Budget, Claim, chance_to_pass
 from ..verdicts.plan import binomial_interval
 from .arguments import command, option
+from .progress import say
 from .subject import HELP, read_subject
 
 Json = dict[str, Any]
@@ -82,7 +83,7 @@ def _layers(text: str, as_json: bool) -> int:
     for layer in layers:
         shape = str(layer.output_shape).replace(",)", ")")
         told = f"{layer.name:<14} {shape:<14} {layer.parameters:>8,}  {layer.arithmetic}"
-        print(told.rstrip())
+        say(told.rstrip())
     print(f"{'total':<14} {'':<14} {total:>8,}")
     return 0
 

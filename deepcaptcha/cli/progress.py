@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
+from ..errors import printable
 from ..trials.trial import Trial
 
 
 def warn(*problems: str) -> None:
     """A line each, beside what is printed."""
     for problem in problems:
-        print(f"deepcaptcha: {problem}", file=sys.stderr)
+        print(f"deepcaptcha: {printable(problem)}", file=sys.stderr)
+
+
+def say(*lines: str) -> None:
+    """A line each, harmless whatever names are in it."""
+    for line in lines:
+        print(printable(line, keep="\n"), flush=True)
 
 
 @contextmanager
@@ -45,7 +52,7 @@ def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], N
 
         def line(text: str) -> None:
             if not quiet:
-                print(f"[{next(places)}{of}] {text}", file=sys.stderr, flush=True)
+                print(f"[{next(places)}{of}] {printable(text)}", file=sys.stderr, flush=True)
 
         yield line
         return
@@ -57,4 +64,4 @@ def shown_progress(total: int | None, quiet: bool) -> Iterator[Callable[[str], N
     )
     with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=total)
-        yield lambda text: bar.update(task, advance=1, description=text)
+        yield lambda text: bar.update(task, advance=1, description=printable(text))

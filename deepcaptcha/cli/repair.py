@@ -25,7 +25,7 @@ from .arguments import (
     shared,
     whole_number,
 )
-from .progress import trial_progress, warn
+from .progress import say, trial_progress, warn
 from .subject import HELP, Subject, read_subject
 
 
@@ -70,7 +70,7 @@ def repair(options: Namespace) -> int:
         print(json.dumps({**found.as_dict(), "sentences": repair_lines(found)}, indent=2))
     else:
         attempt_table(found).write(sys.stdout)
-        print("", *repair_lines(found), sep="\n")
+        say("", *repair_lines(found))
     if found.interrupted:
         warn(f"stopped after {len(done)} trials; the same command goes on")
         return 130

@@ -19,7 +19,7 @@ from ..keras import environment
 from ..networks.variants import VARIANTS
 from ..report.page import write_report
 from ..report.session import last_two
-from ..report.table import Table, columns
+from ..report.table import Table, columns, markdown
 from ..report.words import comparison_table, failures_text, interval_text, recorded_text
 from ..trials import dask as cluster
 from ..trials.draws import require_draws, same_start
@@ -61,7 +61,7 @@ from .arguments import (
     shared,
     whole_number,
 )
-from .progress import trial_progress, warn
+from .progress import say, trial_progress, warn
 from .subject import HELP, Subject, read_subject
 
 Json = dict[str, Any]
@@ -138,8 +138,8 @@ def study(options: Namespace) -> int:
         _publish(groups, rows, lost, notes, options)
         if not options.json:
             end = f"; {recorded_text([runner.recorded])}" if runner.recorded else ""
-            print(f"Every trial in {ledger}{end}.")
-            print(f"As a page: {program()} report --ledger {ledger}")
+            say(f"Every trial in {ledger}{end}.")
+            say(f"As a page: {program()} report --ledger {ledger}")
     if lost or refused:
         warn(*map(str, lost), *refused)
         return 2
@@ -212,13 +212,13 @@ def _measure_rounding(options: Namespace) -> int:
                 f"; shifts of {statistics.median(lines):.2g} spreads in the median, "
                 f"{max(lines):.2g} at most"
             )
-        print(f"{name}: {told}", flush=True)
+        say(f"{name}: {told}")
     ruler = [shift for record in records.values() for shift in ruler_of(record)]
     if len({shift.arithmetic for shift in ruler}) < 2:
         print("No two arithmetics moved anything; none can be left out and judged by the others.")
         return 0
     for left in leave_one_out(ruler, shares):
-        print(
+        say(
             f"left out, {left.arithmetic} is called a change in {left.rows_changed} of {left.rows} rows "
             f"at a row's level of {shares:.2g}"
             + "".join(f"; {row}: {measure}" for row, measure in left.changed)
@@ -341,8 +341,8 @@ def _publish(
         "failed": failed,
     }
     text = json.dumps(record, indent=2)
-    said = [*symptoms, *map(str, lost)]
-    page = "\n".join([table.as_markdown() for table in tables] + [f"{line}.\n" for line in said])
+    said = [f"{markdown(line)}.\n" for line in (*symptoms, *map(str, lost))]
+    page = "\n".join([*(table.as_markdown() for table in tables), *said])
     write_file(options.output / "study.json", text + "\n", "the table")
     write_file(options.output / "study.md", page, "the table")
     if options.json:
@@ -352,8 +352,8 @@ def _publish(
         table.write(sys.stdout)
         print()
     for line in symptoms:
-        print(f"{line}.\n")
-    print(f"Also in {options.output / 'study.md'} and study.json.")
+        say(f"{line}.\n")
+    say(f"Also in {options.output / 'study.md'} and study.json.")
 
 
 _FAILED = ("name", "recipe", "seed", "reason")
@@ -423,7 +423,8 @@ def compare(options: Namespace) -> int:
         records = [row.as_dict() for row in rows]
         print(json.dumps({"environment": told, "rows": records}, indent=2))
     else:
-        print(f"{places[0]} -> {places[1]}", f"Environment: {told}", sep="\n")
+        say(f"{places[0]} -> {places[1]}")
+        say(f"Environment: {told}")
         comparison_table(rows).write(sys.stdout)
     return int(any(row.worse for row in rows))
 
@@ -448,5 +449,5 @@ def report(options: Namespace) -> int:
     if options.json:
         print(json.dumps({"report": str(page), "rows": len(rows), "trials": trials}, indent=2))
     else:
-        print(f"{page}: {len(rows)} rows, {trials} trials.")
+        say(f"{page}: {len(rows)} rows, {trials} trials.")
     return 0

@@ -6,8 +6,6 @@ import importlib
 import inspect
 import os
 import sys
-import zipfile
-import zlib
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -234,17 +232,16 @@ def _is_part(part: object) -> bool:
 
 
 def _read_arrays(path: Path) -> tuple[object, object | None]:
-    import numpy as np
+    from ..networks.digits import read_arrays
 
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+    except (OSError, ValueError) as error:
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"cannot read the data from {path}: {told}") from None
     if "x_train" not in arrays or "y_train" not in arrays:
         raise InputError(
-            f"{path} holds {', '.join(arrays) or 'nothing'}; the arrays x_train, y_train and "
+            f"{path} holds {', '.join([*arrays][:9]) or 'nothing'}; the arrays x_train, y_train and "
             "x_validation, y_validation (or x_test, y_test) are needed"
         )
     parts = [

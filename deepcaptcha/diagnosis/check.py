@@ -341,7 +341,11 @@ def _weights(sample_weight: Nest, class_weight: Mapping[int, float] | None, y: N
 
 
 def _arrays(name: str, part: Nest) -> Nest:
-    for leaf in tf.nest.flatten(part):
+    try:
+        leaves = tf.nest.flatten(part)
+    except TypeError as error:  # keys that have no order, None and 0
+        raise InputError(f"{name} is no nest of arrays: {error_words(error)}") from None
+    for leaf in leaves:
         if not hasattr(leaf, "__array__") or not np.ndim(leaf):
             held = "single numbers" if np.isscalar(leaf) else f"a {type(leaf).__name__}"
             raise InputError(

@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, require_text
 
 LOGITS = "logits"
 """Name of an output layer whose values are logits; whoever compiles the model reads it."""
@@ -35,6 +35,11 @@ class Training:
     steps_per_execution: int = 50
 
     def __post_init__(self) -> None:
+        if not isinstance(self.optimizer_settings, Mapping):
+            given = self.optimizer_settings
+            raise InputError(f"optimizer_settings is {given!r}; a dict such as {{}} is needed")
+        for name in ("optimizer", "loss"):
+            require_text(name, getattr(self, name))
         settings = MappingProxyType(dict(self.optimizer_settings))
         object.__setattr__(self, "optimizer_settings", settings)
         for name in ("batch", "steps_per_execution"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import io
 import json
 import os
 import random
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .digits import NO_ARRAYS, Digits
+from .digits import Digits, read_arrays
 
 SOURCE = "captcha"
 """What a recipe's `data` says to have such images."""
@@ -112,10 +111,10 @@ def _version(distribution: str) -> str:
 def _read(path: Path, origin: str) -> Digits | None:
     """What the file holds, if it is whole and of that origin."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            if str(file["origin"]) == origin:
-                return Digits(file["images"], file["labels"])
-    except (KeyError, *NO_ARRAYS):
+        arrays = read_arrays(path)
+        if str(arrays["origin"]) == origin:
+            return Digits(arrays["images"], arrays["labels"])
+    except (KeyError, OSError, ValueError):
         pass  # no such file, or a damaged one: it is drawn anew
     return None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-import zlib
+from collections.abc import Collection
 from functools import lru_cache
+from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ SUBSET_SHA256 = "c02dc200942f8a189a95b526377b1e16654d8fabaf941447da0c39ef006db49
 _CARRIED = Path(__file__).parents[1] / "_fixtures" / "mnist.npz"  # in a wheel
 _REPOSITORY = Path(__file__).parents[2] / "fixtures" / "mnist.npz"  # in an editable install
 
-NO_ARRAYS = (ValueError, TypeError, OSError, EOFError, zlib.error, zipfile.BadZipFile)
-"""What NumPy raises where a file is no npz file, or a damaged one."""
+MOST_BYTES = 2**32
+"""An npz file that would unpack to more is not read."""
 
 
 class Digits(NamedTuple):
@@ -71,12 +72,58 @@ def digit_strips(n_prediction: int, digits: Digits | None = None, seed: int = 0)
     )
 
 
+def read_arrays(
+    file: Path | io.BytesIO, names: Collection[str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file, or those `names` among them; pickled objects are never read.
+
+    Raises ValueError for a file that is none, is damaged, or would unpack to more than MOST_BYTES;
+    OSError for one that cannot be opened.
+    """
+    try:
+        with zipfile.ZipFile(file) as packed:
+            members = packed.infolist()
+            # zipfile unpacks no more of a member than this, whatever it holds.
+            if (size := sum(member.file_size for member in members)) > MOST_BYTES:
+                raise ValueError(f"it unpacks to {size:,} bytes; at most {MOST_BYTES:,} are read")
+            named = {member.filename.removesuffix(".npy"): member for member in members}
+            return {
+                name: _read_array(packed, member)
+                for name, member in named.items()
+                if names is None or name in names
+            }
+    except OSError:
+        raise
+    except Exception as error:  # zipfile, its unpackers, tokenize and NumPy raise a dozen kinds
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
+def _read_array(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with packed.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(
+                f"{member.filename} has version {version} of the npy format, not 1 or 2"
+            )
+        first = version == (1, 0)
+        header = (
+            np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(file)
+        held = member.file_size - file.tell()
+        # What is declared is allocated before it is read; what is left unread has no checksum.
+        if not dtype.hasobject and (prod(shape) * dtype.itemsize != held or not dtype.itemsize):
+            raise ValueError(f"{member.filename} declares {dtype} {shape} and holds {held:,} bytes")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]:
     try:
         raw = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot read the digits from {path}: {error.strerror}; "
+            f"cannot read the digits from {path}: {getattr(error, 'strerror', error)}; "
             "give 'subset', 'keras' or the path of an mnist.npz"
         ) from None
     if sha256 and hashlib.sha256(raw).hexdigest() != sha256:
@@ -86,14 +133,14 @@ def _read(path: Path, sha256: str | None = None) -> dict[str, NDArray[np.uint8]]
         )
     names = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except KeyError as error:
-        raise InputError(
-            f"{path}: {error.args[0]}; the arrays {', '.join(names)} are needed"
-        ) from None
-    except NO_ARRAYS as error:
+        arrays = read_arrays(io.BytesIO(raw), names)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not an npz file in Keras' MNIST layout ({error})") from None
+    if missing := [name for name in names if name not in arrays]:
+        raise InputError(
+            f"{path} has no {', '.join(missing)}; the arrays {', '.join(names)} are needed"
+        )
+    return arrays
 
 
 def _download() -> dict[str, NDArray[np.uint8]]:

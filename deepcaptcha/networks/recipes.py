@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, require_rate, require_whole
+from ..errors import InputError, require_rate, require_text, require_whole
 from ..keras.data import Examples
 from ..keras.settings import Training
 from ..trials.trial import Target
@@ -61,7 +61,9 @@ class Recipe:
     target: Target = field(default_factory=Target)
 
     def __post_init__(self) -> None:
-        for name in ("n_train", "n_validation", "n_prediction"):
+        for name in ("name", "data", "scaling"):
+            require_text(f"recipe: {name}", getattr(self, name))
+        for name in ("n_train", "n_validation", "n_prediction", "n_class"):
             require_whole(f"recipe {self.name}: {name}", getattr(self, name))
         if self.scaling not in get_args(Scaling):
             raise InputError(

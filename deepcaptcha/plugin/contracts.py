@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, error_words
+from ..errors import InputError, error_words, printable
 from ..keras.data import Data, Examples, read_data
 from ..keras.settings import Training
 from ..trials.source import function_name
@@ -310,13 +310,13 @@ class Contract:
             pytest.skip(str(reason))
         except (AssertionError, InputError) as error:
             # The test's id names factory and contract already.
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
+            raise pytest.fail.Exception(printable(str(error), keep="\n"), pytrace=False) from None
         except Exception as error:
             from ..keras.backend import KERAS_ERRORS
 
             if not isinstance(error, KERAS_ERRORS):
                 raise
-            raise pytest.fail.Exception(error_words(error), pytrace=False) from error
+            raise pytest.fail.Exception(printable(error_words(error)), pytrace=False) from error
 
 
 def parametrize_with_contracts(factories: Sequence[Contracted]) -> pytest.MarkDecorator:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
@@ -148,7 +148,7 @@ def _header(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     declared = {
         _test_name(item): item.stash[_DECLARED] for item in items if _DECLARED in item.stash
     }
-    return header(config, config.stash[_OPTIONS], count, declared)
+    return [*map(printable, header(config, config.stash[_OPTIONS], count, declared))]
 
 
 def _test_name(item: pytest.Item) -> str:

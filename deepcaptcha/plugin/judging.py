@@ -149,7 +149,7 @@ class Convergence:
                 if self.repair is None:
                     raise
                 lines = self._repairs(given, self.declared.claim, ())
-                raise InputError("\n".join((str(error), *lines))) from None
+                raise InputError(str(error), *lines) from None
             self._judge(source, None, baselines)
 
     def check_training(

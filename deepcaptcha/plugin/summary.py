@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from ..errors import InputError, write_file
+from ..errors import InputError, printable, write_file
 from ..keras import environment
 from ..trials import seeds
 from . import suite
@@ -115,7 +115,7 @@ def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             if not shown:
                 terminal.ensure_newline()
-            terminal.write(f"\r\x1b[K{text[: terminal._tw.fullwidth - 1]}", flush=True)
+            terminal.write(f"\r\x1b[K{printable(text)[: terminal._tw.fullwidth - 1]}", flush=True)
         shown = text
 
     return show
@@ -178,7 +178,7 @@ class SessionSummary:
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose > 0:
             for evidence in found:
-                terminal.write_line(verdict_line(evidence))
+                terminal.write_line(printable(verdict_line(evidence)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -232,10 +232,11 @@ class SessionSummary:
             )
         if not self._reported:
             for line in (*self._told, *self._notes):
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(printable(line, keep="\n"))
             if (given := self._config.getoption("--convergence-report")) is not None:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
+        from ..report.table import markdown
         from ..report.words import made_lines, summary_lines, verdict_table, whole_line
 
         seed = self._options.seed
@@ -256,12 +257,12 @@ class SessionSummary:
         if job := os.environ.get("GITHUB_STEP_SUMMARY"):
             from ..report.github import step_summary
 
-            told = [*lines, *made_lines(self._reported)]
+            told = [*map(markdown, lines), *made_lines(self._reported)]
             lines += _append(Path(job), step_summary(self._reported, told))
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
         for line in lines:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(printable(line, keep="\n"))
 
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.github import annotation

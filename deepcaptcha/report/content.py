@@ -85,7 +85,7 @@ class ReportRow:
     @property
     def recipe(self) -> str:
         """The recipe's name, as recorded with its settings."""
-        return str(self.settings["name"])
+        return str(self.settings.get("name", self.trials[0].recipe))
 
     @property
     def target(self) -> Target:

@@ -11,6 +11,9 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import east_asian_width
+
+from ..errors import printable
 
 WIDTH = 340
 """Of every figure: what a narrow phone shows unscaled."""
@@ -145,6 +148,13 @@ class Plot:
         style = f"fill: {f'var(--{fill})' if fill else 'none'}; stroke: var(--{ink})"
         style += f"; stroke-width: {width:g}" + (f"; stroke-dasharray: {dashes}" if dashes else "")
         self._drawn.append(f'<path d="{path}" style="{style}"/>')
+
+
+def letters(text: str) -> float:
+    """About how wide a text is, in letters of usual width."""
+    text = printable(text)
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide + 0.55 * sum(letter.isupper() or letter in "mw@%" for letter in text)
 
 
 def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:

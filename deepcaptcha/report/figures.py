@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..errors import printable
 from ..finding import percent
 from ..trials.source import row_text
 from ..trials.trial import OUTCOMES
 from .content import Reached, ReportRow, Walk
-from .drawing import Plot, Point, Style, ticks
+from .drawing import Plot, Point, Style, letters, ticks
 from .words import plural
 
 HEIGHT = 230
@@ -173,7 +175,9 @@ def _numbers(low: float, high: float) -> dict[float, str]:
 
 
 def _short(text: str, room: int) -> str:
-    """The text, cut in its middle where it is longer than `room` letters."""
+    """The text, cut in its middle where it is longer than `room` letters of usual width."""
+    text = printable(text)
+    room = math.floor(room * len(text) / letters(text))
     if len(text) <= room:
         return text
     half = (room - 1) // 2

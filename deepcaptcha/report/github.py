@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..verdicts.claim import Colour, Verdict
 from ..verdicts.judge import Evidence
-from .table import Table, columns
+from .table import Table, columns, markdown
 from .words import failure_message, plural, row_names, verdict_table
 
 COMMANDS: dict[Colour, str] = {"red": "error", "yellow": "warning"}
@@ -54,7 +54,7 @@ def step_summary(reported: Sequence[Evidence], lines: Sequence[str]) -> str:
     parts = [f"## Verdicts: {', '.join(counts)}"]
     if told:
         parts.append(_difference_table(told).as_markdown_rows())
-    notes = "".join(f"- {line}\n" for line in lines)
+    notes = "".join(f"- {markdown(line)}\n" for line in lines)
     parts.append(
         f"<details><summary>All {plural(len(reported), 'row')}</summary>\n\n"
         f"{verdict_table(reported).as_markdown_rows()}\n{notes}\n</details>\n"

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import InputError, write_file
+from ..errors import InputError, printable, write_file
 from ..trials.ledger import read_full_ledger
 from ..verdicts.judge import Evidence
 from .content import (
@@ -20,6 +20,7 @@ from .content import (
     sections,
     seeds_text,
 )
+from .drawing import letters
 from .words import failures_text
 
 _TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -77,7 +78,7 @@ def render(
         "seeds": seeds_text(rows),
         "version": importlib.metadata.version("pytest-deepcaptcha"),
     }
-    page = fill(_TEMPLATE, content, escape=True)
+    page = printable(fill(_TEMPLATE, content, escape=True), keep="\n")
     return page.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -93,7 +94,7 @@ def fill(template: Path, content: Mapping[str, object], *, escape: bool) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=not escape,
     )
-    environment.filters.update(failures=failures_text)
+    environment.filters.update(failures=failures_text, letters=letters)
     return environment.get_template(template.name).render(content)
 
 

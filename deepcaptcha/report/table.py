@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import IO
 
+from ..errors import printable
+
 LOG_WIDTH = 80
 """Columns of a table that is not written to a terminal."""
+
+
+_MARKS = re.compile(r"[\\`*\[|~$]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|&(?=[\w#])")
+
+
+def markdown(text: str) -> str:
+    """The text in a line of GitHub's Markdown, where no letter of it has a meaning."""
+    return _MARKS.sub(r"\\\g<0>", printable(text))
+
+
+def code(text: str) -> str:
+    """The same as code, of which nothing has a meaning but what ends it."""
+    return f"`{printable(text).replace('`', chr(39))}`"
 
 
 @dataclass(frozen=True)
@@ -27,12 +43,17 @@ def columns(*titles: str) -> tuple[Column, ...]:
 @dataclass(frozen=True)
 class Table:
     """A table that reads the same in a terminal and as Markdown; where it is too wide, the columns named
-    by `spare` are left out, one after another."""
+    by `spare` are left out, one after another. Whatever its cells hold, each is one line."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     spare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = tuple(tuple(map(printable, row)) for row in self.rows)
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "title", printable(self.title))
 
     def without_empty_columns(self) -> Table:
         """The same without columns in which no row says anything."""
@@ -49,16 +70,16 @@ class Table:
 
     def as_markdown(self) -> str:
         """A GitHub table under its title as a heading."""
-        return f"## {self.title}\n\n{self.as_markdown_rows()}"
+        return f"## {markdown(self.title)}\n\n{self.as_markdown_rows()}"
 
-    def as_markdown_rows(self) -> str:
-        """The GitHub table alone."""
-        lines = [
-            _markdown_row(column.title for column in self.columns),
-            _markdown_row("---" if column.prose else "---:" for column in self.columns),
-            *(_markdown_row(row) for row in self.rows),
-        ]
-        return "\n".join(lines) + "\n"
+    def as_markdown_rows(self, cell: Callable[[str], str] = markdown) -> str:
+        """The GitHub table alone; `cell` makes Markdown of a title or cell that is none."""
+        rows = (
+            [cell(column.title) for column in self.columns],
+            ["---" if column.prose else "---:" for column in self.columns],
+            *(map(cell, row) for row in self.rows),
+        )
+        return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
     def write(self, file: IO[str]) -> None:
         """Draw it as wide as the terminal allows; prose wraps, figures do not."""
@@ -109,7 +130,3 @@ def _write_records(table: Table, file: IO[str], width: int) -> None:
             if cell:
                 text = f"  {column.title}: {cell}"
                 file.write(textwrap.fill(text, max(width, 20), subsequent_indent="    ") + "\n")
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

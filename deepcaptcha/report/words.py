@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..errors import printable
 from ..finding import Finding, percent
 from ..trials.history import symptom_lines
 from ..trials.ledger import SHOWN
@@ -17,7 +18,7 @@ from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ALPHA, ComparedRow
 from ..verdicts.confirm import NO_VERDICT
 from ..verdicts.judge import Evidence
-from .table import Table, columns
+from .table import Table, code, columns, markdown
 
 COMPARISONS = ("as reliable", "as fast", "as before")
 """What a row is judged for against its baseline."""
@@ -80,7 +81,7 @@ def failure_message(evidence: Evidence) -> str:
         lines.append(f"It was compiled with {evidence.compiled}.")
     if evidence.again:
         lines.append(f"One of them again: {evidence.again}")
-    return "\n".join(lines)
+    return printable("\n".join(lines), keep="\n")
 
 
 def undecided_message(evidence: Evidence) -> str:
@@ -92,7 +93,7 @@ def undecided_message(evidence: Evidence) -> str:
         for v in evidence.verdicts
         if v.colour == "undecided"
     ]
-    return f"undecided, {'; '.join(told)}"
+    return printable(f"undecided, {'; '.join(told)}")
 
 
 def explanation(trials: Sequence[Trial], errors: Sequence[Finding], note: str = "") -> list[str]:
@@ -333,12 +334,12 @@ def made_lines(reported: Sequence[Evidence]) -> list[str]:
     to see a failing seed again."""
     named = zip(row_names(reported), reported, strict=True)
     return [
-        f"{name} ({evidence.colour})"
-        + (f": `{evidence.test}`" if evidence.test else "")
-        + (f"; compiled with {evidence.compiled}" if evidence.compiled else "")
+        f"{markdown(name)} ({evidence.colour})"
+        + (f": {code(evidence.test)}" if evidence.test else "")
+        + (f"; compiled with {markdown(evidence.compiled)}" if evidence.compiled else "")
         + f"; {plural(evidence.summary.trials, 'training')}, {evidence.summary.seconds:.0f} s"
         + _reused_text(evidence)
-        + (f"; a failing seed again: `{evidence.again}`" if evidence.again else "")
+        + (f"; a failing seed again: {code(evidence.again)}" if evidence.again else "")
         for name, evidence in sorted(named, key=lambda pair: not pair[1].red)
     ]
 
@@ -374,7 +375,11 @@ def verdict_properties(evidence: Evidence) -> list[tuple[str, str]]:
         "seconds": round(evidence.summary.seconds - evidence.seconds_saved, 1),
         "from_ledger": evidence.reused or "",
     }
-    return [(f"convergence.{name}", str(value)) for name, value in pairs.items() if value != ""]
+    return [
+        (f"convergence.{name}", printable(str(value), keep="\n"))
+        for name, value in pairs.items()
+        if value != ""
+    ]
 
 
 def comparison_table(rows: Sequence[ComparedRow]) -> Table:

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import InputError, did_you_mean
+from ..errors import InputError, did_you_mean, printable
 from .trial import Epoch, Identity, Target, Trial, outcome_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def is_named(recipe: str) -> bool:
 
 def row_text(name: str, recipe: str) -> str:
     """A row in a sentence: `same under raw-subset`, or its name alone where nobody chose a recipe."""
-    return f"{name} under {recipe}" if is_named(recipe) else name
+    return printable(f"{name} under {recipe}" if is_named(recipe) else name)
 
 
 Metrics = Mapping[str, float]

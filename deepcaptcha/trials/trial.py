@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from ..errors import InputError
+from ..errors import InputError, require_text
 
 Outcome = Literal["converged", "stuck", "slow", "diverged"]
 StopReason = Literal["target", "epochs", "frozen", "not finite", "steps"]
@@ -41,6 +42,10 @@ class Target:
     also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("monitor", "mode"):
+            require_text(name, getattr(self, name))
+        if not isinstance(self.also, list | tuple):
+            raise InputError(f"also is {self.also!r}; a list of conditions is needed")
         object.__setattr__(self, "also", tuple(self.also))  # a list, after JSON
         for condition in self.also:
             _read_condition(condition)
@@ -48,8 +53,9 @@ class Target:
             raise InputError(f"epochs is {self.epochs!r}; a whole number >= 1 is needed")
         if self.mode not in get_args(Mode):
             raise InputError(f"mode is {self.mode!r}; 'max' or 'min' is needed")
-        for name, value in (("target", self.value), ("chance", self.chance or 0)):
-            if not isinstance(value, int | float) or not math.isfinite(value):
+        chance = 0 if self.chance is None else self.chance
+        for name, value in (("target", self.value), ("chance", chance)):
+            if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
                 raise InputError(f"{name} is {value!r}; a finite number is needed")
         if "accuracy" in self.monitor and not 0 < self.value <= 1:
             raise InputError(f"target is {self.value!r}; an accuracy lies above 0 and at most at 1")
@@ -233,10 +239,11 @@ def _sound(trial: Trial) -> Iterator[tuple[str, bool]]:
     yield "frozen_at_step", frozen is None or (type(frozen) is int and frozen >= 0)
     yield "seconds", trial.seconds is not None and is_number(trial.seconds) and trial.seconds >= 0
     yield "weights_sha256", type(trial.weights_sha256) is str and trial.weights_sha256 != ""
-    yield (
-        "identity",
-        trial.target is not None and trial.identity.get("seed", trial.seed) == trial.seed,
-    )
+    same = trial.identity.get("seed", trial.seed) == trial.seed
+    environment = trial.identity.get("environment", {})
+    named = type(trial.settings.get("name", "")) is str
+    known = trial.target is not None and isinstance(environment, Mapping)
+    yield "identity", same and named and known
     yield "probes", isinstance(trial.probes, Mapping)
     yield "backend", type(trial.backend) is str
     yield "device", type(trial.device) is str

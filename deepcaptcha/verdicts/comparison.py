@@ -424,21 +424,21 @@ def _own_ruler(
 def environments(before: LedgerTrials, after: LedgerTrials) -> str:
     """What differs between the two environments: `tensorflow 2.19.1 -> 2.21.0, ...`."""
     for ledger in (before, after):
-        first, *others = (trial.identity["environment"] for trial in ledger.trials)
+        first, *others = (trial.identity.get("environment", {}) for trial in ledger.trials)
         if any(other != first for other in others):
             raise InputError(
                 "a ledger holds trials of several environments; give one of one environment"
             )
-    old, new = (ledger.trials[0].identity["environment"] for ledger in (before, after))
+    old, new = (side.trials[0].identity.get("environment", {}) for side in (before, after))
     return differences(old, new) or "the same in both"
 
 
 def _require_same_task(first: Trial, second: Trial) -> None:
     for key in TASK:
-        was, now = first.identity[key], second.identity[key]
+        was, now = first.identity.get(key), second.identity.get(key)
         if was != now:
             detail = ""
-            if isinstance(was, Mapping):
+            if isinstance(was, Mapping) and isinstance(now, Mapping):
                 differing = [k for k in {**was, **now} if was.get(k) != now.get(k)]
                 detail = f" ({', '.join(differing)})"
             raise InputError(

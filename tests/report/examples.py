@@ -7,7 +7,7 @@ import pytest
 
 from deepcaptcha.networks.recipes import Recipe
 from deepcaptcha.report.content import rows_of_ledger, rows_of_verdicts
-from deepcaptcha.trials.ledger import LedgerTrials
+from deepcaptcha.trials.ledger import LedgerTrials, trial_key
 from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.claim import Budget, Claim
@@ -75,6 +75,38 @@ def study_rows():
         values = [2.3 / (1 + epoch) for epoch in range(40)]
         trials.append(trained(seed, outcome, LONG, LOSS, values))
     return rows_of_ledger(LedgerTrials(tuple(trials)))
+
+
+HOSTILE = (
+    "<script>document.title = 'run'</script>",
+    '"><img src=x onerror="document.title=\'run\'">',
+    "</svg></title></style><h1>large</h1>",
+    "$\\frac{1}{0}$ {{ 7 * 7 }} | `a` **b** [c](javascript:d)",
+    "\x1b[2J\x1b[31mred\0\r\nnext\n::error::line",
+    "report \u202egnp.exe \u2066\u200f\u05d0\u05d1",
+    "half a letter \udc80\ud800",
+    "W" * 24,
+    "\U0001f468\u200d\U0001f469" * 12,
+    "long" * 300,
+)
+"""Names, and whatever else is anybody's text."""
+
+
+def hostile_rows():
+    """Of the first half verdicts are red; each recipe and metric has a hostile name too."""
+    evidence, found = [], []
+    for place, name in enumerate(HOSTILE):
+        outcomes = ["stuck", "diverged", "slow"] if place < len(HOSTILE) / 2 else ["converged"] * 3
+        told, trials = judged(name, outcomes, test=name)
+        evidence.append(replace(told, recipe=name, compiled=name, again=name, repairs=(name,)))
+        other = replace(RECIPE, name=name, target=Target(0.9, 5, name))
+        for trial in trials:
+            values = [epoch.metrics["val_accuracy"] for epoch in trial.epochs]
+            again = trained(trial.seed, trial.outcome, name, other, values)
+            found.append(replace(again, identity=trial.identity | {"recipe": other.as_dict()}))
+        keys = tuple(map(trial_key, found[-len(trials) :]))
+        evidence[-1] = replace(evidence[-1], trials=keys)
+    return rows_of_verdicts(evidence, LedgerTrials(tuple(found)))
 
 
 def verdict_rows():

@@ -7,7 +7,7 @@ import pytest
 
 from deepcaptcha.report.page import render
 from tests.report.browser import NoBrowserError, chromium
-from tests.report.examples import study_rows, verdict_rows
+from tests.report.examples import HOSTILE, hostile_rows, study_rows, verdict_rows
 
 pytestmark = pytest.mark.integration
 
@@ -23,12 +23,14 @@ def browser():
         pytest.fail(str(error), pytrace=False)
 
 
-@pytest.fixture(scope="module", params=["study", "verdicts"])
+@pytest.fixture(scope="module", params=["study", "verdicts", "hostile"])
 def address(request, tmp_path_factory):
-    """A page's address: one of a study with every outcome, one of red and green verdicts."""
+    """A page's address: one of a study with every outcome, one of red and green verdicts, and one whose
+    names are not harmless."""
     path = tmp_path_factory.mktemp("page") / f"{request.param}.html"
-    rows = study_rows() if request.param == "study" else verdict_rows()
-    path.write_text(render(rows, "made so", ["a note"]))
+    rows = {"study": study_rows, "verdicts": verdict_rows, "hostile": hostile_rows}[request.param]()
+    notes = HOSTILE if request.param == "hostile" else ["a note"]
+    path.write_text(render(rows, f"made {notes[0]}", notes, notes[-1]))
     return path.as_uri()
 
 
@@ -62,6 +64,8 @@ def test_it_fits_its_window_and_says_nothing_on_the_console(open_page, address, 
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false })")
     assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
     assert [text for text in page.complaints if not text.startswith("data:")] == [address]
+    assert page.title() == "Convergence report"  # which a hostile name would change
+    assert page.locator("script, img, h1:not(header h1)").count() == 0
 
 
 @pytest.mark.parametrize("width", WIDTHS)

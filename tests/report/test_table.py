@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from deepcaptcha.report.table import Table, columns
+from deepcaptcha.report.table import Table, code, columns, markdown
 
 TABLE = Table(
     "Numbers",
@@ -19,6 +19,15 @@ def test_markdown():
         "## Numbers\n\n| name | count | said of it |\n| --- | ---: | --- |\n"
         "| one | 1 | a \\| b |\n| two | 22 |  |\n"
     )
+
+
+def test_no_letter_of_a_name_has_a_meaning_in_markdown():
+    # As GitHub's Markdown has it: a backslash before a punctuation mark makes it a mark.
+    assert markdown("a|b <b> **c** [d](e) `f` $g$ _h_ &lt; \\") == (
+        "a\\|b \\<b> \\*\\*c\\*\\* \\[d](e) \\`f\\` \\$g\\$ \\_h\\_ \\&lt; \\\\"
+    )
+    assert markdown("val_loss <= 0.3 & a < b\n") == "val_loss <= 0.3 & a < b\\\\n"
+    assert code("a`b\n") == "`a'b\\n`"
 
 
 @pytest.mark.parametrize("width", [12, 24, 40, 120])
