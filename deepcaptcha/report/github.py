@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..verdicts.claim import Colour, Verdict
 from ..verdicts.judge import Evidence
-from .table import Table, columns, markdown
+from .table import Table, columns
 from .words import failure_message, plural, row_names, verdict_table
 
 COMMANDS: dict[Colour, str] = {"red": "error", "yellow": "warning"}
@@ -44,7 +44,7 @@ def _property(text: str) -> str:
 def step_summary(reported: Sequence[Evidence], lines: Sequence[str]) -> str:
     """Markdown: first what is not as it was recorded or claimed, a row each, then everything, folded.
 
-    - `lines`: what else the run says of its verdicts.
+    - `lines`: what else the run says of its verdicts, Markdown too.
     """
     named = zip(row_names(reported), reported, strict=True)
     told = [(name, each) for name, each in named if each.colour != "green" and not each.unchanged]
@@ -54,7 +54,7 @@ def step_summary(reported: Sequence[Evidence], lines: Sequence[str]) -> str:
     parts = [f"## Verdicts: {', '.join(counts)}"]
     if told:
         parts.append(_difference_table(told).as_markdown_rows())
-    notes = "".join(f"- {markdown(line)}\n" for line in lines)
+    notes = "".join(f"- {line}\n" for line in lines)
     parts.append(
         f"<details><summary>All {plural(len(reported), 'row')}</summary>\n\n"
         f"{verdict_table(reported).as_markdown_rows()}\n{notes}\n</details>\n"

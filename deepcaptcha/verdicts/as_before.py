@@ -104,8 +104,9 @@ def judge_as_before(
         if compared and min(one.p for one in compared) > looks.doubt:
             break
         level = alpha * share
-        # The most extreme that ranks can be, in either direction.
-        if not same_seeds and 2 / math.comb(len(recorded) + count, count) > level:
+        # The most extreme that ranks can be, in either direction, adjusted over all measures.
+        least = 2 * max(1, len(measures)) / math.comb(len(recorded) + count, count)
+        if not same_seeds and least > level:
             continue
         new += [course_at(place) for place in range(len(new), count)]
         compared = compare_courses(
@@ -142,7 +143,8 @@ def _by_own_seeds(
         again.append(again_at(place))
         if not course.is_paired_with(again[-1]):
             return None
-        if (course.history, course.losses) == (again[-1].history, again[-1].losses):
+        same = (course.history, course.losses) == (again[-1].history, again[-1].losses)
+        if same and place == 0:  # a later one may, where nothing fine is logged
             return ()
         if not ruler:
             return None
@@ -346,17 +348,20 @@ def judge_whole_again(
     for name in dict.fromkeys(shift.measure for shift in moved):
         shifts = [s for s in moved if s.measure == name and s.spread > 0]
         known = [s for s in ruler if s.measure == name and s.spread > 0]
-        if len(shifts) < 2 or not known:
+        # How far a single seed's difference scatters nobody knows, nor what nothing moved.
+        freedom = sum(s.seeds - 1 for s in known)
+        squares = math.fsum((s.seeds - 1) * (s.scatter / s.spread) ** 2 for s in known)
+        if len(shifts) < 2 or not squares:
             continue
         means = [
             statistics.fmean(s.shift / s.spread for s in known if s.arithmetic == arithmetic)
             for arithmetic in dict.fromkeys(s.arithmetic for s in known)
         ]
-        square = statistics.fmean((s.scatter / s.spread) ** 2 for s in known)
+        each = math.fsum(1 / s.seeds for s in shifts)
         allowed = Tolerance(
             delta=max(WHOLE_SHIFT, RULER_FACTOR * max(map(abs, means))),
-            scatter=math.sqrt(square / sum(s.seeds for s in shifts)),
-            freedom=sum(s.seeds - 1 for s in known),
+            scatter=math.sqrt(squares / freedom * each) / len(shifts),
+            freedom=freedom,
         )
         mean = statistics.fmean(s.shift / s.spread for s in shifts)
         told.append((allowed.p(mean, 1), mean, allowed, name))
@@ -371,7 +376,7 @@ def judge_whole_again(
         if p <= alpha
     ]
     if not changed:
-        sees = max(each.smallest_seen(alpha / len(told), 1) for _, _, each, _ in told)
+        sees = max(one.smallest_seen(alpha / len(told), 1) for _, _, one, _ in told)
         most = max(told, key=lambda each: abs(each[1]))
         note = (
             f"{rows} rows by {seeds} recorded seeds each moved by {most[1]:+.2g} spreads on the mean "

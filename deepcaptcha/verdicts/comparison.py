@@ -250,7 +250,8 @@ ALPHA = 0.05
 class ComparedRow:
     """One factory and recipe in both ledgers.
 
-    - `before`, `after`: (converged, trials). `median_epochs`: of the converged ones, in both.
+    - `before`, `after`: (converged, trials) of those compared, where `paired` of the pairs.
+      `median_epochs`: of the converged ones, in both.
     - `p`: two-sided and adjusted over all rows, of Fisher's exact test of P(converged), or of McNemar's
       exact test where `paired`.
     - `same_bits`: seeds of both that ended with the very same weights, of `common`.
@@ -345,7 +346,8 @@ def _compare(
     same_seeds = {seed: course_of(trial) for seed, trial in old.items()}
     pairs = _pairs([course_of(trial) for trial in new.values()], same_seeds)
     common = [(old[seed], new[seed]) for seed in sorted(old.keys() & new.keys())]
-    before, after = (summarise(list(side.values())) for side in (old, new))
+    compared = [old[seed] for seed in new] if pairs else list(old.values())
+    before, after = (summarise(side) for side in (compared, list(new.values())))
     first, second = ((summary.converged, summary.trials) for summary in (before, after))
     numbers = _numbers(old, new, pairs, ruler, level / 2)
     part = level / 2 if numbers else level
@@ -361,12 +363,7 @@ def _compare(
         p=mcnemar((a.outcome == "converged", b.outcome == "converged") for a, b in pairs)
         if pairs
         else fisher(first, second),
-        sees_fall=smallest_fall(
-            (sum(a.outcome == "converged" for a, _ in pairs), len(pairs)) if pairs else first,
-            len(new),
-            part,
-            paired=pairs is not None,
-        ),
+        sees_fall=smallest_fall(first, len(new), part, paired=pairs is not None),
         numbers=numbers,
         numbers_p=min((each.p for each in numbers), default=1.0),
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from ..trials.draws import same_start, tells_apart
+from ..trials.draws import require_draws, same_start, tells_apart
 from ..trials.source import Source
 from ..trials.trial import OUTCOMES, Target, Trial
 from .baseline import (
@@ -356,6 +356,7 @@ def judge_change(
     def heard(at: TrialAt) -> TrialAt:
         def trial(index: int) -> Trial:
             trials.append(at(index))
+            require_draws(trials)
             if len(trials) == 1:
                 require_same_monitor(record, trials[0])
             return trials[-1]

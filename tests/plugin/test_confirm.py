@@ -265,6 +265,12 @@ def test_a_function_that_trains_otherwise_is_judged(function):
     assert "worse in val_accuracy after epoch 1: 0.250, recorded 0.500" in str(failure.value)
 
 
+def test_trials_of_a_changed_row_are_to_be_draws_too(function):
+    function(improving(fine), record=True)
+    with pytest.raises(pytest.fail.Exception, match="gave the very same metrics under seeds"):
+        function(improving(lambda seed: fine(0)))
+
+
 def test_the_same_code_that_trains_otherwise_read_something_unseen(function, tmp_path):
     (tmp_path / "rate").write_text("0.5")
 

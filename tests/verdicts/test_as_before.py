@@ -236,6 +236,43 @@ def test_one_own_seed_that_comes_again_to_the_last_bit_is_enough():
     assert verdict.note == "all values of seed 2000000 came again to the last bit"
 
 
+def test_a_later_own_seed_that_comes_again_says_nothing_of_an_earlier_one_that_did_not():
+    asked, options = own([0.48, 0.461, 0.482, 0.483], order="o")
+    verdict = judged_again(options)
+    assert (verdict.trials, asked) == (4, [0, 1, 2, 3])
+    assert "came again" not in verdict.note
+    # (20 + 0 + 20 + 20) / 4 thousandths, of which 3.9 are allowed.
+    assert (verdict.colour, "+0.015 on the same seeds" in verdict.note) == ("red", True)
+
+
+def test_a_look_that_could_show_nothing_is_not_taken():
+    # The rarest order of 4 among 30, adjusted over four measures, is 4 x 2 / C(34, 4): 1.7e-4.
+    few = RECORDED[:30]
+    new = courses([0.47] * 8, first=0)
+    options = {"monitor": "val_accuracy", "looks": Looks((4, 8), (0.5, 0.5))}
+    for alpha, trials in ((3.5e-4, 4), (3.4e-4, 8)):
+        verdict = judge_as_before(MEASURES, few, new.__getitem__, alpha, **options)
+        assert (verdict.colour, verdict.trials) == ("green", trials)
+
+
+def test_what_no_arithmetic_moved_is_not_compared_seed_by_seed():
+    # All recorded trials meet the target with their first epoch, whatever the arithmetic; now one does
+    # not. That is no sign of a change: of 94 seeds any may be the one.
+    time = [replace(MEASURES[-1], chance=None)]
+    steady = [
+        Shift(name, "row", time[0].name, 0.0, 0.0, spread, 4)
+        for spread in (0.0, 0.1)
+        for name in ("onednn off", "two threads", "AVX", "SSE")
+    ]
+    late = replace(OWN[0], history=(logged(0.85), logged(0.95)))
+    again = [late, *OWN[1:4]]
+    for ruler in (steady[:4], steady[4:]):
+        (one,) = compare_courses(
+            time, OWN, again, 0.001, row="row", ruler=ruler, same_seeds={c.seed: c for c in OWN}
+        )
+        assert (one.paired, one.p > 0.05) == (False, True)
+
+
 def test_own_seeds_that_began_otherwise_leave_the_answer_to_samples():
     asked, options = own([0.48, 0.481, 0.482, 0.483], order="another")
     options["again_at"] = lambda place: replace(
@@ -361,6 +398,14 @@ def test_all_rows_together_see_a_shift_that_is_none_in_each():
     assert none.sees > 0.06
     assert judge_whole_again(moved(1.0, rows=1), ruler, 0.02) is None
     assert judge_whole_again(moved(1.0), (), 0.02) is None
+    # An arithmetic tried on one seed of each row says how far it moved them, not how far they scatter.
+    single = [replace(s, scatter=0.0, seeds=1) for s in moved(0.1, arithmetic="SSE")]
+    assert judge_whole_again(moved(1.0), [*ruler, *single], 0.02).note == verdict.note
+    assert judge_whole_again(moved(1.0), single, 0.02) is None
+    # Eight means of which four are by a single seed: sqrt(4 / 4 + 4) / 8 of a seed's scatter.
+    unequal = [replace(s, seeds=1 if place % 2 else 4) for place, s in enumerate(moved(1.0))]
+    p = student.sf(0.04 / (0.1 * 5**0.5 / 8), 48)
+    assert f"p {p:.2g}" in judge_whole_again(unequal, ruler, 0.5).note
 
 
 def test_twins_end_with_the_same_weights():

@@ -98,6 +98,14 @@ def test_what_would_have_been_seen_of_a_fall():
     assert row.as_dict()["sees_fall"] == row.sees_fall
 
 
+def test_paired_rates_are_those_of_the_pairs():
+    # Eight of ten fell, by McNemar 2 / 2 ** 8; that the other 90 seeds had missed says nothing of it.
+    before = ledger(["converged"] * 10 + ["stuck"] * 90)
+    (row,) = rows(before, ledger(["converged"] * 2 + ["stuck"] * 8, weights="bb"))
+    assert (row.paired, row.before, row.after) == (True, (10, 10), (2, 10))
+    assert (row.p, row.worse) == (pytest.approx(2 / 2**8), True)
+
+
 def test_what_so_few_trials_cannot_see_is_said():
     (row,) = rows(ledger(["converged"] * 3), ledger(["converged"] * 3, weights="bb"))
     assert comparison_table([row]).rows[0][-1] == "no change seen (sees no fall, paired)"
