@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by each run in this process
 
+import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.cli.main import main
 from deepcaptcha.report.session import saved_sessions
 
