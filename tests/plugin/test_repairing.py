@@ -133,7 +133,7 @@ def test_the_option_and_the_header(pytester, words, budget):
     config = pytester.parseconfig(*words)
     options = read_options(config)
     assert options.repair == budget
-    (told,) = summary.header(config, options, Count(3))
+    told, *_ = summary.header(config, options, Count(3), {})
     assert ("a red test looks for a repair" in told) == (budget is not None)
     if budget is not None:
         assert f"in at most {budget.text} each" in told
