@@ -28,7 +28,8 @@ from deepcaptcha.networks.recipes import RECIPES, Recipe, Training
 from deepcaptcha.plugin.marker import count_of, read_marker
 from deepcaptcha.report.github import annotation, step_summary
 from deepcaptcha.report.words import failure_message, verdict_properties, verdict_table
-from deepcaptcha.trials.ledger import FORMAT, read_full_ledger, sealed
+from deepcaptcha.trials.ledger import FORMAT, Ledger, read_full_ledger, sealed
+from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.comparison import compare as compare_ledgers
 from tests.helpers import dense_model, make_trial
@@ -234,6 +235,19 @@ def test_checks(model, x, y, validation, weight):
 
     with one_line():
         check(model, x, y, validation, sample_weight=weight)
+
+
+KEYS = st.sampled_from(["loss", "val_loss", None, 0]) | WORDS
+METRICS = st.dictionaries(KEYS, OBJECTS, max_size=3) | OBJECTS
+
+
+@fuzz(METRICS | st.lists(METRICS, max_size=3), st.sampled_from(["loss", HOSTILE[0]]))
+def test_functions(tmp_path, metrics, monitor):
+    target = Target(0.9, 3, monitor, "min")
+    with one_line():
+        trial = FunctionSource(lambda seed: metrics, target, monitor, "1").run(0)
+        with Ledger(tmp_path / "ledger") as book:
+            book.append(trial)
 
 
 OPTIONS = [

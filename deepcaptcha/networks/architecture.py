@@ -5,12 +5,12 @@ Nothing here imports TensorFlow: shapes and parameter counts are closed-form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Literal, get_args
 
-from ..errors import InputError, require_whole
+from ..errors import InputError, require_text, require_whole
 from ..keras.settings import LOGITS
 
 Padding = Literal["same", "valid"]
@@ -81,7 +81,7 @@ class Architecture:
     def __post_init__(self) -> None:
         for name in ("blocks", "dense", "input_shape"):
             value = getattr(self, name)
-            if not isinstance(value, Iterable):
+            if not isinstance(value, Sequence):
                 raise InputError(f"{name} is {value!r}; a tuple is needed")
             object.__setattr__(self, name, tuple(value))
         for number, block in enumerate(self.blocks, start=1):
@@ -96,6 +96,7 @@ class Architecture:
             require_whole(f"input: {name}", size)
         require_whole("head: n_prediction", self.n_prediction)
         require_whole("head: n_class", self.n_class, least=2)
+        require_text("head", self.head)
         if self.head not in get_args(Head):
             raise InputError(f"head: unknown kind {self.head!r}; one of {', '.join(HEADS)}")
         for number, units in enumerate(self.dense, start=1):
@@ -160,6 +161,7 @@ def _block_rows(number: int, block: ConvBlock, shape: Shape) -> Iterator[LayerRo
         require_whole(f"{name}: {what}", getattr(block, what))
     height, width, channels = shape
     side, pool = block.kernel, block.pool
+    require_text(f"{name}: padding", block.padding)
     if block.padding not in get_args(Padding):
         raise InputError(f"{name}: unknown padding {block.padding!r}; 'same' or 'valid' is needed")
     if block.padding == "valid":

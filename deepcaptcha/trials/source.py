@@ -261,7 +261,7 @@ class FunctionSource:
         try:
             # A tensor that is trained warns where it is made a number otherwise.
             number = float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, RuntimeError):  # PyTorch's, of several numbers
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # PyTorch's, of several
             raise InputError(
                 f"{self.name} yields {key!r}: {value!r:.60}; a number is needed"
             ) from None
@@ -275,7 +275,8 @@ def _is_answer(made: object) -> bool:
 
 
 def _iterator(made: object) -> Iterator[object]:
-    if not isinstance(made, Iterable) or isinstance(made, Real | str | bytes):
+    single = getattr(made, "shape", None) == ()  # an array that says it can be iterated over
+    if not isinstance(made, Iterable) or isinstance(made, Real | str | bytes) or single:
         raise InputError(
             f"train returned {made!r:.60}; a mapping of metrics, or a generator of them, is needed"
         )
