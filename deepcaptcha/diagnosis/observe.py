@@ -65,12 +65,10 @@ class Head:
     - `kind`: the operation behind it once reshapes are passed, such as `Softmax`; None for several
       outputs.
     - `hidden`: whether that operation hides from a loss that looks for logits.
-    - `twice`: whether what it squashes was squashed already.
     """
 
     kind: str | None
     hidden: bool = False
-    twice: bool = False
 
     @property
     def name(self) -> str:
@@ -238,7 +236,7 @@ def _head(output: Tensor, loss: keras.Loss | None) -> tuple[Head, Tensor]:
     visible = output.op is last or hasattr(output, "_keras_logits")
     if loss is not None and output.dtype != loss.dtype:
         visible = False  # the loss casts what it reads, and the cast has no logits
-    return Head(last.type, not visible, _behind(logits).type in _SQUASHING), logits
+    return Head(last.type, not visible), logits
 
 
 def _behind(tensor: Tensor) -> Tensor:
