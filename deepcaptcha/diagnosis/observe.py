@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
-from ..keras.training import zero_gradient
+from ..keras.training import loss_and_zero_gradient
 
 Array = NDArray[Any]
 Nest = Any
@@ -135,7 +135,7 @@ class Observer:
         if len(outputs) == 1:
             self.head, logits = _head(outputs[0], single_loss(self.model))
         active = [op.outputs[0] > 0 for op in relus]
-        zero = zero_gradient(self.model, x, y, y_pred, None, training=training)
+        _, zero = loss_and_zero_gradient(self.model, x, y, y_pred, None, training=training)
         costs = _example_losses(self.model, y, y_pred)
         lost = None
         if zero is not None and costs is not None:
