@@ -130,7 +130,7 @@ RATES = ["--p-good", "0.9", "--p-bad", "0.5"]
         (["study", "--data", "/no/such.npz"], "cannot read the digits from /no/such.npz"),
         (["study", "--recipes", "question", "--data", "subset"], "wants 60000 training digits"),
         (["study", "--output", "/dev/null/x"], "cannot record trials in /dev/null/x/ledger"),
-        (["bisect", "same"], "the following arguments are required: OTHER"),
+        (["bisect", "same"], "same is given alone; another network or --baseline is needed"),
         (["bisect", "sane", "valid"], "unknown variant 'sane'"),
         (
             ["bisect", "same", "valid", "--first-seed", "x"],
