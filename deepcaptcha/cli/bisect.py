@@ -10,9 +10,9 @@ from pathlib import Path
 from ..bisection.bisect import bisect as bisect_sources
 from ..bisection.words import cell_table, finding_lines
 from ..errors import InputError
-from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.seeds import first_seed
 from ..trials.source import ChangeableSource
-from ..trials.trial import Trial
+from ..trials.trial import SEED_LIMIT, Trial
 from ..trials.worker import cores
 from ..verdicts.baseline import read_baseline
 from .arguments import FRESH, TARGET, command, either, names, option, shared, whole_number
@@ -39,7 +39,10 @@ from .subject import HELP, read_subject
     option("--cells", "bound of the search beyond four differences", "N", whole_number()),
     either(
         option(
-            "--first-seed", "of the trials, in place of a stream's", "N", whole_number(0, LAST_SEED)
+            "--first-seed",
+            "of the trials, in place of a stream's",
+            "N",
+            whole_number(0, SEED_LIMIT - 1),
         ),
         *shared(stream="pilot"),
     ),

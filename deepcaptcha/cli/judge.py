@@ -14,9 +14,9 @@ from ..report.words import interval_text, plural
 from ..trials.ledger import read_ledger
 from ..trials.place import find_ledger
 from ..trials.runner import Runner
-from ..trials.seeds import LAST_SEED, first_seed
+from ..trials.seeds import first_seed
 from ..trials.source import row_text
-from ..trials.trial import Trial
+from ..trials.trial import SEED_LIMIT, Trial
 from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan, fixed_plan, lower_bound
 from ..verdicts.judge import judge as judge_source
@@ -29,7 +29,7 @@ from .subject import HELP, read_subject
 @command(
     "Say before training whether a network can train, and why not.",
     option("network", HELP, "NETWORK"),
-    option("--seed", "of the initial weights", "N", whole_number(0, LAST_SEED), 0),
+    option("--seed", "of the initial weights", "N", whole_number(0, SEED_LIMIT - 1), 0),
     *shared("data"),
 )
 def check(options: Namespace) -> int:

@@ -169,12 +169,7 @@ def _record(sources: Sequence[Source], rows: Rows, options: Namespace) -> None:
         for source in sources:
             made = make_baseline(rows[source.name, source.recipe])
             older = find_record(folder, source.name, source.recipe, made.environment)
-            prefix = partial(_run_prefix, runner, source)
-            write_record(folder, complete(made, older, prefix))
-
-
-def _run_prefix(runner: Runner, source: Source, seed: int, steps: int) -> Trial:
-    return runner.run(source, seed, steps=steps)
+            write_record(folder, complete(made, older, partial(runner.run, source)))
 
 
 def _measure_rounding(options: Namespace) -> int:

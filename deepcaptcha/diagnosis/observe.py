@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
-from ..keras.training import zero_gradient
+from ..keras.training import loss_and_zero_gradient
 
 Array = NDArray[Any]
 Nest = Any
@@ -65,12 +65,10 @@ class Head:
     - `kind`: the operation behind it once reshapes are passed, such as `Softmax`; None for several
       outputs.
     - `hidden`: whether that operation hides from a loss that looks for logits.
-    - `twice`: whether what it squashes was squashed already.
     """
 
     kind: str | None
     hidden: bool = False
-    twice: bool = False
 
     @property
     def name(self) -> str:
@@ -137,7 +135,7 @@ class Observer:
         if len(outputs) == 1:
             self.head, logits = _head(outputs[0], single_loss(self.model))
         active = [op.outputs[0] > 0 for op in relus]
-        zero = zero_gradient(self.model, x, y, y_pred, None, training=training)
+        _, zero = loss_and_zero_gradient(self.model, x, y, y_pred, None, training=training)
         costs = _example_losses(self.model, y, y_pred)
         lost = None
         if zero is not None and costs is not None:
@@ -238,7 +236,7 @@ def _head(output: Tensor, loss: keras.Loss | None) -> tuple[Head, Tensor]:
     visible = output.op is last or hasattr(output, "_keras_logits")
     if loss is not None and output.dtype != loss.dtype:
         visible = False  # the loss casts what it reads, and the cast has no logits
-    return Head(last.type, not visible, _behind(logits).type in _SQUASHING), logits
+    return Head(last.type, not visible), logits
 
 
 def _behind(tensor: Tensor) -> Tensor:

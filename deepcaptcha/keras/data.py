@@ -250,7 +250,7 @@ def read_data(train: Part, validation: Part) -> Data:
     for name, value in sorted(
         (("train", train), ("validation", validation)), key=lambda part: _is_pair(part[1])
     ):
-        if not (_is_dataset(value) or callable(value)):
+        if not (is_dataset(value) or callable(value)):
             also = " as the other is" if _is_pair(value) else ""
             raise InputError(
                 f"{name} is {_describe(value)}; a pair (x, y) of arrays, a tf.data.Dataset or a "
@@ -275,8 +275,8 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2
 
 
-def _is_dataset(value: object) -> bool:
-    # Whoever holds one has imported TensorFlow.
+def is_dataset(value: object) -> bool:
+    """Whether it is a tf.data.Dataset: whoever holds one has imported TensorFlow."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and isinstance(value, tf.data.Dataset)
 
@@ -308,7 +308,7 @@ def _arrays(name: str, value: Part) -> Part:
 
 
 def _maker(value: Part) -> Callable[[], tf.data.Dataset]:
-    if _is_dataset(value):
+    if is_dataset(value):
         return lambda: value
     make: Callable[[], tf.data.Dataset] = value
     return make
@@ -328,7 +328,7 @@ def _read_twice(part: str, value: Part) -> _Reading:
     first, second = _read(part, _maker(value)), _read(part, _maker(value))
     if first.sha256 == second.sha256:
         return first
-    if _is_dataset(value):
+    if is_dataset(value):
         raise InputError(
             f"{part} gives other batches when it is read again, so that no trial could be repeated; "
             "give a function that makes the dataset: its shuffles then follow each trial's seed"
@@ -344,7 +344,7 @@ def _read(part: str, make: Callable[[], tf.data.Dataset]) -> _Reading:
 
     keras.utils.set_random_seed(0)
     dataset = make()
-    if not _is_dataset(dataset):
+    if not is_dataset(dataset):
         raise InputError(
             f"{part} is a function whose result is {_describe(dataset)}; a tf.data.Dataset is needed"
         )

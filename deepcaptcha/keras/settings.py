@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import InputError, require_text
+from ..errors import InputError, require_text, require_whole
 
 LOGITS = "logits"
 """Name of an output layer whose values are logits; whoever compiles the model reads it."""
@@ -43,9 +43,7 @@ class Training:
         settings = MappingProxyType(dict(self.optimizer_settings))
         object.__setattr__(self, "optimizer_settings", settings)
         for name in ("batch", "steps_per_execution"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"{name} is {value!r}; a whole number >= 1 is needed")
+            require_whole(name, getattr(self, name))
         try:
             json.dumps(self.as_dict(), allow_nan=False)
         except (TypeError, ValueError) as error:

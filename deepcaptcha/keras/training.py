@@ -345,7 +345,7 @@ def _observe_batches(model: keras.Model, share: keras.Metric, first_loss: FirstL
         x: Part, y: Part, y_pred: Part, sample_weight: Part = None
     ) -> dict[str, tf.Tensor]:
         results = compute(x, y, y_pred, sample_weight)
-        loss, zero = _loss_and_zero_gradient(model, x, y, y_pred, sample_weight, training=True)
+        loss, zero = loss_and_zero_gradient(model, x, y, y_pred, sample_weight, training=True)
         first_loss.see(loss)  # outputs are computed before the update
         if zero is None:
             return dict(results)
@@ -355,23 +355,11 @@ def _observe_batches(model: keras.Model, share: keras.Metric, first_loss: FirstL
     model.compute_metrics = compute_metrics
 
 
-def zero_gradient(
-    model: keras.Model,
-    x: Part,
-    y: Part,
-    y_pred: Part,
-    sample_weight: Part,
-    *,
-    training: bool = True,
-) -> tf.Tensor | None:
-    """float32 (batch,): 1 where the example's loss has an exactly zero gradient; None where the loss
-    does not depend on the outputs at all."""
-    return _loss_and_zero_gradient(model, x, y, y_pred, sample_weight, training=training)[1]
-
-
-def _loss_and_zero_gradient(
+def loss_and_zero_gradient(
     model: keras.Model, x: Part, y: Part, y_pred: Part, sample_weight: Part, *, training: bool
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """The loss, and float32 (batch,): 1 where the example's has an exactly zero gradient; None where the
+    loss does not depend on the outputs at all."""
     read = [tensor for output in tf.nest.flatten(y_pred) for tensor in _read_by_loss(output)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(read)

@@ -91,11 +91,11 @@ class Contracted:
         """The data, read once in a process."""
         return read_data(self.train, self.validation)
 
-    def small_training(self, batch: int | None = None) -> Training:
-        """Step by step, with the training's or the claim's batches unless given."""
+    def small_training(self) -> Training:
+        """Step by step, with the training's or the claim's batches."""
         settings = Training() if self.training is None else self.training
-        claimed = (self.claim or {}).get("batch", settings.batch)
-        return replace(settings, batch=batch or claimed, steps_per_execution=1)
+        batch = (self.claim or {}).get("batch", settings.batch)
+        return replace(settings, batch=batch, steps_per_execution=1)
 
     def new_model(self, seed: int = SEED) -> keras.Model:
         """A model as a trial has it before it is compiled, if it is not.

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import error_words
 from ..finding import Finding
+from ..keras.data import is_dataset
 from ..trials.source import Source
 from ..trials.trial import Identity, Target, Trial
 
@@ -52,7 +53,7 @@ class GivenSource:
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):
-            if _is_dataset(value := getattr(self, name)):
+            if is_dataset(value := getattr(self, name)):
                 object.__setattr__(self, name, Batches(value))
 
     def rehearsed(self, runner: Runner) -> GivenSource:
@@ -157,12 +158,6 @@ def _unpacked(spec: object, batches: list[list[Any]]) -> Batches:
 
     made = tf.data.Dataset.from_generator(elements, output_signature=spec)
     return Batches(made.apply(tf.data.experimental.assert_cardinality(len(batches))))
-
-
-def _is_dataset(value: object) -> bool:
-    # Whoever holds one has imported TensorFlow.
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(value, tensorflow.data.Dataset)
 
 
 def _opened(value: object) -> object:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -480,10 +481,7 @@ class Convergence:
         return made
 
     def _completed(self, source: Source, made: Baseline, older: Baseline | None) -> Baseline:
-        def run_prefix(seed: int, steps: int) -> Trial:
-            return self.runner.run(source, seed, steps=steps)
-
-        return complete(made, older, run_prefix)
+        return complete(made, older, partial(self.runner.run, source))
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,9 +1,7 @@
-"""How many hypotheses share the suite's error rates, whatever part of it a run collects, and which files
-of it declare some."""
+"""How many hypotheses share the suite's error rates, whatever part of it a run collects."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,16 +9,6 @@ import pytest
 from ..errors import InputError
 
 _KEY = "deepcaptcha/hypotheses"
-_WORDS = (b"mark.convergence", b"parametrize_with_contracts")
-
-
-def declares_hypotheses(path: Path) -> bool:
-    """Whether a test module asks for verdicts, as its text shows; it is not imported."""
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return False
-    return any(word in text for word in _WORDS)
 
 
 class Count(NamedTuple):

@@ -237,7 +237,7 @@ class SessionSummary:
                 terminalreporter.write_line(f"No report {given}: no verdict was reached")
             return
         from ..report.table import markdown
-        from ..report.words import made_lines, summary_lines, verdict_table, whole_line
+        from ..report.words import made_lines, summary_lines, verdict_table
 
         seed = self._options.seed
         table = verdict_table(self._reported)
@@ -245,7 +245,7 @@ class SessionSummary:
         nightly = seed >= seeds.STREAMS["nightly"].start
         notes = [*self._told, *summary_lines(self._reported, workers, nightly), *self._notes]
         if self._whole is not None:
-            notes.insert(0, whole_line(self._whole))
+            notes.insert(0, f"The suite as a whole: {self._whole.colour}; {self._whole.note}.")
         budget = self._reported[0].budget
         options = repeating_options(self._config, budget.hypotheses, budget.rows)
         again = f"--convergence-seed {seed} {options}"

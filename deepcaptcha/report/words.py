@@ -312,11 +312,6 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
 
 
-def whole_line(verdict: Verdict) -> str:
-    """The verdict on all rows together, in one line."""
-    return f"The suite as a whole: {verdict.colour}; {verdict.note}."
-
-
 def verdict_line(evidence: Evidence) -> str:
     """A factory's verdict in one line: the claim's, and those against its baseline."""
     own, *others = evidence.verdicts

@@ -18,9 +18,6 @@ STREAMS = MappingProxyType(
 """Stream -> its seeds. Claims are chosen from `pilot`, compared with `baseline`, judged on
 `pull-request` (always the same) or `nightly` (a fresh stretch each time)."""
 
-LAST_SEED = 2**32 - 1
-"""The last seed that Keras and NumPy take."""
-
 _STRETCH = 10_000  # seeds a nightly run may use; no verdict reads more
 
 

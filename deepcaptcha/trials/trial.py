@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from ..errors import InputError, require_text
+from ..errors import InputError, require_text, require_whole
 
 Outcome = Literal["converged", "stuck", "slow", "diverged"]
 StopReason = Literal["target", "epochs", "frozen", "not finite", "steps"]
@@ -49,8 +49,7 @@ class Target:
         object.__setattr__(self, "also", tuple(self.also))  # a list, after JSON
         for condition in self.also:
             _read_condition(condition)
-        if type(self.epochs) is not int or self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs!r}; a whole number >= 1 is needed")
+        require_whole("epochs", self.epochs)
         if self.mode not in get_args(Mode):
             raise InputError(f"mode is {self.mode!r}; 'max' or 'min' is needed")
         chance = 0 if self.chance is None else self.chance

@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from contextlib import contextmanager, suppress
 from typing import IO, Any, ParamSpec, TypeVar
 
-from ..errors import InputError, error_words
+from ..errors import InputError, error_words, require_whole
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,10 +78,7 @@ def cores() -> int:
 
 def job_count(jobs: int | None) -> int:
     """`jobs`, or one per core for None; InputError unless it is a whole number >= 1."""
-    jobs = cores() if jobs is None else jobs
-    if type(jobs) is not int or jobs < 1:
-        raise InputError(f"jobs is {jobs!r}; a whole number >= 1 is needed")
-    return jobs
+    return require_whole("jobs", cores() if jobs is None else jobs)
 
 
 @contextmanager

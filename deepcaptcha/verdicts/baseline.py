@@ -151,7 +151,7 @@ def _sound(made: Baseline) -> Iterator[tuple[str, bool]]:
     for name in ("weights", "history", "losses", "first_losses"):
         yield name, len(getattr(made, name)) in (0, count)
     yield "weights", all(type(each) is str for each in made.weights)
-    yield "history", all(_is_logged(epoch) for trial in made.history for epoch in trial)
+    yield "history", all(map(is_number, (v for t in made.history for e in t for v in e.values())))
     yield "losses", all(map(is_number, (v for t in made.losses for epoch in t for v in epoch)))
     yield "first_losses", all(map(is_number, made.first_losses))
     yield "digests", all(type(each) is str for each in made.digests.values())
@@ -160,10 +160,6 @@ def _sound(made: Baseline) -> Iterator[tuple[str, bool]]:
         yield name, isinstance(getattr(made, name), Mapping)
     for name in ("ruler", "accepted"):
         yield name, all(isinstance(each, Mapping) for each in getattr(made, name))
-
-
-def _is_logged(epoch: Mapping[str, float | None]) -> bool:
-    return all(map(is_number, epoch.values()))
 
 
 def _frozen(value: Any) -> Any:

@@ -22,7 +22,6 @@ from .plan import (
     exact_error_rates,
     operating_characteristic,
     remaining,
-    worst_expected_trials,
 )
 
 Kind = Literal["trains", "stuck", "mixed"]
@@ -308,21 +307,19 @@ def what_decides(plan: Plan, successes: int, trials: int) -> str:
 
 @dataclass(frozen=True)
 class Cost:
-    """Trainings: `expected` where the claim is as good as it says, at `worst` whatever the rate is, and
-    `most`."""
+    """Trainings: `expected` where the claim is as good as it says, and `most`."""
 
     expected: float
-    worst: float
     most: int
 
 
 def claim_cost(claim: Claim, budget: Budget) -> Cost:
     """What a verdict on the claim costs."""
     if claim.kind == "mixed" or claim.p_good is None:
-        return Cost(MIXED_TRIALS, MIXED_TRIALS, MIXED_TRIALS)
+        return Cost(MIXED_TRIALS, MIXED_TRIALS)
     plan = claim_plan(claim, budget)
     expected = operating_characteristic(plan, claim.p_good).expected_trials
-    return Cost(expected, worst_expected_trials(plan)[1], plan.max_trials)
+    return Cost(expected, plan.max_trials)
 
 
 @cache

@@ -232,13 +232,11 @@ def difference_text(confirmation: Confirmation, most: int = 4) -> str:
     return "; ".join(texts[:most]) + (f"; and {rest} more" if rest > 0 else "")
 
 
-def complete(
-    record: Baseline, older: Baseline | None, run_prefix: Callable[[int, int], Trial]
-) -> Baseline:
+def complete(record: Baseline, older: Baseline | None, run: Callable[..., Trial]) -> Baseline:
     """A new record with its prefix, if everything follows from what has a digest, and with the verdicts
     of an older record of the same row, if none of the trials of both has changed.
 
-    - `run_prefix`: trains a seed for so many steps; asked only where the older record has none to give.
+    - `run`: trains a seed for so many `steps`; asked only where the older record has none to give.
     """
     same = older is not None and _agree(record, older)
     if older is not None and same:
@@ -248,8 +246,7 @@ def complete(
     if older is not None and same and older.digests.get("code") == record.digests["code"]:
         record = replace(record, prefix=older.prefix)
     if not record.prefix:
-        trial = run_prefix(record.first_seed, PREFIX_STEPS)
-        record = replace(record, prefix=make_prefix(trial, PREFIX_STEPS))
+        record = replace(record, prefix=_prefix(run(record.first_seed, steps=PREFIX_STEPS)))
     return record
 
 
@@ -263,14 +260,14 @@ def _agree(record: Baseline, older: Baseline) -> bool:
     return bool(shared) and pairs[0] == pairs[1] and all(ends[0][s] == ends[1][s] for s in shared)
 
 
-def make_prefix(trial: Trial, steps: int) -> Json:
-    """A record's `prefix`, of a trial that was to train for so many steps; empty where it ended within
+def _prefix(trial: Trial) -> Json:
+    """A record's `prefix`, of a trial that was to train for PREFIX_STEPS; empty where it ended within
     them, or went through several epochs."""
     if len(trial.epochs) != 1 or trial.stop_reason != "steps":
         return {}
     weights = trial.weights_sha256[:HASH_LENGTH]
     metrics = dict(trial.epochs[0].metrics)
-    return {"seed": trial.seed, "steps": steps, "metrics": metrics, "weights": weights}
+    return {"seed": trial.seed, "steps": PREFIX_STEPS, "metrics": metrics, "weights": weights}
 
 
 _VERDICT = (

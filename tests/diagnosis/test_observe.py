@@ -43,11 +43,7 @@ def test_every_number_is_what_arithmetic_says():
     assert seen.most_frequent_share == 1  # argmax takes the first of two equals
     assert seen.dead_units == {"hidden": pytest.approx(1 / 3)}
     assert seen.logits.tolist() == [[20, 0], [20, 0], [40, 0], [0, 0]]
-    assert (observer.head.kind, observer.head.hidden, observer.head.twice) == (
-        "Softmax",
-        True,
-        False,
-    )
+    assert (observer.head.kind, observer.head.hidden) == ("Softmax", True)
     # Without the negative example the second unit is silent too.
     assert observer.observe(x[:3], y[:3]).dead_units == {"hidden": pytest.approx(2 / 3)}
 

@@ -30,7 +30,7 @@ def project(pytester, monkeypatch):
         expected = {} if backend is None else {"KERAS_BACKEND": backend}
         for name, value in {**expected, "EXPECTED": json.dumps(expected)}.items():
             monkeypatch.setenv(name, value)
-        pytester.makeini(f"[pytest]\n{ini}")
+        pytester.makeini(f"[pytest]\nconvergence_ledger = build/ledger\n{ini}")
         for name in names:
             shutil.copy(HERE / f"{name}.py", pytester.path / f"test_{name}.py")
         return pytester
