@@ -26,8 +26,8 @@ _ADAPTED = (
 
 def require_new(model: keras.Model, *, remembered: bool = True) -> keras.Model:
     """`model`, if it shares nothing that holds state with any model made before in this process; else
-    InputError. `remembered`: no later one may share anything with it. Layers that a factory adapted once,
-    to its texts or its inputs' scale, it may share: no training changes them."""
+    InputError. `remembered`: no later one may share anything with it. Layers that were adapted once, to
+    texts or to a scale, may be shared: no training changes them."""
     parts: list[tuple[str, object]] = [("model", model)]
     adapted: set[int] = set()
     for layer in model._flatten_layers(include_self=False):
