@@ -162,7 +162,7 @@ class Measure:
         """What a trial shows of it; None where the trial did not log it, or its first epoch has fewer
         steps, so that it says nothing."""
         if self.kind == "time":
-            if any(self.key not in epoch for epoch in course.history):
+            if any(name not in epoch for epoch in course.history for name in self.target.names):
                 return None
             reached = time_to_target(course, self.target, self.chance)
             # A target of its own may be met without this one.
