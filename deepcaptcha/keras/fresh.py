@@ -16,16 +16,30 @@ _made: WeakValueDictionary[int, object] = WeakValueDictionary()
 """Of this process: what earlier models are made of, as long as anybody holds it."""
 
 
+_layers = keras.layers
+_ADAPTED = (
+    *(_layers.Normalization, _layers.TextVectorization, _layers.StringLookup),
+    *(_layers.IntegerLookup, _layers.Discretization),
+)
+"""Layers that learn from data before any training, often where a module begins, and nothing in one."""
+
+
 def require_new(model: keras.Model, *, remembered: bool = True) -> keras.Model:
     """`model`, if it shares nothing that holds state with any model made before in this process; else
-    InputError. `remembered`: no later one may share anything with it."""
+    InputError. `remembered`: no later one may share anything with it. Layers that were adapted once, to
+    texts or to a scale, may be shared: no training changes them."""
     parts: list[tuple[str, object]] = [("model", model)]
+    adapted: set[int] = set()
     for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, _ADAPTED):
+            adapted.update(map(id, layer.variables))
+            continue
         if not layer.built:  # it may hold no weights yet
             parts.append((layer.name, layer))
         parts += [(variable.path, variable) for variable in layer.variables]
     # A weight may also be the model's own.
     parts += [(weight.path, weight) for weight in model.weights]
+    parts = [(name, part) for name, part in parts if id(part) not in adapted]
     if (optimizer := getattr(model, "optimizer", None)) is not None:
         parts.append(("optimizer", optimizer))
     for name, part in parts:

@@ -162,7 +162,7 @@ class Measure:
         """What a trial shows of it; None where the trial did not log it, or its first epoch has fewer
         steps, so that it says nothing."""
         if self.kind == "time":
-            if any(self.key not in epoch for epoch in course.history):
+            if any(name not in epoch for epoch in course.history for name in self.target.names):
                 return None
             reached = time_to_target(course, self.target, self.chance)
             # A target of its own may be met without this one.
@@ -364,8 +364,8 @@ def tolerance(
     """The tolerance of a measure of a row whose seeds spread so far, from the arithmetics but for that
     called `without`: from its own row; where no arithmetic was tried on it, and for a scatter that its
     own row knows by less than FREEDOM, from all rows, in units of their spreads. None where the ruler
-    says nothing of the measure, or nothing of its scatter: not by one seed, and not where nothing moved,
-    as of a time in whole epochs."""
+    says nothing of the measure, or nothing of its scatter: not by one seed, and not where nothing
+    moved, as of a time in whole epochs."""
     known = [s for s in ruler if s.measure == measure and s.arithmetic != without]
     scaled = [  # in units of the spread, and for the row's own spread
         replace(s, shift=spread * s.shift / s.spread, scatter=spread * s.scatter / s.spread)

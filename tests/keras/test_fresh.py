@@ -184,6 +184,36 @@ def subclassed():
     return model
 
 
+NORMAL = layers.Normalization()
+NORMAL.adapt(X)
+WORDS = layers.TextVectorization(max_tokens=10, output_sequence_length=2)
+WORDS.adapt(["good film", "bad film"])
+
+
+def standardized():
+    return compiled(first=[NORMAL])
+
+
+def words():
+    model = keras.Sequential(
+        [
+            *(keras.Input((), dtype="string"), WORDS, layers.Embedding(10, 3), layers.Flatten()),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def texts():
+    said = tf.constant(["good film", "bad film"] * 16)
+    return (
+        tf.data.Dataset.from_tensor_slices((said, tf.constant([1.0, 0.0] * 16)))
+        .shuffle(32)
+        .batch(8)
+    )
+
+
 def cropped():
     return compiled(first=[layers.RandomCrop(4, 4)])
 
@@ -200,6 +230,8 @@ def shuffled():
         (drawn_by_its_own, None),
         (subclassed, None),
         (cropped, None),
+        (standardized, None),
+        (words, texts),
         (compiled, shuffled),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -227,6 +259,14 @@ def test_what_shares_nothing_is_new():
         require_new(shared)
     # A layer without any state may stand in as many models as it likes.
     require_new(keras.Sequential([keras.Input((4, 4, 1)), first.layers[0], layers.Dense(1)]))
+    # Nor does training change what was adapted beforehand; a moving average it does.
+    for _ in range(2):
+        require_new(standardized())
+        require_new(words())
+    averages = layers.BatchNormalization()
+    require_new(compiled(first=[averages]))
+    with pytest.raises(InputError, match="batch_normalization/"):
+        require_new(compiled(first=[averages]))
 
 
 def test_ends_are_of_one_row_and_of_weights_that_changed():

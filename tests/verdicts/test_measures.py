@@ -59,6 +59,16 @@ def test_the_time_to_the_target_is_linear_between_two_epochs_ends():
     assert time_to_target(losses, falling, 2.0) == pytest.approx(1.4)
 
 
+def test_a_target_of_several_conditions_counts_whole_epochs_and_needs_all_their_values():
+    both = Target(0.9, 3, also=("recall >= 0.5",))
+    epochs = [logged(0.95, recall=0.4), logged(0.95, recall=0.6)]
+    recorded = Course(7, "converged", tuple(epochs))
+    time = next(m for m in measures_of([recorded], both, 0.1) if m.kind == "time")
+    assert time.read(recorded) == Reading(0, 2.0)
+    # Of trainings that no longer log one of them it says nothing.
+    assert time.read(course(0.95, 0.95)) is None
+
+
 def test_chance_is_the_targets_own_or_that_of_a_guess():
     assert chance_of(replace(TARGET, chance=0.2), {"n_class": 10}) == 0.2
     assert chance_of(TARGET, {"n_class": 10}) == 0.1
