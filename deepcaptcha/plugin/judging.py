@@ -391,7 +391,7 @@ class Convergence:
         record = find_record(folder, source.name, source.recipe, here)
         self._note_unsigned(record, folder)
         reason = why_not(record, here)
-        if record is None or not (record.history and record.seed_digests):
+        if record is None or not record.history or (record.shapes and not record.seed_digests):
             return f"not confirmed: {reason}"
         if reason:
             words = f"not confirmed: {reason}"
