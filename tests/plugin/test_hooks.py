@@ -346,6 +346,18 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
     result.assert_outcomes(errors=2)
     assert "must carry pytest.mark.convergence" in result.stdout.str()
     assert not default_ledger(guesses.path).exists()
+    guesses.makeconftest(  # too late to be counted
+        """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.convergence(hypotheses=1))
+        """
+    )
+    late = here(guesses)
+    late.assert_outcomes(errors=2)
+    assert "must carry pytest.mark.convergence when it is collected" in late.stdout.str()
 
 
 @pytest.mark.parametrize(
