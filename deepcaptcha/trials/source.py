@@ -121,6 +121,9 @@ class FunctionSource:
     def __post_init__(self) -> None:
         if not callable(self.train):
             raise InputError(f"train is {self.train!r}; a function of a seed is needed")
+        for what in ("name", "version"):
+            if not isinstance(value := getattr(self, what), str | None):
+                raise InputError(f"{what} is {value!r}; a text is needed")
         try:
             inspect.signature(self.train).bind(0)
         except TypeError as error:
@@ -261,7 +264,8 @@ class FunctionSource:
         try:
             # A tensor that is trained warns where it is made a number otherwise.
             number = float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, RuntimeError):  # PyTorch's, of several numbers
+        # PyTorch raises RuntimeError of several numbers.
+        except (TypeError, ValueError, OverflowError, RuntimeError):
             raise InputError(
                 f"{self.name} yields {key!r}: {value!r:.60}; a number is needed"
             ) from None
