@@ -51,6 +51,12 @@ def require_rate(name: str, value: object) -> float:
     raise InputError(f"{name} is {value!r}; between 0 and 1 is needed")
 
 
+def require_text(name: str, value: object) -> None:
+    """InputError unless `value` is a text, or None, where it may be left out."""
+    if not isinstance(value, str | None):
+        raise InputError(f"{name} is {value!r}; a text is needed")
+
+
 def require_file_name(what: str, name: object) -> str:
     """`name`; InputError, which calls it `what`, unless a file in any folder can be called so."""
     wrong = not isinstance(name, str) or not name or name.strip(".") == "" or len(name) > 200
