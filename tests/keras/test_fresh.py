@@ -11,8 +11,8 @@ from deepcaptcha.keras.backend import keras, tf
 from deepcaptcha.keras.fresh import Ends, hash_arrays, require_new
 from deepcaptcha.keras.rehearsal import rehearsed_source
 from deepcaptcha.keras.source import forget_models
-from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.draws import SAME_START
+from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import judge
