@@ -360,6 +360,11 @@ def _takes_a_seed(function: Callable[..., object]) -> bool:
         for p in parameters
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
+    if len(needed) > 1 or any(p.kind == p.KEYWORD_ONLY for p in needed):
+        raise InputError(
+            f"callbacks needs {', '.join(p.name for p in needed)}; a function of nothing, or of the "
+            "trial's seed, is needed"
+        )
     return bool(needed)
 
 
