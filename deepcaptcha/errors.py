@@ -61,9 +61,9 @@ def require_whole(name: str, value: object, least: int = 1, most: int | None = N
     raise InputError(f"{name} is {value!r}; a whole number {needed} is needed")
 
 
-def require_text(name: str, value: object) -> None:
-    """InputError unless `value` is a text."""
-    if not isinstance(value, str):
+def require_text(name: str, value: object, *, or_none: bool = False) -> None:
+    """InputError unless `value` is a text, or None where it may be left out."""
+    if not isinstance(value, str) and not (or_none and value is None):
         raise InputError(f"{name} is {value!r}; a text is needed")
 
 

@@ -39,7 +39,7 @@ def backend() -> str:
 
 
 def _configured() -> str:
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # there need be no home
     try:
         found = json.loads((Path(home) / "keras.json").read_text())["backend"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -122,11 +122,12 @@ def read_costs(ledger: Path) -> Costs:
 
 def keep_costs(ledger: Path, reported: Sequence[Evidence]) -> None:
     """Keep what the trainings of each judged test took, beside what is known of others."""
-    new = {
-        e.test: (round(e.seconds_per_trial, 3), e.summary.trials)
-        for e in reported
-        if e.test and not e.unchanged
-    }
+    spent: dict[str, tuple[float, int]] = {}
+    for e in reported:
+        if e.test and not e.unchanged:
+            seconds, count = spent.get(e.test, (0.0, 0))
+            spent[e.test] = seconds + e.summary.seconds, count + e.summary.trials
+    new = {test: (round(seconds / count, 3), count) for test, (seconds, count) in spent.items()}
     known = read_costs(ledger)
     if new and known != {**known, **new}:
         write_file(ledger / _FILE, json.dumps({**known, **new}, indent=1), "the costs")

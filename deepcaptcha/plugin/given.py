@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from ..errors import error_words
+from ..errors import error_words, require_text
 from ..finding import Finding
 from ..keras.data import is_dataset
 from ..trials.source import Source
@@ -52,6 +52,8 @@ class GivenSource:
     settings: Mapping[str, object] = field(default_factory=lambda: _keras_settings())
 
     def __post_init__(self) -> None:
+        require_text("name", self.name, or_none=True)
+        require_text("version", self.version, or_none=True)
         for name in ("train", "validation"):
             if is_dataset(value := getattr(self, name)):
                 object.__setattr__(self, name, Batches(value))

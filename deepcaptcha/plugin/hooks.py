@@ -207,10 +207,10 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
     for stash in (node.stash, config.stash):
         if _MISTAKE in stash:
             pytest.fail(stash[_MISTAKE], pytrace=False)
-    if _marker(node) is None:
+    if _DECLARED not in node.stash:  # a hook or a fixture may have added the marker since
         pytest.fail(
-            "a test that uses the convergence fixture must carry pytest.mark.convergence, so that its "
-            "verdicts are counted before any is deselected",
+            "a test that uses the convergence fixture must carry pytest.mark.convergence when it is "
+            "collected, so that its verdicts are counted before any is deselected",
             pytrace=False,
         )
 

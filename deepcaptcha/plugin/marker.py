@@ -131,8 +131,9 @@ def _require_quarantine(reason: str, until: str) -> None:
             "known_failure and until are given together: why a red verdict is expected, and the day, "
             "such as '2027-01-31', from which it no longer is"
         )
-    try:
-        datetime.date.fromisoformat(until or "2000-01-01")
+    try:  # no other form that Python reads, 20270131 or 2027-W05, orders as the text does
+        if until and datetime.date.fromisoformat(until).isoformat() != until:
+            raise ValueError
     except ValueError:
         raise InputError(f"until is {until!r}; a day such as '2027-01-31' is needed") from None
 

@@ -145,7 +145,7 @@ SETTINGS = (
         _jobs,
         "",
         "train so many seeds of a test side by side, each in a process with one thread; `auto`: one a "
-        "core; default: one after another in the process of the test",
+        "core; default: 1, or with convergence_single_thread none, in the process of the test",
         "N",
     ),
     Setting(
@@ -159,7 +159,7 @@ SETTINGS = (
         "timeout",
         _count,
         "",
-        "seconds that a training in a worker process may take (needs --convergence-jobs); default: any",
+        "seconds that a training in a worker process may take; default: any",
         "S",
     ),
     Setting(
@@ -216,8 +216,8 @@ class Options:
     - `pinned`: a verdict fails where their number is not.
     - `alpha`, `beta`: the whole suite's. `ledger`, `report`: paths; no report where None.
     - `json`: a path; `save`: the name under which the session is kept; None: neither.
-    - `jobs`: worker processes; None: trials run in the test's own process. `timeout`: seconds that a
-      trial in one may take; None: any.
+    - `jobs`: worker processes; None: 1, or with `convergence_single_thread` none at all.
+      `timeout`: seconds that a trial in one may take; None: any.
     - `max_trials`, `minutes`: the most of any verdict; None: what its plan needs.
     - `repair`: what a red test may spend on looking for one; None: nothing.
     - `accept`: the row whose baseline is recorded anew, for a `reason`; None: none.
@@ -284,10 +284,11 @@ def read_options(config: pytest.Config) -> Options:
             "--convergence-accept ROW and --convergence-reason TEXT are given together: a row is "
             "accepted for a reason, which its baseline keeps"
         )
-    if values["timeout"] and not values["jobs"]:
+    here = not values["jobs"] and config.getini("convergence_single_thread")
+    if values["timeout"] and here:
         raise InputError(
-            "--convergence-timeout needs --convergence-jobs: a training in the test's own process "
-            "cannot be ended alone"
+            "with convergence_single_thread, --convergence-timeout needs --convergence-jobs: a training "
+            "in the test's own process cannot be ended alone"
         )
     return Options(**values)
 

@@ -192,7 +192,8 @@ class SessionSummary:
             with suppress(InputError):  # nobody needs them
                 keep_costs(self._options.ledger, self._reported)
         failed = False
-        if (row := self._options.accept) and not self._told:
+        told = (line for line in self._told if " is accepted, " in line)
+        if (row := self._options.accept) and not any(told):
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
             failed = True
         if any(evidence.baseline for evidence in self._reported):
@@ -233,8 +234,9 @@ class SessionSummary:
         if not self._reported:
             for line in (*self._told, *self._notes):
                 terminalreporter.write_line(printable(line, keep="\n"))
-            if (given := self._config.getoption("--convergence-report")) is not None:
-                terminalreporter.write_line(f"No report {given}: no verdict was reached")
+            for name in ("report", "json", "save"):
+                if (given := self._config.getoption(f"--convergence-{name}")) is not None:
+                    terminalreporter.write_line(f"No {name} {given}: no verdict was reached")
             return
         from ..report.table import markdown
         from ..report.words import made_lines, summary_lines, verdict_table

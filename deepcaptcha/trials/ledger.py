@@ -233,6 +233,7 @@ def read_ledger(source: Path) -> LedgerTrials:
     single = source.is_file() or source.suffix == ".jsonl"
     trials: dict[str, Trial] = {}
     problems: list[str] = []
+    again: list[str] = []
     unsigned = 0
     for path in [source] if single else sorted(source.glob("*.jsonl")):
         try:
@@ -245,12 +246,16 @@ def read_ledger(source: Path) -> LedgerTrials:
         problems += found.problems
         unsigned += 0 if found.signed else len(found.trials)
         for trial in found.trials:
-            first = trials.setdefault(trial_key(trial), trial)
-            if first.weights_sha256 != trial.weights_sha256:
-                problems.append(
-                    f"{path}: {trial.name} {trial.recipe} seed {trial.seed} was recorded twice with "
-                    "different weights at the end; the first record counts"
-                )
+            key = trial_key(trial)
+            if trials.setdefault(key, trial).weights_sha256 != trial.weights_sha256:
+                trials[key] = trial  # by the code as it is now, if no digest tells it apart
+                again.append(f"{trial.name} {trial.recipe} seed {trial.seed}")
+    if again:
+        more = f", like {len(again) - 1} more," if len(again) > 1 else ""
+        problems.append(
+            f"{source}: {again[0]}{more} was recorded twice with different weights at the end; the last "
+            "record counts"
+        )
     if unsigned:
         problems.append(
             f"{source}: {unsigned} of its trials are unsigned, recorded by an earlier version: a change "

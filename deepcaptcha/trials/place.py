@@ -9,6 +9,7 @@ import configparser
 import hashlib
 import os
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,12 @@ def user_cache() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    if os.path.isabs(given):
+        return Path(given)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # a user of a number alone, as containers have
+        return Path(tempfile.gettempdir())
 
 
 def find_ledger(start: Path | None = None) -> Path:

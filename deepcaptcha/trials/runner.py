@@ -147,7 +147,7 @@ class Runner:
         self.lost: list[LostTrialError] = []  # of `run_all`
         self._folder = folder
         self._known: dict[tuple[str, str, int], list[Trial]] = {}
-        self._seen: set[str] = set()
+        self._seen: dict[str, str] = {}  # of the ledger's trials by their keys, their last weights
         self._reused: list[Trial] = []
         if reuse and folder is not None:
             self._remember(read_ledger(folder))
@@ -345,15 +345,15 @@ class Runner:
                 raise _AbandonedError
 
     def _keep(self, trial: Trial) -> None:
-        key = trial_key(trial)
-        if self._ledger is not None and key not in self._seen:
+        seen = self._seen.get(trial_key(trial))
+        if self._ledger is not None and seen != trial.weights_sha256:
             self._ledger.append(trial)
         self._on_trial(trial)
 
     def _remember(self, recorded: LedgerTrials) -> None:
         self._problems = recorded.problems
         for trial in recorded.trials:
-            self._seen.add(trial_key(trial))
+            self._seen[trial_key(trial)] = trial.weights_sha256
             self._known.setdefault((trial.name, trial.recipe, trial.seed), []).append(trial)
 
     def _open(self) -> Executor:

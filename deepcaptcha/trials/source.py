@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import InputError, did_you_mean, printable
+from ..errors import InputError, did_you_mean, printable, require_text
 from .trial import Epoch, Identity, Target, Trial, outcome_of
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ class FunctionSource:
     def __post_init__(self) -> None:
         if not callable(self.train):
             raise InputError(f"train is {self.train!r}; a function of a seed is needed")
+        require_text("name", self.name, or_none=True)
+        require_text("version", self.version, or_none=True)
         try:
             inspect.signature(self.train).bind(0)
         except TypeError as error:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from traceback import extract_tb, format_list
 from typing import IO, Any, ParamSpec, TypeVar
 
 from ..errors import InputError, error_words, require_whole
@@ -311,6 +312,8 @@ def _main() -> None:
             failed, result, words = False, call(*args, **kwargs), "its result cannot be read"
         except Exception as error:
             failed, result, words = True, error, f"{type(error).__name__}: {error}"
+            if not isinstance(error, InputError):  # its traceback does not travel
+                error.add_note(_places(error))
         if os.getpid() != worker:
             os._exit(0)
         try:
@@ -320,6 +323,15 @@ def _main() -> None:
             body = cloudpickle.dumps(InputError(words))
             failed = True
         _send(answers, pickle.dumps((_size(), failed, words, body)))
+
+
+def _places(error: Exception) -> str:
+    """Where in the user's code, and in what that called, it was raised."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+    frames = extract_tb(error.__traceback__)
+    return "".join(
+        format_list([frame for frame in frames if not frame.filename.startswith(own)])
+    ).rstrip()
 
 
 def _read_call(payload: bytes) -> Any:

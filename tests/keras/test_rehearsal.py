@@ -225,6 +225,10 @@ def test_a_model_in_place_of_its_function_is_told():
             "callbacks returned None; a function that makes a list of keras",
         ),
         (
+            {"callbacks": lambda model, seed: []},
+            "callbacks needs model, seed; a function of nothing, or of the trial's seed, is needed",
+        ),
+        (
             {"callbacks": []},
             "callbacks is of type list; a function that makes new ones for every trial is needed",
         ),

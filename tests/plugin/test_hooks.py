@@ -346,6 +346,23 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
     result.assert_outcomes(errors=2)
     assert "must carry pytest.mark.convergence" in result.stdout.str()
     assert not default_ledger(guesses.path).exists()
+    guesses.makeconftest(  # too late to be counted
+        """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.convergence(hypotheses=1))
+        """
+    )
+    late = here(guesses)
+    late.assert_outcomes(errors=2)
+    assert "must carry pytest.mark.convergence when it is collected" in late.stdout.str()
+
+
+def test_a_time_limit_is_for_workers_which_train_unless_told_otherwise(guesses):
+    guesses.makeini("[pytest]\n")
+    assert here(guesses, "--collect-only", "--convergence-timeout", "9").ret == pytest.ExitCode.OK
 
 
 @pytest.mark.parametrize(
@@ -369,7 +386,7 @@ def test_an_unmarked_test_is_refused_before_any_training(guesses):
         (["--convergence-jobs", "0"], "--convergence-jobs: '0' is given; a whole number"),
         (
             ["--convergence-timeout", "9"],
-            "--convergence-timeout needs --convergence-jobs: a training in the test's own process",
+            "single_thread, --convergence-timeout needs --convergence-jobs: a training in the",
         ),
         (["-o", "convergence_alpha="], "convergence_alpha: '' is given; a number between 0 and 1"),
     ],

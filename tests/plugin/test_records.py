@@ -109,6 +109,11 @@ def test_a_known_failure_is_expected_until_its_day(project, accuracy, until, out
             "known_failure='x', until='soon'",
             "until is 'soon'; a day such as '2027-01-31' is needed",
         ),
+        # Python reads it as a day; beside 2027-01-01 its text would come last.
+        (
+            "known_failure='x', until='20270131'",
+            "until is '20270131'; a day such as '2027-01-31' is needed",
+        ),
         (
             "also=['val_loss']",
             "also has 'val_loss'; a condition such as 'val_loss <= 0.3' is needed",
@@ -120,3 +125,28 @@ def test_words_that_say_nothing_are_refused(project, marker, words):
     result = run(project, marker=marker)
     result.assert_outcomes(errors=1)
     assert words in result.stdout.str()
+
+
+def test_records_that_were_asked_for_and_not_written_are_told(project):
+    text = run(
+        project, "--convergence-json", "a.json", "--convergence-save=b", accuracy="None"
+    ).stdout.str()
+    assert "No json a.json: no verdict was reached" in text
+    assert "No save b: no verdict was reached" in text
+
+
+def test_whatever_else_is_told_accepts_no_row(project):
+    accept = ("--convergence-accept=row9", "--convergence-reason=why")
+    project.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def telling(convergence):
+            convergence.tell("its trials ran here")
+        """
+    )
+    result = run(project, *accept)
+    result.assert_outcomes(passed=1)
+    assert "No row row9 with a baseline was judged; nothing is accepted" in result.stdout.str()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -1,11 +1,13 @@
 """Where a project's ledger is: pytest itself says what its root is."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from deepcaptcha.errors import InputError
+from deepcaptcha.keras import environment
 from deepcaptcha.trials.place import default_ledger, find_ledger, user_cache
 
 
@@ -21,6 +23,11 @@ def test_each_root_has_a_folder_of_its_own_in_the_users_cache(tmp_path, monkeypa
     assert default_ledger(tmp_path / "link" / "project") == mine
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")  # is to be ignored, says its specification
     assert user_cache() == Path.home() / ".cache"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)  # of no name, as in a container
+    assert user_cache() == Path(tempfile.gettempdir())
+    assert environment._configured() == "tensorflow"
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", "darwin")
     assert user_cache() == Path.home() / "Library" / "Caches"
     monkeypatch.setattr("sys.platform", "win32")

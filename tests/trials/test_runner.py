@@ -321,3 +321,17 @@ def test_what_was_taken_from_the_ledger_is_told_from_what_came_out_the_same(tmp_
         runner.start("sure", source, 0, reuse="sure")
         ((_, sure),) = runner.finished()
         assert runner.reused(sure.result())
+
+
+def test_a_trial_that_comes_out_otherwise_is_recorded_beside_the_one_that_was_known(tmp_path):
+    for loss in (1.0, 2.0):  # of code that its identity does not tell apart
+        source = FunctionSource(
+            lambda seed, loss=loss: {"value": 1.0, "loss": loss},
+            Target(0.5, 1, "value"),
+            name="same",
+            version="1",
+        )
+        with Runner(tmp_path) as runner:
+            runner.run(source, 0, reuse="never")
+    (trial,) = read_ledger(tmp_path).trials
+    assert trial.epochs[0].metrics["loss"] == 2.0

@@ -306,3 +306,14 @@ def test_names():
     assert function_name(Learner(1.0)) == "Learner"
     assert FunctionSource(Learner(1.0), target()).name == "Learner"
     assert FunctionSource(scaled, target(), "mine").name == "mine"
+
+
+@pytest.mark.parametrize("fields", [{"version": 2}, {"name": 5}])
+def test_a_name_and_a_version_are_texts(fields):
+    with pytest.raises(InputError, match=r"is [25]; a text is needed"):
+        FunctionSource(yielding(0.9), target(), **fields)
+
+
+def test_a_number_beyond_all_floats_is_one_line():
+    with pytest.raises(InputError, match=r"yields 'accuracy': 1000.*; a number is needed"):
+        trial_of(yielding(10**400))

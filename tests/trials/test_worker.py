@@ -87,8 +87,11 @@ def test_results_and_errors_arrive_as_themselves(executor):
         raise error
 
     assert executor.submit(lambda x: captured["a"](x), 2).result() == 3
-    with pytest.raises(LookupError, match="no such layer"):
+    with pytest.raises(LookupError, match="no such layer") as raised:
         executor.submit(raising, LookupError("no such layer")).result()
+    (note,) = raised.value.__notes__  # where, in the code that was sent
+    assert "in raising" in note
+    assert "worker.py" not in note.replace("test_worker.py", "")
     with pytest.raises(InputError, match=r"^OwnError: one and two$"):  # it cannot be made again
         executor.submit(lambda: raising(OwnError("one", "two"))).result()
     with pytest.raises(InputError, match="its result cannot be sent back"):
