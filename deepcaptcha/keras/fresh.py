@@ -19,13 +19,17 @@ _made: WeakValueDictionary[int, object] = WeakValueDictionary()
 def require_new(model: keras.Model, *, remembered: bool = True) -> keras.Model:
     """`model`, if it shares nothing that holds state with any model made before in this process; else
     InputError. `remembered`: no later one may share anything with it."""
+    layers = model._flatten_layers(include_self=False)
+    # Vocabularies and means are learned before the training, which does not move them.
+    adapted = {id(v) for layer in layers if hasattr(layer, "adapt") for v in layer.variables}
     parts: list[tuple[str, object]] = [("model", model)]
-    for layer in model._flatten_layers(include_self=False):
-        if not layer.built:  # it may hold no weights yet
+    for layer in layers:
+        if not layer.built and not hasattr(layer, "adapt"):  # it may hold no weights yet
             parts.append((layer.name, layer))
         parts += [(variable.path, variable) for variable in layer.variables]
     # A weight may also be the model's own.
     parts += [(weight.path, weight) for weight in model.weights]
+    parts = [(name, part) for name, part in parts if id(part) not in adapted]
     if (optimizer := getattr(model, "optimizer", None)) is not None:
         parts.append(("optimizer", optimizer))
     for name, part in parts:
