@@ -385,7 +385,11 @@ def hash_configuration(model: keras.Model, *, drawn: bool = True) -> str:
 def _vocabularies(model: keras.Model) -> str:
     """Of layers that were adapted to texts: neither weights nor configuration hold them."""
     layers = model._flatten_layers(include_self=False)
-    found = [layer.get_vocabulary() for layer in layers if hasattr(layer, "get_vocabulary")]
+    found = [
+        list(map(str, layer.get_vocabulary()))
+        for layer in layers
+        if hasattr(layer, "get_vocabulary")
+    ]
     return repr(found) if found else ""
 
 

@@ -12,8 +12,8 @@ from deepcaptcha.keras.fit import hash_configuration
 from deepcaptcha.keras.fresh import Ends, hash_arrays, require_new
 from deepcaptcha.keras.rehearsal import rehearsed_source
 from deepcaptcha.keras.source import forget_models
-from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.draws import SAME_START
+from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import judge
@@ -258,7 +258,7 @@ def test_an_adapted_vocabulary_is_part_of_the_configuration():
         words.adapt(texts)
         entry = keras.Input((), dtype="string", name="texts")
         model = keras.Sequential([entry, words], name="model")
-        model.compile("sgd", "mse")
+        model.compile(keras.optimizers.SGD(name="sgd"), "mse")
         return hash_configuration(model)
 
     assert digest("good film", "bad film") == digest("good film", "bad film")

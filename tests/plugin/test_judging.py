@@ -10,9 +10,9 @@ import pytest
 from deepcaptcha.errors import InputError
 from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
+from deepcaptcha.trials.draws import SAME_START
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import Runner
-from deepcaptcha.trials.draws import SAME_START
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.claim import Budget
