@@ -382,9 +382,20 @@ def hash_configuration(model: keras.Model, *, drawn: bool = True) -> str:
         settings = json.dumps(model.get_compile_config(), sort_keys=True, default=without_addresses)
     except (NotImplementedError, TypeError):  # a loss, say, that is an object of its own
         settings = without_addresses([model.loss, type(model.optimizer), _config(model.optimizer)])
-    text = f"{structure}{settings}"
+    text = f"{structure}{settings}{_vocabularies(model)}"
     text = text if drawn else re.sub("(['\"]seed['\"]): \\d+", r"\1: None", text)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _vocabularies(model: keras.Model) -> str:
+    """Of layers that were adapted to texts: neither weights nor configuration hold them."""
+    layers = model._flatten_layers(include_self=False)
+    found = [
+        list(map(str, layer.get_vocabulary()))
+        for layer in layers
+        if hasattr(layer, "get_vocabulary")
+    ]
+    return repr(found) if found else ""
 
 
 def hash_weights(weights: Sequence[Array]) -> str:

@@ -94,10 +94,13 @@ class ReportRow:
 
     @property
     def settings_text(self) -> str:
-        """The settings but for name and target."""
+        """The settings but for name and target; where nobody chose a recipe the model was compiled, and
+        its own optimizer and loss count."""
         inner = self.settings.get("optimizer_settings")
         flat = {**self.settings, **(inner if isinstance(inner, Mapping) else {})}
         told = {"name", "optimizer_settings", "monitor", "mode", "target", "epochs"}
+        if not is_named(self.recipe):
+            told |= {"optimizer", "loss", *(inner if isinstance(inner, Mapping) else ())}
         return ", ".join(f"{k} {v}" for k, v in flat.items() if k not in told and v is not None)
 
     @property

@@ -1,5 +1,6 @@
 """What the report shows, by hand: curves, the way to the target, walks, chances, words."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,14 @@ def test_sections_go_by_recipe_highest_rate_first():
     assert [row.name for row in second] == ["a", "c", "b"]
     assert "batch 32" in second[0].settings_text
     assert "learning_rate 0.001" in second[0].settings_text
+
+
+def test_a_model_that_was_compiled_has_no_optimizer_of_a_recipe():
+    """Such a test trains with the model's own; what the recipe would have used is not told."""
+    own = replace(RECIPE, name="1,000 examples")
+    (row,) = rows_of_ledger(LedgerTrials((trained(0, "stuck", "a", own),)))
+    assert "batch 32" in row.settings_text
+    assert not re.search("adam|learning_rate|loss", row.settings_text)
 
 
 def test_recipes_of_one_name_that_differ_are_told_apart():
