@@ -31,7 +31,6 @@ from ..trials.seeds import take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from ..trials.worker import cores, workers
-from ..verdicts.as_before import Looks
 from ..verdicts.baseline import Baseline, find_record, make_baseline, write_record
 from ..verdicts.claim import Budget, summarise
 from ..verdicts.comparison import compare as compare_ledgers
@@ -186,7 +185,7 @@ def _measure_rounding(options: Namespace) -> int:
                     f"{' under '.join(place)} has no record with values; record it first"
                 )
             records[source] = found
-    shares = Budget(2 * len(records), rows=len(records)).comparison_alpha * Looks().shares[0]
+    level = Budget(2 * len(records), rows=len(records)).comparison_alpha
     jobs, limit = options.jobs or cores(), options.time_limit or _TIME_LIMIT
     for name, variables in environment.ARITHMETICS.items():
         executors = partial(workers, jobs, limit, variables)
@@ -212,10 +211,10 @@ def _measure_rounding(options: Namespace) -> int:
     if len({shift.arithmetic for shift in ruler}) < 2:
         print("No two arithmetics moved anything; none can be left out and judged by the others.")
         return 0
-    for left in leave_one_out(ruler, shares):
+    for left in leave_one_out(ruler, level):
         say(
             f"left out, {left.arithmetic} is called a change in {left.rows_changed} of {left.rows} rows "
-            f"at a row's level of {shares:.2g}"
+            f"at a row's level of {level:.2g}"
             + "".join(f"; {row}: {measure}" for row, measure in left.changed)
         )
     return 0

@@ -270,26 +270,6 @@ def test_what_shares_nothing_is_new():
         require_new(compiled(first=[averages]))
 
 
-VOCABULARY = layers.StringLookup(vocabulary=["low", "high"], output_mode="one_hot")
-WORDS = layers.TextVectorization(output_mode="multi_hot", max_tokens=5, pad_to_max_tokens=True)
-MEAN = layers.Normalization()
-
-
-def reads(first, shape=(), dtype="string"):
-    layer = [] if first is VOCABULARY else [layers.Dense(1)]
-    return keras.Sequential([keras.Input(shape, dtype=dtype), first, *layer])
-
-
-def test_layers_adapted_beforehand_may_stand_in_every_model():
-    """A vocabulary or a mean, learned at the top of the module; no training moves either."""
-    WORDS.adapt(["good film", "bad film"])
-    MEAN.adapt(X.reshape(32, 16))
-    for _ in range(2):
-        require_new(reads(VOCABULARY))
-        require_new(reads(WORDS))
-        require_new(reads(MEAN, (16,), "float32"))
-
-
 def test_an_adapted_vocabulary_is_part_of_the_configuration():
     """Of as many words: Keras' own configuration is the same then."""
 
