@@ -41,6 +41,12 @@ def test_naming_what_is_to_be_trained_loads_no_framework():
     assert not {"tensorflow", "keras", "matplotlib", "jinja2", "distributed"} & set(loaded)
 
 
+def test_a_confirmation_asks_for_the_code_that_trains_without_loading_it():
+    statement = "from deepcaptcha.plugin.given import GivenSource as Given"
+    given = "Given(dict, None, None, None, 'mine')"
+    assert not {"tensorflow", "keras"} & set(loaded_by(f"{statement}; assert {given}.code"))
+
+
 def named_for_types():
     """Name -> module, as the block for mypy and IDEs imports them."""
     found = {}
