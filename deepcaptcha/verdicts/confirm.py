@@ -132,7 +132,7 @@ def choose_repetition(record: Baseline, code: str) -> Repetition:
     if recorded and recorded == code:
         if record.prefix:
             seed, steps = record.prefix["seed"], record.prefix["steps"]
-            # On another backend than TensorFlow, which an environment names, an epoch is not looked into.
+            # On another backend than TensorFlow, which an environment names, an epoch is the least.
             part = "epoch" if "backend" in record.environment else f"{steps} steps"
             return Repetition(seed - record.first_seed, seed, steps, f"its first {part}")
         place = lengths.index(min(lengths))
