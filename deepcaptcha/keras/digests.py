@@ -6,18 +6,16 @@ training that ended in the same bits may still have different: what acts later, 
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
 
 from ..trials.source import without_addresses
 from ..trials.trial import Target
 from .backend import keras
 from .data import Data, Examples
+from .environment import training_code
 from .fit import describe_callback, hash_configuration, hash_weights
 from .training import first_order
 
@@ -232,22 +230,6 @@ def _config(part: object) -> dict[str, object]:
 
 def _is_known(module: object) -> bool:
     return isinstance(module, str) and f"{module}.".startswith(_KNOWN)
-
-
-@cache
-def training_code() -> str:
-    """A digest of the code by which this package trains, whatever its comments, texts and layout."""
-    room = Path(__file__).parent
-    files = [*sorted(room.glob("*.py")), room.parent / "trials" / "trial.py"]
-    trees = (_Bare().visit(ast.parse(file.read_text("utf-8"))) for file in files)
-    return _digest("".join(map(ast.dump, trees)))
-
-
-class _Bare(ast.NodeTransformer):
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        """Nothing in the place of a text that stands alone, such as a docstring."""
-        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if text else node
 
 
 def _digest(content: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""What surrounds a trial: backend, threads, oneDNN, versions, processor, accelerator.
+"""What surrounds a trial: backend, threads, oneDNN, versions, processor, accelerator, our own code.
 
 Thread count and oneDNN change rounding, so both are fixed before a backend is imported: one thread per
 process and oneDNN on. Nothing here imports a backend before it is needed; `backend` does.
@@ -6,8 +6,10 @@ process and oneDNN on. Nothing here imports a backend before it is needed; `back
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -206,6 +208,23 @@ def _describe(name: str) -> dict[str, object]:
     limit = os.environ.get(_MOST_INSTRUCTIONS)
     facts["onednn"] = SETTINGS["TF_ENABLE_ONEDNN_OPTS"] == "1"
     return {**facts, "onednn instructions": limit} if limit else facts
+
+
+@cache
+def training_code() -> str:
+    """A digest of the code by which this package trains, whatever its comments, texts and layout;
+    imports none of it."""
+    room = Path(__file__).parent
+    files = [*sorted(room.glob("*.py")), room.parent / "trials" / "trial.py"]
+    trees = (_Bare().visit(ast.parse(file.read_text("utf-8"))) for file in files)
+    return hashlib.sha256("".join(map(ast.dump, trees)).encode()).hexdigest()[:12]
+
+
+class _Bare(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """Nothing in the place of a text that stands alone, such as a docstring."""
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
 
 
 def describe_here() -> dict[str, object]:

@@ -21,7 +21,7 @@ from ..trials.worker import is_worker
 from . import environment
 from .backend import TENSORFLOW, keras
 from .data import Data, Part, Pipelines
-from .digests import LENGTH, Digests, make_digests, training_code
+from .digests import LENGTH, Digests, make_digests
 from .fit import (
     EARLY_STEPS,
     Callbacks,
@@ -214,7 +214,7 @@ class KerasSource:
     def code(self) -> str:
         """A digest of the code that trains, other than what a user brings; a trial has it among its
         digests where that is all the code there is."""
-        return training_code()
+        return environment.training_code()
 
     def start(self, seed: int) -> tuple[keras.Model, Part, Part, tuple[Part, Part] | None]:
         """What a check before training takes: the compiled model as it begins the trial of this seed,

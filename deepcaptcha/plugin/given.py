@@ -102,7 +102,7 @@ class GivenSource:
     @property
     def code(self) -> str:
         """As of `KerasSource`."""
-        from ..keras.digests import training_code
+        from ..keras.environment import training_code
 
         return training_code()
 

@@ -392,8 +392,7 @@ class Convergence:
         record = find_record(folder, source.name, source.recipe, here)
         self._note_unsigned(record, folder)
         reason = why_not(record, here)
-        # A function's trials have no digests of their own.
-        if record is None or not (record.history and (record.seed_digests or not record.shapes)):
+        if record is None or not record.history or (record.shapes and not record.seed_digests):
             return f"not confirmed: {reason}"
         if reason:
             words = f"not confirmed: {reason}"

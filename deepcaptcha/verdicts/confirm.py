@@ -132,7 +132,9 @@ def choose_repetition(record: Baseline, code: str) -> Repetition:
     if recorded and recorded == code:
         if record.prefix:
             seed, steps = record.prefix["seed"], record.prefix["steps"]
-            return Repetition(seed - record.first_seed, seed, steps, f"its first {steps} steps")
+            # On another backend than TensorFlow, which an environment names, an epoch is the least.
+            part = "epoch" if "backend" in record.environment else f"{steps} steps"
+            return Repetition(seed - record.first_seed, seed, steps, f"its first {part}")
         place = lengths.index(min(lengths))
         return Repetition(place, record.first_seed + place, None, "its shortest recorded trial")
     place = lengths.index(max(lengths))

@@ -148,7 +148,9 @@ def test_the_least_is_repeated_that_stands_for_all():
     assert choose_repetition(without, "k0").seed == 9
     prefix = {"seed": 7, "steps": 50, "metrics": {"val_loss": 1.5}, "weights": "ab"}
     chosen = choose_repetition(replace(of_three, prefix=prefix), "k0")
-    assert (chosen.place, chosen.seed, chosen.steps) == (0, 7, 50)
+    assert (chosen.place, chosen.seed, chosen.steps, chosen.why) == (0, 7, 50, "its first 50 steps")
+    elsewhere = replace(of_three, prefix=prefix, environment={**AVX2, "backend": "jax"})
+    assert choose_repetition(elsewhere, "k0").why == "its first epoch"
     assert choose_repetition(replace(of_three, prefix=prefix), "k1").steps is None
 
 
