@@ -27,6 +27,7 @@ from deepcaptcha.networks.digits import load_mnist, read_arrays
 from deepcaptcha.networks.recipes import RECIPES, Recipe, Training
 from deepcaptcha.plugin.marker import count_of, read_marker
 from deepcaptcha.report.github import annotation, step_summary
+from deepcaptcha.report.table import markdown
 from deepcaptcha.report.words import failure_message, verdict_properties, verdict_table
 from deepcaptcha.trials.ledger import FORMAT, Ledger, read_full_ledger, sealed
 from deepcaptcha.trials.source import FunctionSource
@@ -368,11 +369,11 @@ def test_names(name, other):
     table.write(terminal)
     lines = table.as_markdown_rows().splitlines()
     assert len(lines) == 3
-    summary = step_summary([evidence], [name])
+    summary = step_summary([evidence], [markdown(name)])
     shown = [terminal.getvalue(), failure_message(evidence), summary, *lines]
     assert all(printable(text, keep="\n") == text for text in shown)
     assert len(re.findall(r"(?<!\\)<[\w/!?]", summary)) == 4  # details, summary, and their ends
-    assert "\n" not in annotation(evidence, failure_message(evidence), other, 1)
+    assert "\n" not in annotation(evidence, other, 1)
     for _, value in verdict_properties(evidence):
         ElementTree.fromstring(f"<a>{value.translate({38: '+', 60: '+'})}</a>")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import printable
 from ..verdicts.claim import Colour, Verdict
 from ..verdicts.judge import Evidence
 from .table import Table, columns
@@ -34,7 +35,7 @@ def annotation(evidence: Evidence, file: str, line: int) -> str:
 
 def _data(text: str) -> str:
     """A command's message, with what would end it escaped, as GitHub's own toolkit does."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text, keep="\n").replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
