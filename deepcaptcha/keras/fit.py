@@ -341,7 +341,7 @@ def make_callbacks(callbacks: Callbacks | None, seed: int) -> tuple[keras.callba
             f"callbacks is of type {kind}; a function that makes new ones for every trial is needed: "
             "lambda: [...]"
         )
-    made = callbacks(seed) if _takes_a_seed(callbacks) else callbacks()  # type: ignore[call-arg]
+    made = callbacks(seed) if takes_a_seed(callbacks) else callbacks()  # type: ignore[call-arg]
     base = keras.callbacks.Callback
     if not isinstance(made, list | tuple) or not all(isinstance(one, base) for one in made):
         raise InputError(
@@ -350,7 +350,8 @@ def make_callbacks(callbacks: Callbacks | None, seed: int) -> tuple[keras.callba
     return tuple(made)
 
 
-def _takes_a_seed(function: Callable[..., object]) -> bool:
+def takes_a_seed(function: Callable[..., object]) -> bool:
+    """Whether callbacks are made of a trial's seed; InputError for a function of anything else."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # written in C, without a signature

@@ -36,6 +36,7 @@ from .fit import (
     make_callbacks,
     prepare_model,
     require_model,
+    takes_a_seed,
 )
 from .fresh import Ends, hash_arrays
 from .settings import Training
@@ -249,8 +250,10 @@ class KerasSource:
         prepared = prepare_model(self.factory, self.training, self.target, data, seed, traced)
         data.require_unchanged()
         callbacks = make_callbacks(self.callbacks, seed)
-        # A trial's own folder for its logs makes no other trial of it.
-        described = make_callbacks(self.callbacks, 0)
+        described = callbacks
+        if self.callbacks is not None and takes_a_seed(self.callbacks):
+            # A trial's own folder for its logs makes no other trial of it.
+            described = make_callbacks(self.callbacks, 0)
         model, batch = prepared.model, self.training.batch
         start = hash_arrays(model.get_weights())
         _ends.require_left((self.name, self.recipe), start)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .source import machine
-from .worker import ENVIRONMENT, P, T, job_count, prepare_worker
+from .worker import ENVIRONMENT, NotSentError, P, T, job_count, prepare_worker
 
 if TYPE_CHECKING:
     import distributed
@@ -156,7 +156,7 @@ class _ClusterExecutor(Executor):
             sent = self._client.submit(_with_own_random, function, *args, pure=False, **kwargs)
         except (TypeError, pickle.PicklingError) as error:
             words = str(error.__cause__ or error)
-            raise InputError(f"cannot be sent to another process ({words})") from None
+            raise NotSentError(f"cannot be sent to another process ({words})") from None
         self._sent[promised] = sent
         self._sent[promised].add_done_callback(partial(self._settle, promised))
         return promised
