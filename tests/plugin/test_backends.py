@@ -11,6 +11,7 @@ import pytest
 from deepcaptcha.keras.environment import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.source import distribution_version
+from tests.helpers import APART
 
 HERE = Path(__file__).parent / "projects"
 
@@ -39,7 +40,7 @@ def project(pytester, monkeypatch):
 
 
 def run(pytester, *arguments):
-    return pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-v", *arguments)
+    return pytester.runpytest_subprocess(*APART, "-v", *arguments)
 
 
 @pytest.mark.parametrize("backend", [None, "jax", "torch"])

@@ -8,6 +8,7 @@ import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by ea
 import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.cli.main import main
 from deepcaptcha.report.session import saved_sessions
+from tests.helpers import APART
 
 INI = "[pytest]\nconvergence_single_thread = true\nconvergence_ledger = kept/ledger\n"
 
@@ -33,7 +34,7 @@ def project(pytester, monkeypatch):
 
 def run(project, *arguments, accuracy=0.95, marker=""):
     project.makepyfile(test_it=CHANCES.format(accuracy=accuracy, marker=marker))
-    return project.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
+    return project.runpytest_inprocess(*APART, *arguments)
 
 
 def test_verdicts_as_json(project):
