@@ -401,7 +401,7 @@ def test_no_name_costs_a_report(pytester, monkeypatch):
     assert f"{shown} is claimed 'trains'" in str(done.stdout)
     ElementTree.parse(pytester.path / "junit.xml")
     summary = (pytester.path / "summary.md").read_text("utf-8")
-    assert re.sub(r"\\([\\|<\[])", r"\1", summary).count(shown) == 2  # in the table, and below it
+    assert re.sub(r"\\([\\|<\[])", r"\1", summary).count(shown) == 3  # in both tables, and below
     page = (pytester.path / "page.html").read_text("utf-8")
     assert page.count(shown.replace("<b>", "&lt;b&gt;")) > 3
     for text in (str(done.stdout), summary, page):
