@@ -110,7 +110,9 @@ def _rescue(condition: Condition, seed: int) -> Result:
         model.set_weights(kept[-1])
         return model
 
-    return {"before": trial.outcome, **_ending(replace(after, build=go_on).run(seed))}
+    # Under a name of its own: a trial of the same row must not begin where another ended.
+    again = replace(after, build=go_on, name=f"{after.name}, going on")
+    return {"before": trial.outcome, **_ending(again.run(seed))}
 
 
 def _trajectory(condition: Condition, seed: int) -> list[list[float | None]]:
