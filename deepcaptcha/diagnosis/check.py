@@ -236,6 +236,8 @@ def _drawn(most: int, count: int, data: Nest) -> Nest:
 def _held(validation: Nest, inputs: int) -> tuple[list[Array], list[Array]]:
     if isinstance(validation, tf.data.Dataset):
         validation = _read(validation)
+    if not isinstance(validation, tuple | list) or len(validation) < 2:
+        raise InputError(f"validation is {validation!r:.60}; a pair (x, y) is needed")
     held_x = tf.nest.flatten(_arrays("validation x", validation[0]))
     held_y = [] if validation[1] is None else _arrays("validation y", validation[1])
     if len(held_x) != inputs or len({len(part) for part in held_x}) != 1:

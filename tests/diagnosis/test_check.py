@@ -389,3 +389,12 @@ def test_a_model_of_a_process_with_many_threads_is_checked_as_it_is():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("validation", [[], (np.zeros((4, 1)),)])
+def test_validation_that_is_no_pair_is_one_line(validation):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.zeros((8, 1), "float32")
+    with pytest.raises(InputError, match=r"^validation is .*; a pair \(x, y\) is needed$"):
+        check(model, x, x, validation)
