@@ -4,7 +4,7 @@ the tests imports no Keras for it, draws no random number and runs nothing."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -171,16 +171,15 @@ def _rehearse(given: GivenSource) -> tuple[str, tuple[int, int], str]:
     return source.recipe, source.length, source.compiled
 
 
-def check_errors(source: Source, seed: int) -> tuple[Sequence[Finding], str]:
-    """The errors that a check of a Keras source finds before training, or why there was none."""
+def check_source(source: Source, seed: int) -> tuple[tuple[Finding, ...], str]:
+    """What a check of a Keras source finds before training, or why there was none."""
     try:
         from ..diagnosis.check import check
 
         batch, epochs = source.length  # type: ignore[attr-defined]
-        found = check(*source.start(seed), batch=batch, epochs=epochs)  # type: ignore[attr-defined]
+        return check(*source.start(seed), batch=batch, epochs=epochs), ""  # type: ignore[attr-defined]
     except Exception as error:  # whatever a user's model raises, the verdict stands
-        return [], error_words(error) or type(error).__name__
-    return [finding for finding in found if finding.severity == "error"], ""
+        return (), error_words(error) or type(error).__name__
 
 
 def forget() -> None:

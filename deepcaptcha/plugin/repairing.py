@@ -59,9 +59,10 @@ def explained(
     if getattr(source, "start", None) is None:
         return evidence
     from ..report.words import explanation
-    from .given import check_errors
+    from .given import check_source
 
-    errors, note = runner.call(source.name, check_errors, source, trials[0].seed)
+    found, note = runner.call(source.name, check_source, source, trials[0].seed)
+    errors = [finding for finding in found if finding.severity == "error"]
     repairable = environment.backend() == "tensorflow"
     return replace(
         evidence,
@@ -97,21 +98,14 @@ def look_for_repair(
     """
     if not hasattr(source, "start"):
         return (f"No repair was looked for: {source.name} is no Keras network.",)
-    from ..diagnosis.check import check
-    from ..finding import Finding
     from ..repairs.result import repair_lines
     from ..repairs.search import APART, CLAIM, repair
-    from .given import GivenSource
+    from .given import GivenSource, check_source
 
-    if isinstance(source, GivenSource):
-        source = source.made()
-    findings: tuple[Finding, ...] = ()
     try:
-        batch, epochs = source.length  # type: ignore[attr-defined]
-        findings = check(*source.start(first_seed), batch=batch, epochs=epochs)
-    except Exception:
-        pass  # whatever a user's model raises; findings only order the search
-    try:
+        if isinstance(source, GivenSource):
+            source = source.made()
+        findings, _ = check_source(source, first_seed)  # which only order the search
         found = repair(
             source,
             claim=claim if claim is not None and claim.kind == "trains" else CLAIM,

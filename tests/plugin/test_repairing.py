@@ -6,10 +6,11 @@ import pytest
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.plugin import summary
+from deepcaptcha.plugin.given import GivenSource
 from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
 from deepcaptcha.plugin.options import read_options
-from deepcaptcha.plugin.repairing import RepairBudget, read_budget
+from deepcaptcha.plugin.repairing import RepairBudget, look_for_repair, read_budget
 from deepcaptcha.plugin.suite import Count
 from deepcaptcha.report.words import verdict_properties
 from deepcaptcha.trials.runner import Runner
@@ -47,6 +48,16 @@ def test_a_red_test_shows_the_repair():
     assert again.repairs == evidence.repairs
     # The verdict's own trials stand for the unrepaired model; no seed of a change's is run twice.
     assert len(run) == len(set(run))
+
+
+def test_a_model_that_cannot_be_made_here_costs_no_verdict():
+    def build():
+        raise OSError("no such weights")
+
+    pair = (DATA.x_train, DATA.y_train)
+    given = GivenSource(build, pair, pair, Target(0.9, 2), "broken")
+    lines = look_for_repair(given, None, RepairBudget(3), Runner(), (), 7)
+    assert lines == ("No repair could be looked for: no such weights.",)
 
 
 def test_nothing_is_looked_for_unless_asked_or_where_nothing_is_red():
