@@ -7,6 +7,7 @@ import glob
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -306,11 +307,14 @@ def find_most(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 def with_ruler(folder: Path, record: Baseline) -> Baseline:
     """The record, with what others of its recipe and class of processors say of rounding beside its own
-    ruler."""
+    ruler. One of another row that cannot be read says nothing here; where its row is judged it is told."""
     recipe, own = record.recipe["name"], processor_class(record.environment)
     within = f"**/{glob.escape(recipe)}/*.json"
     names = sorted({path.stem for path in folder.glob(within)} - {record.name})
-    others = [each for name in names for each in _records(folder, name, recipe)]
+    others: list[Baseline] = []
+    for name in names:
+        with suppress(InputError):
+            others += _records(folder, name, recipe)
     same = [each for each in others if processor_class(each.environment) == own]
     return replace(record, ruler=sum((each.ruler for each in same), record.ruler))
 

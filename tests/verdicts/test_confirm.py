@@ -220,6 +220,8 @@ def test_a_ruler_is_a_rows_own_and_that_of_its_recipe(tmp_path):
     assert with_ruler(tmp_path, replace(record(1), ruler=({},))).ruler == ({}, shift)
     elsewhere = replace(record(1), environment=AVX512)
     assert with_ruler(tmp_path, elsewhere).ruler == ()
+    (tmp_path / "points" / "damaged.json").write_text("{")  # which is another row's affair
+    assert with_ruler(tmp_path, record(1)).ruler == (shift,)
 
 
 def test_what_keeps_a_row_from_being_confirmed_is_told():
