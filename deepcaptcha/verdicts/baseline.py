@@ -307,7 +307,8 @@ def find_most(folder: Path, name: str, recipe: str) -> Baseline | None:
 
 def with_ruler(folder: Path, record: Baseline) -> Baseline:
     """The record, with what others of its recipe and class of processors say of rounding beside its own
-    ruler. One of another row that cannot be read says nothing here; where its row is judged it is told."""
+    ruler. One of another row that cannot be read says nothing here: where its row is judged, it is
+    told."""
     recipe, own = record.recipe["name"], processor_class(record.environment)
     within = f"**/{glob.escape(recipe)}/*.json"
     names = sorted({path.stem for path in folder.glob(within)} - {record.name})
