@@ -32,7 +32,6 @@ _COUNT = pytest.StashKey[suite.Count]()
 _RUNNER = pytest.StashKey["Runner"]()
 _DECLARED: pytest.StashKey[Declared] = pytest.StashKey()
 _MISTAKE = pytest.StashKey[str]()
-_BEFORE = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,7 +50,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if early_config.getini("convergence_single_thread"):
         environment.prepare_import()
     else:
-        early_config.stash[_BEFORE] = environment.leave_alone()
+        _leave_alone(early_config)
+
+
+def _leave_alone(config: pytest.Config) -> None:
+    """As long as this run of pytest lasts, even where it never gets as far as to be configured: a run by
+    a test leaves the test's own process as it was."""
+    before = environment.leave_alone()
+    config.add_cleanup(partial(environment.leave_alone, before))
 
 
 @pytest.hookimpl(trylast=True)  # a conftest may set an option
@@ -75,14 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     if options.jobs is not None:
-        config.stash.setdefault(_BEFORE, environment.leave_alone())
+        _leave_alone(config)
     summary = config.stash[_SUMMARY] = SessionSummary(config, options)
     config.pluginmanager.register(summary, "convergence-summary")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if _BEFORE in config.stash:  # a pytest run by a test leaves the test's own process as it was
-        environment.leave_alone(config.stash[_BEFORE])
 
 
 @pytest.hookimpl(optionalhook=True)

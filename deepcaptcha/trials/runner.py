@@ -245,15 +245,27 @@ class Runner:
             or (started.reuse == "sure" and is_sure(started.source, trial))
         )
         call = partial(self._run, started.source, started.seed, known, started.steps)
-        executor = self._open()
+        with self._handing_over():
+            executor = self._open()
+            try:
+                future = executor.submit(call)
+            except BrokenExecutor:
+                self._close()  # it broke as a whole, and with it whatever it ran
+                future = self._open().submit(call)
+            except NotSentError as error:
+                future = self._here(started, error)
+            self._running[future] = started
+
+    @contextmanager
+    def _handing_over(self) -> Iterator[None]:
+        """Ctrl-C may come when a worker has a call already that nothing here knows of; see `abandon`."""
+        self._calling = True
         try:
-            future = executor.submit(call)
-        except BrokenExecutor:
-            self._close()  # it broke as a whole, and with it whatever it ran
-            future = self._open().submit(call)
-        except NotSentError as error:
-            future = self._here(started, error)
-        self._running[future] = started
+            yield
+        except Exception:
+            self._calling = False
+            raise
+        self._calling = False
 
     def _here(self, started: _Started, error: NotSentError) -> Future[Trial]:
         """Its trial in this process, of which none is taken from the ledger."""
@@ -268,14 +280,8 @@ class Runner:
 
         InputError where its process dies.
         """
-        self._calling = True
-        try:
-            result = self._call(name, function, *args, **kwargs)
-        except Exception:
-            self._calling = False
-            raise
-        self._calling = False  # whatever else ends it leaves a call under way, see `abandon`
-        return result
+        with self._handing_over():
+            return self._call(name, function, *args, **kwargs)
 
     def _call(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

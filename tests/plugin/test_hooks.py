@@ -579,6 +579,8 @@ def test_a_run_within_a_test_leaves_the_process_as_it_was(suite):
     before = is_left_alone()
     here(suite).assert_outcomes(passed=3)
     assert is_left_alone() == before
+    assert suite.runpytest_inprocess("--no-such-option").ret == pytest.ExitCode.USAGE_ERROR
+    assert is_left_alone() == before
 
 
 @pytest.mark.integration

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -283,6 +284,30 @@ def test_what_runs_can_be_abandoned_and_others_started(tmp_path):
         assert runner.run(source, 0).outcome == "converged"
         assert time.monotonic() - began < 30  # not a minute
     assert [trial.seed for trial in read_ledger(tmp_path).trials] == [0]
+
+
+def test_an_interruption_while_a_trial_is_handed_over_leaves_none_behind():
+    """The worker has it already, and nothing else knows: left in peace it would be waited for."""
+    left = []
+
+    class Interrupted(Executor):
+        def submit(self, call, /, *args, **kwargs):
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def executors():
+        try:
+            yield Interrupted()
+        except BaseException:
+            left.append("at once")
+            raise
+        left.append("in peace")
+
+    with Runner(executors=executors) as runner:
+        with pytest.raises(KeyboardInterrupt):
+            runner.start("interrupted", LEARN, 0)
+        runner.abandon()
+    assert left == ["at once"]
 
 
 @pytest.mark.integration
