@@ -57,7 +57,11 @@ def _leave_alone(config: pytest.Config) -> None:
     """As long as this run of pytest lasts, even where it never gets as far as to be configured: a run by
     a test leaves the test's own process as it was."""
     before = environment.leave_alone()
-    config.add_cleanup(partial(environment.leave_alone, before))
+
+    def as_before() -> None:
+        environment.leave_alone(before)
+
+    config.add_cleanup(as_before)
 
 
 @pytest.hookimpl(trylast=True)  # a conftest may set an option
