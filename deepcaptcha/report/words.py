@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import printable
 from ..finding import Finding, percent
+from ..trials.code import LENGTH
 from ..trials.history import symptom_lines
-from ..trials.ledger import SHOWN
 from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
@@ -27,7 +27,7 @@ COMPARISONS = ("as reliable", "as fast", "as before")
 def recorded_text(recorded: Iterable[tuple[Path, str]]) -> str:
     """The files that were written and the digests of their last lines: what was cut off one later is
     known by nothing else."""
-    return ", ".join(f"{path.name} ends with {digest[:SHOWN]}" for path, digest in recorded)
+    return ", ".join(f"{path.name} ends with {digest[:LENGTH]}" for path, digest in recorded)
 
 
 def plural(count: int, word: str, words: str | None = None) -> str:
