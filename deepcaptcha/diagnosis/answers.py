@@ -15,7 +15,6 @@ import numpy as np
 from ..finding import CLIP, Finding, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from ..keras.data import Array
-from ..keras.data import Array
 from .observe import Nest, Observed, single_loss
 from .signal import SAME, Signal, end_of_signal, spread
 

@@ -23,7 +23,6 @@ from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, require_tensorflow, tf
 from ..keras.data import Array
 from ..keras.fit import require_keras_3
-from ..keras.data import Array
 from .answers import (
     Answers,
     long_label_findings,

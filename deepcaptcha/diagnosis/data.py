@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.data import Array
-from ..keras.data import Array
 
 OFFSET = 2.0
 """Means of so many standard deviations are an offset worth a warning. Initializers assume inputs about

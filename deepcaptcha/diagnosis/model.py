@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
 from ..keras.data import Array
-from ..keras.data import Array
 from .observe import Nest, first_not_finite
 from .signal import SAME, layer_signals, spread
 from .steps import STEPS, left_as_found

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ..keras.backend import keras, tf
 from ..keras.data import Array
 from ..keras.training import loss_and_zero_gradient
-from ..keras.data import Array
 
 Nest = Any
 """Arrays or tensors, alone or nested as `fit` takes them."""

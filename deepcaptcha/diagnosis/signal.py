@@ -15,7 +15,6 @@ import numpy as np
 
 from ..keras.backend import keras, tf
 from ..keras.data import Array
-from ..keras.data import Array
 from .observe import Nest
 
 Call = tuple[keras.layers.Layer, Nest, Nest]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
 from ..keras.data import Array
-from ..keras.data import Array
 from .observe import Nest, Tensor, metrics_as_found, take
 
 STEPS = 50

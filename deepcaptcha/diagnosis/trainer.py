@@ -10,7 +10,6 @@ import numpy as np
 
 from ..keras.backend import keras, tf
 from ..keras.data import Array
-from ..keras.data import Array
 from .answers import constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
 from ..keras.data import Array
-from ..keras.data import Array
 from .answers import SOME_LOST
 from .data import standardized
 from .observe import Nest, take
