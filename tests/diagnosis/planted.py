@@ -237,10 +237,7 @@ def _pairs(*rows: tuple[str, str | tuple[str, str], Any, Any]) -> tuple[Case, ..
 
 
 WRONG_AXIS = ("constant answer", "out of reach")
-
-
 WRONG_LOSS = ("loss mismatch", "out of reach")
-
 
 FAULTY = _pairs(
     ("dead ReLU", "dead units", dead_dense, dead_conv),
@@ -257,6 +254,5 @@ FAULTY = _pairs(
     ("offset inputs", "offset", white_paper, shifted_table),
     ("raw pixels", "scale", raw_pixels_dense, raw_pixels_same),
 )
-
 
 CASES = FAULTY + SOUND

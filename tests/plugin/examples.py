@@ -3,8 +3,6 @@
 from tests.helpers import APART
 
 INI = "[pytest]\nconvergence_single_thread = true\n"
-
-
 GUESSES = """
 from pathlib import Path
 import pytest

@@ -19,6 +19,7 @@ from deepcaptcha.verdicts.plan import (
     exact_error_rates,
     operating_characteristic,
 )
+from tests.verdicts.examples import MIRRORED
 
 Boundaries = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -59,8 +60,6 @@ def walk(accept: tuple[int, ...], reject: tuple[int, ...], p: Fraction) -> tuple
 
 REFERENCE = (0.95, 0.5, 0.01, 0.01)
 rates = st.builds(lambda k: k / 1000, st.integers(10, 250))
-
-
 SMALL = [
     (0.9, 0.4, 0.15, 0.15, 6),
     (0.8, 0.2, 0.1, 0.1, 6),
@@ -281,6 +280,7 @@ def test_refuses_rates_the_wrong_way_round_or_too_close() -> None:
 
 
 def test_failures_counted_instead_of_successes_are_the_same_problem() -> None:
-    here, there = (0.9, 0.4, 0.05, 0.1), (0.6, 0.1, 0.1, 0.05)
-    assert objective(design_plan(*there)) == pytest.approx(objective(design_plan(*here)), rel=0.01)
-    assert lower_bound(*there, 9) == pytest.approx(lower_bound(*here, 9), rel=1e-4)
+    turned = (0.6, 0.1, 0.1, 0.05)
+    assert objective(design_plan(*turned)) == pytest.approx(objective(MIRRORED), rel=0.01)
+    bound = lower_bound(*turned, MIRRORED.max_trials)
+    assert bound == pytest.approx(lower_bound(0.9, 0.4, 0.05, 0.1, MIRRORED.max_trials), rel=1e-4)

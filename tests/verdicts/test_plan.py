@@ -22,6 +22,7 @@ from deepcaptcha.verdicts.plan import (
     remaining,
     worst_expected_trials,
 )
+from tests.verdicts.examples import MIRRORED
 
 # Literals, as a design once gave them, so that tests of what a plan does spend no time on designing it.
 DESIGNED = Plan(
@@ -29,15 +30,6 @@ DESIGNED = Plan(
     (1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 12, 13, 14, 15, 16, 16, 17, 18, 18, 18),
     (-1, -1, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13, 14, 15, 16, 17),
 )
-
-
-MIRRORED = Plan(
-    *(0.9, 0.4, 0.05, 0.1, 9),
-    (1, 2, 3, 3, 4, 5, 5, 6, 6, 6),
-    (-1, -1, 0, 1, 1, 2, 3, 4, 5, 5),
-)
-
-
 ENUMERATED = [
     Plan(0.9, 0.4, 0.1, 0.1, 7, (1, 2, 3, 3, 4, 5, 5, 5), (-1, -1, 0, 1, 2, 3, 4, 4)),
     Plan(0.6, 0.1, 0.1, 0.15, 7, (1, 1, 2, 2, 2, 2, 2, 3), (-1, -1, -1, 0, 0, 1, 1, 2)),
@@ -47,8 +39,6 @@ ENUMERATED = [
         (-1, -1, 0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10),
     ),
 ]
-
-
 COVERING = [
     DESIGNED,
     Plan(0.8, 0.3, 0.1, 0.1, 8, (1, 2, 3, 3, 3, 4, 5, 5, 5), (-1, -1, 0, 0, 1, 2, 2, 3, 4)),
