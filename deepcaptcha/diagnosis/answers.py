@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..finding import CLIP, Finding, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
+from ..keras.data import Array
 from .observe import Nest, Observed, single_loss
 from .signal import SAME, Signal, end_of_signal, spread
-
-Array = NDArray[Any]
 
 SURE = 20.0
 """Logit of an answer that is sure: its probability is 1 in float32, and another's is 2e-9."""

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, error_words, require_whole
 from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, require_tensorflow, tf
+from ..keras.data import Array
 from ..keras.fit import require_keras_3
 from .answers import (
     Answers,
@@ -40,8 +41,6 @@ from .signal import Signal, is_called, layer_signals
 from .steps import Effort, compiled_plainly, effort, has_own_step, left_as_found
 from .trainer import Rows, Trainer
 from .training import training_findings
-
-Array = NDArray[Any]
 
 MOST_ERRORS = 3
 """Errors told of one model: the first in rank. What follows from them is told as a warning."""
@@ -356,7 +355,7 @@ def _arrays(name: str, part: Nest) -> Nest:
     return tf.nest.map_structure(np.asarray, part)
 
 
-def _lengths(arrays: list[NDArray[Any]]) -> str:
+def _lengths(arrays: list[Array]) -> str:
     return ", ".join(str(len(array)) for array in arrays)
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from .answers import constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take
 from .signal import Signal, layer_signals
 from .steps import STEPS, Effort, ThrowawaySteps, has_own_step, left_as_found
-
-Array = NDArray[Any]
 
 REPAIRED = 0.15
 """Share of the best constant's cost that a changed training must save within the steps to be called a

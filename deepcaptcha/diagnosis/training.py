@@ -6,21 +6,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from .answers import SOME_LOST
 from .data import standardized
 from .observe import Nest, take
 from .signal import Signal, end_of_signal, first_steep_slope
 from .steps import Effort, left_as_found
 from .trainer import KNOWN, REPAIRED, Rows, Trainer, Tried, changed
-
-Array = NDArray[Any]
 
 LOST = 0.5
 """Share of examples that cost something and have no gradient, from which it is an error."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import printable
 from ..finding import Finding, percent
+from ..trials.code import LENGTH
 from ..trials.history import symptom_lines
-from ..trials.ledger import SHOWN
 from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
@@ -27,7 +27,7 @@ COMPARISONS = ("as reliable", "as fast", "as before")
 def recorded_text(recorded: Iterable[tuple[Path, str]]) -> str:
     """The files that were written and the digests of their last lines: what was cut off one later is
     known by nothing else."""
-    return ", ".join(f"{path.name} ends with {digest[:SHOWN]}" for path, digest in recorded)
+    return ", ".join(f"{path.name} ends with {digest[:LENGTH]}" for path, digest in recorded)
 
 
 def plural(count: int, word: str, words: str | None = None) -> str:
@@ -114,10 +114,10 @@ MOST_ERRORS = 3
 """Of the check's errors, those that are told; whoever reads a fourth has stopped reading."""
 
 
-def wrapped(line: str, width: int = 79) -> str:
-    """The line in lines of at most `width` columns, all but the first indented; no word is broken."""
+def wrapped(line: str) -> str:
+    """The line in lines of at most 79 columns, all but the first indented; no word is broken."""
     return textwrap.fill(
-        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        line, 79, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -16,7 +16,7 @@ from deepcaptcha.diagnosis.answers import (
 )
 from deepcaptcha.diagnosis.check import check
 from deepcaptcha.keras.backend import keras, tf
-from tests.diagnosis.planted import blobs, compiled, stack, table, tabular
+from tests.diagnosis.models import blobs, compiled, stack, table, tabular
 
 layers, losses = keras.layers, keras.losses
 X = np.random.default_rng(0).standard_normal((32, 3)).astype("float32")

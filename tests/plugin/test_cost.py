@@ -6,9 +6,7 @@ import re
 import sys
 
 import pytest
-import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by each run in this process
 
-import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.place import default_ledger
 from tests.helpers import interrupt, interruptible
@@ -29,9 +27,7 @@ def test_it(convergence):
 
 
 @pytest.fixture
-def learns(pytester, monkeypatch):
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
+def learns(pytester):
     def make(marker="", version="1"):
         pytester.makepyfile(test_it=LEARNS.format(marker, version))
         return pytester
@@ -138,8 +134,7 @@ def test_known_trainings_are_taken_from_the_ledger_where_all_code_is_known(learn
     assert "from the ledger" not in text
 
 
-def test_a_row_that_is_compared_is_trained_anew(pytester, monkeypatch):
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+def test_a_row_that_is_compared_is_trained_anew(pytester):
     text = LEARNS.format("hypotheses=3, rows=1", "1")
     pytester.makepyfile(test_it=text.replace("version=", "baselines=FOLDER, version="))
     pytester.makeconftest("import builtins, pathlib\nbuiltins.FOLDER = pathlib.Path('baselines')\n")

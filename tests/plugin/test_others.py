@@ -3,13 +3,11 @@
 import os
 import sys
 
-import numpy  # noqa: F401 - neither it nor SciPy can be loaded anew by each run in this process
 import pytest
-import scipy.stats  # noqa: F401
 
-import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.trials.ledger import read_ledger
 from tests.helpers import APART
+from tests.plugin.examples import here
 
 FUNCTIONS = """
 from itertools import count
@@ -55,15 +53,10 @@ def test_fickle(convergence):
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+def project(pytester):
     pytester.makeini("[pytest]\nconvergence_ledger = build/ledger\n")
     pytester.makepyfile(functions=FUNCTIONS)
     return pytester
-
-
-def here(pytester, *arguments):
-    return pytester.runpytest_inprocess("-v", *APART, *arguments)
 
 
 def lines(result):
@@ -76,7 +69,7 @@ def lines(result):
 
 def test_classes_and_unittest_cases_ask_for_verdicts(project):
     project.makepyfile(CLASSES)
-    result = here(project)
+    result = here(project, "-v")
     result.assert_outcomes(passed=2)
     assert len(lines(result)) == 2
     assert {t.seed for t in read_ledger(project.path / "build" / "ledger").trials} == {
@@ -104,7 +97,7 @@ def test_a_red_verdict_stands_when_its_test_is_run_again(project):
     """The function would succeed in its third and fourth trial: a second try is no second chance."""
     pytest.importorskip("pytest_rerunfailures")
     project.makepyfile(FICKLE)
-    result = here(project, "--reruns", "2")
+    result = here(project, "-v", "--reruns", "2")
     assert result.parseoutcomes() == {"failed": 1, "rerun": 2}
     (line,) = lines(result)
     assert "fickle trains 0.95/0.1: red, 0 of 2" in line
@@ -142,7 +135,7 @@ def test_where_nothing_can_be_written_the_line_says_so(project):
     else:
         (project.path / "build").write_text("")
     try:
-        result = here(project, "-p", "no:cacheprovider")
+        result = here(project, "-v", "-p", "no:cacheprovider")
     finally:
         project.path.chmod(0o755)
     text = result.stdout.str()
@@ -151,5 +144,5 @@ def test_where_nothing_can_be_written_the_line_says_so(project):
     assert "cannot record trials in" in text
     assert "; choose a writable folder" in text
     kept = os.fspath(project.mkdir("kept"))
-    result = here(project, "-p", "no:cacheprovider", "--convergence-ledger", kept)
+    result = here(project, "-v", "-p", "no:cacheprovider", "--convergence-ledger", kept)
     result.assert_outcomes(passed=2)

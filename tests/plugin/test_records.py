@@ -3,12 +3,10 @@
 import json
 
 import pytest
-import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by each run in this process
 
-import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.cli.main import main
 from deepcaptcha.report.session import saved_sessions
-from tests.helpers import APART
+from tests.plugin.examples import here
 
 INI = "[pytest]\nconvergence_single_thread = true\nconvergence_ledger = kept/ledger\n"
 
@@ -25,16 +23,14 @@ def test_it(convergence):
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
-    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
+def project(pytester):
     pytester.makeini(INI)
     return pytester
 
 
 def run(project, *arguments, accuracy=0.95, marker=""):
     project.makepyfile(test_it=CHANCES.format(accuracy=accuracy, marker=marker))
-    return project.runpytest_inprocess(*APART, *arguments)
+    return here(project, *arguments)
 
 
 def test_verdicts_as_json(project):
