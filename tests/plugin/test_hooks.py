@@ -296,7 +296,7 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
         *("reason", "strict", "confirm"),
     ]
     guesses.makeini(
-        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
+        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 10\nconvergence_rows = 4\n"
         "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
         "convergence_timeout = 60\n"
@@ -317,19 +317,21 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
     assert (
-        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, None, None, 3, 60, 6, 1.5, True, False, "
+        "SETTINGS [7, 10, 4, False, 0.2, 0.1, 'kept', None, None, None, 3, 60, 6, 1.5, True, False, "
         "None, True, None, None, True, True]" in text
     )
-    assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
+    assert (
+        "again with --convergence-seed 7 --convergence-hypotheses 10 --convergence-rows 4" in text
+    )
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
-        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, None, None, 3, 60, 6, 1.5, True, False, "
+        "SETTINGS [8, 10, 4, False, 0.3, 0.1, 'other', None, None, None, 3, 60, 6, 1.5, True, False, "
         "None, True, None, None, True, True]" in text
     )
     assert (
-        "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3 "
+        "--convergence-seed 8 --convergence-hypotheses 10 --convergence-rows 4 --convergence-alpha 0.3 "
         "--convergence-strict" in text
     )
 
@@ -484,6 +486,12 @@ def test_rows_are_counted_like_hypotheses_and_twins_once(rowed):
     assert "1 rows are pinned, and 2 were collected" in str(few.stdout)
     many = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=4")
     assert "4 rows are pinned, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
+    # 3 rows take all 6, and two claims would each have the whole part of claims.
+    starved = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=3")
+    starved.assert_outcomes(errors=3)
+    assert "3 rows of 6 hypotheses are pinned, which leaves 0 for claims, and 2" in str(
+        starved.stdout
+    )
 
 
 @pytest.mark.integration
