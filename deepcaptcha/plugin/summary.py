@@ -196,7 +196,7 @@ class SessionSummary:
         if (row := self._options.accept) and not any(told):
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
             failed = True
-        if any(evidence.baseline for evidence in self._reported):
+        if any(evidence.baseline or evidence.twin for evidence in self._reported):
             failed = self._judge_all() or failed
         if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

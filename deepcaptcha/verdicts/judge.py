@@ -82,7 +82,8 @@ class Evidence:
       once.
     - `compiled`: optimizer, rate and loss, as the model has them; `again`: the command that trains the
       first failed seed again. Empty where there is none.
-    - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
+    - `courses`: what the suite as a whole reads of the first trials; where it reads none, the first
+      one's, by which a twin is known.
     - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
       arithmetics do to them. Empty where seeds do not pair.
     - `start`: said where all trials start from the same weights, unless the test declares that.
@@ -264,7 +265,7 @@ def judge(
         else differences(baseline.environment, trials[0].identity["environment"]),
         test=test,
         changed=changes(numbers, trials[0]) if numbers is not None and recorded else (),
-        courses=tuple(course_of(trial) for trial in trials[:least]),
+        courses=tuple(course_of(trial) for trial in trials[: max(least, 1)]),
     )
 
 
