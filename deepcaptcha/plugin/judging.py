@@ -262,9 +262,9 @@ class Convergence:
                 return
             reason = found
         if baselines is not None:
-            if not self.record or self.confirm:
-                baseline = find_most(baselines, source.name, source.recipe)
-            if baseline is None:
+            # A damaged one is told before any training, also where another is to be recorded.
+            baseline = find_most(baselines, source.name, source.recipe)
+            if baseline is None or (self.record and not self.confirm):
                 path = self._write_baseline(source, baselines)
                 if not self.record:
                     _fail(f"{told} had no baseline; it is now {path}. Commit it.")
