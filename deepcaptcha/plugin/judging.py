@@ -409,6 +409,7 @@ class Convergence:
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
             same = is_of_function(record) and record.digests["code"] == code
+            same = same and "target" not in {each.what for each in confirmation.differences}
             why = "; with the same code: a file that it reads is another, or it ignores its seed"
             words = f"changed: {difference_text(confirmation)}{why if same else ''}"
             return self._judge_change(source, claim, folder, record, words)
