@@ -203,10 +203,10 @@ class SessionSummary:
 
     def _judge_all(self) -> bool:
         """Judge all rows together; whether that is red."""
-        from ..verdicts.judge import judge_rows, unnamed_baselines, untrue_twins
+        from ..verdicts.judge import judge_rows, shared_names, unnamed_baselines, untrue_twins
 
         untrue = untrue_twins(self._reported)
-        self._notes += untrue
+        self._notes += [*untrue, *shared_names(self._reported)]
         counted = {(e.recipe, e.name) for e in self._reported if e.baseline and not e.twin}
         if len(counted) >= self._reported[0].budget.rows and (
             unnamed := unnamed_baselines(self._reported)

@@ -471,3 +471,19 @@ def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
                 f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
             )
     return tuple(lines)
+
+
+def shared_names(reported: Sequence[Evidence]) -> tuple[str, ...]:
+    """Rows of one name that are several trainings and so share one baseline, a line each; such as a
+    function with other arguments in each case of a test."""
+    first: dict[str, Evidence] = {}
+    lines = []
+    for each in (each for each in reported if each.baseline and each.courses):
+        other = first.setdefault(each.baseline, each)
+        was, now = other.courses[0], each.courses[0]
+        if was.seed == now.seed and was.end != now.end:
+            lines.append(
+                f"{row_text(each.name, each.recipe)} is the name of two trainings, of {other.test} and "
+                f"{each.test}, which share the baseline {each.baseline}; give each a name of its own"
+            )
+    return tuple(lines)
