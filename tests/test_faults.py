@@ -111,7 +111,9 @@ def test_no_changed_byte_of_a_baseline_is_accepted(recorded, tmp_path):
             lambda: read_baseline(tmp_path, SOURCE.name, SOURCE.recipe),
             lambda: find_record(tmp_path, SOURCE.name, SOURCE.recipe, made.environment),
         ):
-            with pytest.raises(InputError, match="restore it or record it anew") as error:
+            with pytest.raises(
+                InputError, match="restore it, or remove it and record it anew"
+            ) as error:
                 read()
             assert len(str(error.value).splitlines()) == 1, (place, text)
     path.write_bytes(whole)

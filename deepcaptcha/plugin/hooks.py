@@ -32,6 +32,7 @@ _COUNT = pytest.StashKey[suite.Count]()
 _RUNNER = pytest.StashKey["Runner"]()
 _DECLARED: pytest.StashKey[Declared] = pytest.StashKey()
 _MISTAKE = pytest.StashKey[str]()
+_MISSING = pytest.StashKey[dict[tuple[str, str], str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -268,6 +269,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         show=terminal_line(config),
         confirm=options.confirm,
         given=given,
+        missing=node.stash.setdefault(_MISSING, {}),
     )
 
 

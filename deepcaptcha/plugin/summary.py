@@ -196,17 +196,17 @@ class SessionSummary:
         if (row := self._options.accept) and not any(told):
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
             failed = True
-        if any(evidence.baseline for evidence in self._reported):
+        if any(evidence.baseline or evidence.twin for evidence in self._reported):
             failed = self._judge_all() or failed
         if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _judge_all(self) -> bool:
         """Judge all rows together; whether that is red."""
-        from ..verdicts.judge import judge_rows, unnamed_baselines, untrue_twins
+        from ..verdicts.judge import judge_rows, shared_names, unnamed_baselines, untrue_twins
 
         untrue = untrue_twins(self._reported)
-        self._notes += untrue
+        self._notes += [*untrue, *shared_names(self._reported)]
         counted = {(e.recipe, e.name) for e in self._reported if e.baseline and not e.twin}
         if len(counted) >= self._reported[0].budget.rows and (
             unnamed := unnamed_baselines(self._reported)

@@ -344,7 +344,8 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
         return None
     except (OSError, *UNREADABLE) as error:
         raise InputError(
-            f"the baseline {path} cannot be read ({error_words(error)}); restore it or record it anew"
+            f"the baseline {path} cannot be read ({error_words(error)}); restore it, or remove it "
+            "and record it anew"
         ) from None
 
 

@@ -373,6 +373,10 @@ def judge_change(
         for verdict in recorded_verdicts(record, claim, budget)
         if verdict.hypothesis not in ("as before", "as fast")
     ] or [_no_verdict(record, claim)]
+    if (was := Target.from_dict(record.recipe).text) != source.target.text:
+        # Who converged then and who does now are two questions.
+        note = f"its target was {was}"
+        stand = [Verdict(claim.kind, "cannot tell", 0, 0, (0.0, 1.0), note=note)]
     moved, ruler = _moved(record, trials), ruler_of(record)
     return evidence_of(
         source,

@@ -53,7 +53,7 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
         *("reason", "strict", "confirm"),
     ]
     guesses.makeini(
-        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 9\nconvergence_rows = 4\n"
+        "[pytest]\nconvergence_seed = 7\nconvergence_hypotheses = 10\nconvergence_rows = 4\n"
         "convergence_alpha = 0.2\n"
         "convergence_beta = 0.1\nconvergence_ledger = kept\nconvergence_jobs = 3\n"
         "convergence_timeout = 60\n"
@@ -74,19 +74,21 @@ def test_every_option_has_an_ini_twin_and_counts_more(guesses):
     )
     text = here(guesses, "--collect-only", "-s").stdout.str()
     assert (
-        "SETTINGS [7, 9, 4, False, 0.2, 0.1, 'kept', None, None, None, 3, 60, 6, 1.5, True, False, "
+        "SETTINGS [7, 10, 4, False, 0.2, 0.1, 'kept', None, None, None, 3, 60, 6, 1.5, True, False, "
         "None, True, None, None, True, True]" in text
     )
-    assert "again with --convergence-seed 7 --convergence-hypotheses 9 --convergence-rows 4" in text
+    assert (
+        "again with --convergence-seed 7 --convergence-hypotheses 10 --convergence-rows 4" in text
+    )
     given = ("--convergence-seed=8", "--convergence-alpha=0.3", "--convergence-ledger=other")
     given += ("--convergence-strict",)
     text = here(guesses, "--collect-only", "-s", *given).stdout.str()
     assert (
-        "SETTINGS [8, 9, 4, False, 0.3, 0.1, 'other', None, None, None, 3, 60, 6, 1.5, True, False, "
+        "SETTINGS [8, 10, 4, False, 0.3, 0.1, 'other', None, None, None, 3, 60, 6, 1.5, True, False, "
         "None, True, None, None, True, True]" in text
     )
     assert (
-        "--convergence-seed 8 --convergence-hypotheses 9 --convergence-rows 4 --convergence-alpha 0.3 "
+        "--convergence-seed 8 --convergence-hypotheses 10 --convergence-rows 4 --convergence-alpha 0.3 "
         "--convergence-strict" in text
     )
 

@@ -105,6 +105,30 @@ def test_a_red_verdict_stands_when_its_test_is_run_again(project):
     assert len(read_ledger(project.path / "build" / "ledger").trials) == 2
 
 
+RECORDED = """
+from pathlib import Path
+from random import Random
+import pytest
+
+def learn(seed):
+    yield {"val_accuracy": 0.9 + Random(seed).random() / 10}
+
+@pytest.mark.convergence(target=0.9, epochs=2, p_good=0.95, p_bad=0.1, hypotheses=3, rows=1)
+def test_it(convergence):
+    convergence.check_training(learn, baselines=Path(__file__).parent / "baselines")
+"""
+
+
+def test_a_missing_baseline_still_fails_when_its_test_is_run_again(project):
+    """By the one that the first try wrote it would be green, and CI would never ask for it."""
+    pytest.importorskip("pytest_rerunfailures")
+    project.makepyfile(RECORDED)
+    result = here(project, "--reruns", "1")
+    assert result.parseoutcomes() == {"failed": 1, "rerun": 1}
+    assert "learn had no baseline; it is now" in result.stdout.str()
+    here(project, "--reruns", "1").assert_outcomes(passed=1)
+
+
 TWICE = """
 import sys
 import pytest

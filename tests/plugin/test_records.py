@@ -147,3 +147,35 @@ def test_whatever_else_is_told_accepts_no_row(project):
     result.assert_outcomes(passed=1)
     assert "No row row9 with a baseline was judged; nothing is accepted" in result.stdout.str()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+TWINS = """
+import pytest
+
+CLAIM = {{"target": 0.9, "epochs": 1, "p_good": 0.9, "p_bad": 0.2, "monitor": "accuracy"}}
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("one", marks=pytest.mark.convergence(**CLAIM)),
+        pytest.param("two", marks=pytest.mark.convergence(**CLAIM, twin="one")),
+    ],
+)
+def test_it(convergence, name):
+    def train(seed):
+        yield {{"accuracy": 0.95, "own": seed / 7 + {moved} * (name == "two")}}
+
+    convergence.check_training(train, name=name, version="1")
+"""
+
+
+@pytest.mark.parametrize(
+    ("moved", "code"), [(0, pytest.ExitCode.OK), (1, pytest.ExitCode.TESTS_FAILED)]
+)
+def test_a_twin_without_a_baseline_that_is_none_fails_the_session(project, moved, code):
+    project.makepyfile(test_it=TWINS.format(moved=moved))
+    result = project.runpytest_inprocess(*APART)
+    result.assert_outcomes(passed=2)
+    assert result.ret == code
+    told = "two is declared the twin of one, and seed 2000000 ended in other weights"
+    assert (told in " ".join(str(result.stdout).split())) is bool(moved)

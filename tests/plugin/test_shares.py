@@ -100,6 +100,12 @@ def test_rows_are_counted_like_hypotheses_and_twins_once(rowed):
     assert "1 rows are pinned, and 2 were collected" in str(few.stdout)
     many = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=4")
     assert "4 rows are pinned, which are two verdicts each, and 6 hypotheses" in str(many.stdout)
+    # 3 rows take all 6, and two claims would each have the whole part of claims.
+    starved = here(rowed, "--convergence-hypotheses=6", "--convergence-rows=3")
+    starved.assert_outcomes(errors=3)
+    assert "3 rows of 6 hypotheses are pinned, which leaves 0 for claims, and 2" in str(
+        starved.stdout
+    )
 
 
 @pytest.mark.integration
