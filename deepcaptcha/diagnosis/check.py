@@ -25,6 +25,7 @@ from ..keras.data import Array
 from ..keras.fit import require_keras_3
 from .answers import (
     Answers,
+    known_labels,
     long_label_findings,
     loss_findings,
     one_answer_findings,
@@ -260,7 +261,11 @@ def _classes(
     if answers.kind == "classes":
         labels = targets[0].ravel().astype(np.int64)
         ignored = getattr(single_loss(model), "ignore_class", None)
-        return size, labels if ignored is None else labels[labels != ignored]
+        labels = labels if ignored is None else labels[labels != ignored]
+        known: NDArray[np.int64] | None = labels
+        if ((labels < 0) | (labels >= size)).any():
+            known = known_labels(model, targets[0], labels, outputs[0])
+        return (None, None) if known is None else (size, known)
     if answers.kind == "numbers" and answers.perfect is not None and tell_classes(answers.perfect):
         if size == 1 and refuses_ones(model, targets[0], outputs[0]):
             return 1, targets[0].ravel().astype(np.int64)
