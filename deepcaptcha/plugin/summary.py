@@ -100,8 +100,8 @@ def processes(config: pytest.Config) -> int:
 
 
 def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
-    """Replaces a line below the one that pytest writes on, by nothing in the end; None where it writes to
-    a log, or this is a worker of xdist."""
+    """Replaces a line below the one that pytest writes on, by nothing in the end; None where it writes
+    to a log, or this is a worker of xdist."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is None or not terminal.isatty or config.option.verbose < 0:
         return None
@@ -338,7 +338,7 @@ class SessionSummary:
 
 
 def _folded(line: str, width: int) -> str:
-    """For a terminal of so many columns, by words; but as it is in a log (0), and what is to be copied."""
+    """For a terminal of so many columns, by words; as it is for a log (0), and what is to be copied."""
     from ..report.words import wrapped
 
     whole = not width or " --" in line or "\n" in line

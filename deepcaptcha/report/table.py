@@ -111,8 +111,8 @@ class Table:
 
 
 def _widths(table: Table, available: int) -> list[int] | None:
-    """Each column's, in a terminal of so many, or None where that is too narrow: no figure is cut, and of
-    prose no word of up to 12 letters; what wants least beyond that has it first."""
+    """Each column's, in a terminal of so many, or None where that is too narrow: no figure is cut, and
+    of prose no word of up to 12 letters; what wants least beyond that has it first."""
     from rich.cells import cell_len
 
     widths, wanted = [], []
