@@ -100,8 +100,8 @@ def processes(config: pytest.Config) -> int:
 
 
 def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
-    """Replaces the last line of the terminal that pytest writes to, by nothing in the end; None where it
-    writes to a log, or this is a worker of xdist."""
+    """Replaces a line below the one that pytest writes on, by nothing in the end; None where it writes
+    to a log, or this is a worker of xdist."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is None or not terminal.isatty or config.option.verbose < 0:
         return None
@@ -112,10 +112,18 @@ def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
         nonlocal shown
         if not (text or shown):
             return
+        writer = terminal._tw
         with capture.global_and_fixture_disabled() if capture else nullcontext():
+            # Past pytest's own account of its line, which goes on where it stood.
+            line = f"\r\x1b[K{printable(text)[: writer.fullwidth - 1]}"
             if not shown:
-                terminal.ensure_newline()
-            terminal.write(f"\r\x1b[K{printable(text)[: terminal._tw.fullwidth - 1]}", flush=True)
+                line = f"\n{line}"
+            elif not text:
+                line += "\x1b[A"
+                if column := writer.width_of_current_line % writer.fullwidth:
+                    line += f"\x1b[{column}C"
+            writer._file.write(line)
+            writer.flush()
         shown = text
 
     return show
@@ -147,6 +155,8 @@ class SessionSummary:
         self.used = True
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose >= 0:
+            if terminal.isatty:  # xdist counts its workers there
+                terminal.write("\r\x1b[K")
             for line in self.told_by_worker.read_text("utf-8").splitlines():
                 terminal.write_line(line)
         self.told_by_worker.unlink()
@@ -263,8 +273,10 @@ class SessionSummary:
             lines += _append(Path(job), step_summary(self._reported, told))
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
+        terminalreporter.write_line("")
+        width = terminalreporter._tw.fullwidth if terminalreporter.isatty else 0
         for line in lines:
-            terminalreporter.write_line(printable(line, keep="\n"))
+            terminalreporter.write_line(_folded(printable(line, keep="\n"), width))
 
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.github import annotation
@@ -323,6 +335,14 @@ class SessionSummary:
 
         files = [(Path(path), digest) for path, digest in self._recorded.items() if path]
         return [f"Recorded in {self._options.ledger}: {recorded_text(files)}"] if files else []
+
+
+def _folded(line: str, width: int) -> str:
+    """For a terminal of so many columns, by words; as it is for a log (0), and what is to be copied."""
+    from ..report.words import wrapped
+
+    whole = not width or " --" in line or "\n" in line
+    return line if whole else wrapped(line, width - 1)
 
 
 def _commit(root: Path) -> str:

@@ -155,7 +155,7 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
     """A row a factory and recipe, in order of recipe and name, but what is red before all else."""
     named = zip(row_names(reported), reported, strict=True)
     titles = columns(
-        *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
+        *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "<verdict"),
         *(f"<{hypothesis}" for hypothesis in COMPARISONS),
         "<bits",
         *("epochs", "min", "<missed", "<symptoms"),
@@ -200,7 +200,7 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     if not (reported := [evidence for evidence in reported if not evidence.unchanged]):
         return confirmed
     spent, worst, most = (
-        _minutes(seconds / workers)
+        minutes_text(seconds / workers)
         for seconds in (
             sum(evidence.summary.seconds - evidence.seconds_saved for evidence in reported),
             sum(e.worst_expected_trials * e.seconds_per_trial for e in reported),
@@ -210,8 +210,11 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     trials = sum(evidence.summary.trials for evidence in reported)
     reused = sum(evidence.reused for evidence in reported)
     from_ledger = f", {reused} of them from the ledger," if reused else ""
+    shared = (
+        "1 hypothesis has" if budget.hypotheses == 1 else f"{budget.hypotheses} hypotheses share"
+    )
     lines = [
-        f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
+        f"{shared} the suite's rates: any false red with at most "
         f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
         f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
         *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
@@ -308,8 +311,11 @@ def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]
     return lines
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
+def minutes_text(seconds: float) -> str:
+    """`40 s`, `3.2 min`, `25 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 def verdict_line(evidence: Evidence) -> str:

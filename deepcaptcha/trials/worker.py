@@ -210,6 +210,8 @@ class _Worker:
         except Exception:  # a class that only the worker can import
             raise InputError(words) from None
         if failed:
+            # What took the memory may be kept still, and the next call is not to fail for it.
+            self.fit = self.fit and not isinstance(result, MemoryError)
             raise result
         return result
 

@@ -241,6 +241,21 @@ def test_a_trial_that_hangs_ends_at_its_time_limit_while_others_go_on(tmp_path):
     assert sorted(t.seed for t in read_ledger(tmp_path / "ledger").trials) == [0, 1]
 
 
+@pytest.mark.integration
+def test_a_call_after_one_that_ran_out_of_memory_has_a_worker_of_its_own():
+    def errors(error):
+        raise error
+
+    with workers(1) as executor:
+        first = executor.submit(os.getpid).result()
+        with pytest.raises(ValueError, match="no luck"):
+            executor.submit(errors, ValueError("no luck")).result()
+        assert executor.submit(os.getpid).result() == first
+        with pytest.raises(MemoryError):
+            executor.submit(errors, MemoryError()).result()
+        assert executor.submit(os.getpid).result() != first
+
+
 def faulty(home, seed):
     if seed == 1:
         raise ValueError("it has\nno luck")
