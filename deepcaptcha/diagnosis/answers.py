@@ -83,9 +83,7 @@ def refuses_ones(model: keras.Model, y: Array, outputs: Array) -> bool:
     return math.isnan(refused) and math.isfinite(taken)
 
 
-def known_labels(
-    model: keras.Model, y: Array, labels: NDArray[np.int64], outputs: Array
-) -> NDArray[np.int64] | None:
+def known_labels(model: keras.Model, y: Array, labels: Array, outputs: Array) -> Array | None:
     """The class numbers among `labels`, those of the targets `y`, some of which no output has: all where
     the loss refuses those; without the ones below 0 where it takes them, for it may ignore them; None
     where it prices answers to them, so that they are numbers."""

@@ -114,10 +114,10 @@ MOST_ERRORS = 3
 """Of the check's errors, those that are told; whoever reads a fourth has stopped reading."""
 
 
-def wrapped(line: str) -> str:
-    """The line in lines of at most 79 columns, all but the first indented; no word is broken."""
+def wrapped(line: str, width: int = 79) -> str:
+    """The line in lines of at most `width` columns, all but the first indented; no word is broken."""
     return textwrap.fill(
-        line, 79, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -174,7 +174,7 @@ def test_it(convergence, name):
 )
 def test_a_twin_without_a_baseline_that_is_none_fails_the_session(project, moved, code):
     project.makepyfile(test_it=TWINS.format(moved=moved))
-    result = project.runpytest_inprocess(*APART)
+    result = here(project)
     result.assert_outcomes(passed=2)
     assert result.ret == code
     told = "two is declared the twin of one, and seed 2000000 ended in other weights"
