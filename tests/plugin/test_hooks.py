@@ -168,7 +168,7 @@ def test_worker_processes_give_the_same_verdicts(guesses):
     result = here(guesses, "--convergence-jobs", "2")
     result.assert_outcomes(passed=1, failed=1)
     assert re.search(r"0 of \d trials were so \(95 % interval 0-\d+ %\)", result.stdout.str())
-    assert re.search(r"\d trials took 0.0 minutes on 2 workers;", result.stdout.str())
+    assert re.search(r"\d trials took \d+\.\d minutes on 2 workers;", result.stdout.str())
     trials = read_ledger(default_ledger(guesses.path)).trials
     here(guesses, "--convergence-ledger", "here")
     mine = read_ledger(guesses.path / "here").trials
