@@ -168,14 +168,14 @@ def test_an_error_ends_what_runs_at_once():
 
     def stopped():
         with workers(1) as executor:
-            futures.extend(executor.submit(time.sleep, 600) for _ in "ab")
+            futures.extend(executor.submit(time.sleep, 900) for _ in "ab")
             while not futures[0].running():
                 time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 600
     assert isinstance(futures[0].exception(), WorkerDiedError)
     assert futures[1].cancelled()
 
@@ -361,7 +361,7 @@ def test_workers_end_with_their_parent_even_in_the_midst_of_a_call(tmp_path):
     assert all(alive(pid) for pid in pids)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
