@@ -162,8 +162,8 @@ class Trainer:
 
     def by_heart(self, y: Nest, goal: float) -> float:
         """The least loss of one batch, with targets `y`, that is trained on alone, by Adam whatever
-        the optimizer of the model is, for twice STEPS steps at each of RATES_BY_HEART until `goal` is met:
-        whether it can learn."""
+        the optimizer of the model is, for twice STEPS steps at each of RATES_BY_HEART until `goal` is
+        met: whether it can learn."""
         rows = np.tile(self.shown[: self.effort.batch], (2 * STEPS, 1))
         x, scaled = self.rows.x, self.on_scale()
         adam = keras.optimizers.Adam(RATES_BY_HEART[0])
