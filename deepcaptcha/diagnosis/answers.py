@@ -154,12 +154,19 @@ def _cost_or_nan(model: keras.Model, y: Array, y_pred: Array, outputs: Array) ->
 
 
 def loss_findings(
-    model: keras.Model, y: Array, answers: Answers, outputs: Array, seen: float
+    model: keras.Model,
+    y: Array,
+    answers: Answers,
+    outputs: Array,
+    seen: float,
+    *,
+    in_reach: bool,
 ) -> Iterator[Finding]:
     """Whether the loss tells a better answer from a worse one.
 
     - `y`, `outputs`: targets and outputs of some examples, as they stand before training.
     - `seen`: what the outputs cost where the model is trained, without regularizers.
+    - `in_reach`: whether the outputs can become the targets.
     """
     if answers.perfect is None:
         return
@@ -177,7 +184,7 @@ def loss_findings(
         return
     best = min(costs)
     if best >= constant - FLAT * abs(constant):
-        if _prefers_own(model, y, answers.perfect, outputs):
+        if in_reach and _prefers_own(model, y, answers.perfect, outputs):
             return  # what is best is another answer, as with smoothed labels or outputs in logarithms
         sentence = (
             f"answering the targets themselves costs {best:.3g}, and one constant answer to everything "

@@ -180,9 +180,11 @@ def _with_effort(
             yield from off_scale
             return
         if is_single:
+            reach = [*reach_findings(model, few, answers, before.outputs[0])]
+            seen = before.outputs[0], before.example_loss
             grave = [
-                *loss_findings(model, target, answers, before.outputs[0], before.example_loss),
-                *reach_findings(model, few, answers, before.outputs[0]),
+                *loss_findings(model, target, answers, *seen, in_reach=not reach),
+                *reach,
                 *one_answer_findings(model, few, signals, before.outputs[0]),
                 *probability_findings(before),
             ]
