@@ -129,6 +129,16 @@ def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
     return show
 
 
+def folded(line: str, config: pytest.Config) -> str:
+    """By words as wide as the terminal; as it is in a log, and where there is something to be copied."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not terminal.isatty or " --" in line or "\n" in line:
+        return line
+    from ..report.words import wrapped
+
+    return wrapped(line, terminal._tw.fullwidth - 1)
+
+
 class SessionSummary:
     """Gathers the verdicts of a session, of all workers, and prints them at its end."""
 
@@ -158,7 +168,7 @@ class SessionSummary:
             if terminal.isatty:  # xdist counts its workers there
                 terminal.write("\r\x1b[K")
             for line in self.told_by_worker.read_text("utf-8").splitlines():
-                terminal.write_line(line)
+                terminal.write_line(folded(line, self._config))
         self.told_by_worker.unlink()
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
@@ -188,7 +198,7 @@ class SessionSummary:
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose > 0:
             for evidence in found:
-                terminal.write_line(printable(verdict_line(evidence)))
+                terminal.write_line(folded(printable(verdict_line(evidence)), self._config))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -274,9 +284,8 @@ class SessionSummary:
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
         terminalreporter.write_line("")
-        width = terminalreporter._tw.fullwidth if terminalreporter.isatty else 0
         for line in lines:
-            terminalreporter.write_line(_folded(printable(line, keep="\n"), width))
+            terminalreporter.write_line(folded(printable(line, keep="\n"), self._config))
 
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.github import annotation
@@ -335,14 +344,6 @@ class SessionSummary:
 
         files = [(Path(path), digest) for path, digest in self._recorded.items() if path]
         return [f"Recorded in {self._options.ledger}: {recorded_text(files)}"] if files else []
-
-
-def _folded(line: str, width: int) -> str:
-    """For a terminal of so many columns, by words; as it is for a log (0), and what is to be copied."""
-    from ..report.words import wrapped
-
-    whole = not width or " --" in line or "\n" in line
-    return line if whole else wrapped(line, width - 1)
 
 
 def _commit(root: Path) -> str:

@@ -155,7 +155,7 @@ def verdict_table(reported: Sequence[Evidence]) -> Table:
     """A row a factory and recipe, in order of recipe and name, but what is red before all else."""
     named = zip(row_names(reported), reported, strict=True)
     titles = columns(
-        *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "<verdict"),
+        *("<factory", "<recipe", "<claim", "k/n", "95 % interval", "verdict"),
         *(f"<{hypothesis}" for hypothesis in COMPARISONS),
         "<bits",
         *("epochs", "min", "<missed", "<symptoms"),
