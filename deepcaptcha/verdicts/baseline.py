@@ -315,7 +315,11 @@ def with_ruler(folder: Path, record: Baseline) -> Baseline:
         with suppress(InputError):
             others += _records(folder, name, recipe)
     same = [each for each in others if processor_class(each.environment) == own]
-    return replace(record, ruler=sum((each.ruler for each in same), record.ruler))
+    rulers: dict[tuple[str, ...], tuple[Json, ...]] = {}
+    for each in (record, *same):
+        if each.ruler:
+            rulers.setdefault(each.weights, each.ruler)  # twins are one training, and scatter once
+    return replace(record, ruler=sum(rulers.values(), ()))
 
 
 def _records(folder: Path, name: str, recipe: str) -> list[Baseline]:
