@@ -115,7 +115,8 @@ def _widths(table: Table, available: int) -> list[int] | None:
     of prose no word of up to 12 letters; what wants least beyond that has it first."""
     from rich.cells import cell_len
 
-    widths, wanted = [], []
+    widths: list[int] = []
+    wanted: list[int] = []
     for place, column in enumerate(table.columns):
         cells = [column.title, *(row[place] for row in table.rows)]
         words = [word for cell in cells for word in cell.split()]
