@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepcaptcha.diagnosis.check import check
 from deepcaptcha.diagnosis.observe import Observed, Observer
@@ -16,7 +15,7 @@ from deepcaptcha.diagnosis.steps import ThrowawaySteps
 from deepcaptcha.errors import InputError
 from deepcaptcha.finding import EPSILON
 from deepcaptcha.keras.backend import keras, tf
-from deepcaptcha.keras.data import Examples
+from deepcaptcha.keras.data import Array, Examples
 from deepcaptcha.keras.fit import Probe, Run
 from deepcaptcha.keras.source import KerasSource
 from deepcaptcha.networks.build import build
@@ -27,7 +26,6 @@ from deepcaptcha.trials.trial import Trial
 from .experiments import Condition, Measure
 
 Result = dict[str, Any]
-Array = NDArray[Any]
 Tensor = Any
 
 SHOWN = 512

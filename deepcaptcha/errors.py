@@ -41,7 +41,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def error_words(error: Exception) -> str:
+def error_words(error: BaseException) -> str:
     """An error's message in one line, no longer than a few, without the places TensorFlow lists."""
     # Of a KeyError, str() quotes what may be Keras' whole message, or only a key.
     whole = f"KeyError: {error.args[0]}" if type(error) is KeyError and error.args else str(error)

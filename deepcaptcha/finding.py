@@ -176,7 +176,8 @@ ADVICE: Mapping[str, tuple[Component, str]] = {
     # of a trial
     "behind in validation": (
         "data",
-        "compare training and validation data: classes, scale and preparation, order before the split",
+        "compare training and validation data: classes, scale and preparation, order before the split, "
+        "each label with its row",
     ),
     "constant metric": (
         "architecture",

@@ -7,18 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.mutants import (
-    BEGIN,
-    END,
-    LOOKS,
-    PAGE,
-    Row,
-    line,
-    new_seeds,
-    put_between_markers,
-    rate,
+from benchmarks.mutants.__main__ import PAGE
+from benchmarks.mutants.changes import CHANGES, RECIPE
+from benchmarks.mutants.judging import LOOKS, new_seeds
+from benchmarks.mutants.operators import (
+    batches,
+    compiled,
+    dense_in_halves,
+    late_dropout,
+    late_wrong_labels,
+    leaked,
+    network,
+    optimizer_forgets,
+    units_die,
+    weights_restored,
+    wrong_labels,
 )
-from benchmarks.mutations import CHANGES, RECIPE, batches, late_wrong_labels, leaked, wrong_labels
+from benchmarks.mutants.page import BEGIN, END, Row, line, place, put_between_markers, rate
 from deepcaptcha.keras.data import Examples
 from deepcaptcha.trials.seeds import STREAMS
 
@@ -51,7 +56,6 @@ def test_no_two_changes_read_a_seed_of_one_another_or_of_the_baseline():
 
 
 def test_the_factory_without_a_change_is_the_networks_own():
-    from benchmarks.mutations import network
     from deepcaptcha.keras.digests import hash_neutral_configuration
     from deepcaptcha.keras.training import compile_model
 
@@ -96,8 +100,6 @@ def tell(callbacks, model, step):
 
 
 def test_the_training_loops_changes_do_what_they_say():
-    from benchmarks.mutations import compiled, optimizer_forgets, units_die, weights_restored
-
     model = compiled()
     model.optimizer.build(model.trainable_variables)
     for variable in model.optimizer.variables:
@@ -120,7 +122,6 @@ def test_the_training_loops_changes_do_what_they_say():
 
 
 def test_layers_of_changes_do_what_they_say():
-    from benchmarks.mutations import dense_in_halves, late_dropout
     from deepcaptcha.keras.backend import keras
 
     inputs = keras.Input((100,))
@@ -163,10 +164,6 @@ def test_a_row_says_what_was_seen(row, told):
 def test_a_page_without_its_two_markers_is_left_alone(page):
     with pytest.raises(ValueError, match="markers"):
         put_between_markers(page, "new")
-
-
-def place(change):
-    return change.name if change.on == "digits" else f"{change.name} ({change.on})"
 
 
 def table(words):

@@ -151,7 +151,7 @@ _SHARED: dict[str, tuple[str | None, Callable[[str], object], str]] = {
     "jobs": ("N", whole_number(), _JOBS),
     "output": ("DIR", Path, "folder for all that is written"),
     "ledger": ("DIR", Path, "the recorded trials"),
-    "stream": (None, str, "the seeds' stream"),
+    "stream": ("NAME", str, f"the seeds' stream: {', '.join(STREAMS)}"),
     "data": ("PLACE", str, _DATA),
     "target": ("V", number, "to be reached; default 0.9"),
     "epochs": ("N", whole_number(), "within so many; default 5"),

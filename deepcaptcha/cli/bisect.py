@@ -90,7 +90,10 @@ def bisect(options: Namespace) -> int:
 
 def _as_recorded(source: ChangeableSource, path: Path) -> ChangeableSource:
     """The source with the settings that its baseline was recorded with."""
-    found = read_baseline(path.parent.parent, path.stem, path.parent.name)
+    place = path.resolve()  # its folder is its recipe's name, however it is written
+    found = (
+        read_baseline(place.parents[1], place.stem, place.parent.name) if path.is_file() else None
+    )
     if found is None:
         raise InputError(f"there is no baseline {path}")
     changes = {

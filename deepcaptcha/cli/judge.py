@@ -152,12 +152,13 @@ def plan(options: Namespace) -> int:
     print(f"false green  {float(beta):.4%} at {p_bad:g} (declared {chosen.beta:.4%})")
     print(
         f"trials       {good:.2f} expected at {p_good:g}, {bad:.2f} at {p_bad:g}, "
-        f"at most {worst:.2f} (at {worst_at:.2f}), never more than {last}"
+        f"at most {worst:.2f} (at {worst_at:.2f}),\n"
+        f"             never more than {last}"
     )
     half = (good + bad) / 2
     print(
         f"             mean of the two {half:.3f}, {half / bound - 1:.2%} above the lower bound "
-        f"{bound:.3f}; a fixed plan takes {size} (green from {accept_at})"
+        f"{bound:.3f};\n             a fixed plan takes {size} (green from {accept_at})"
     )
     recorded: dict[str, list[float]] = {}
     found = read_ledger(options.ledger)

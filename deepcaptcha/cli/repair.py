@@ -82,8 +82,9 @@ def _findings(subject: Subject) -> tuple[Finding, ...]:
     from ..diagnosis.check import check
 
     try:
+        start = subject.start(0)  # says what has none, and so no length either
         batch, epochs = subject.length
-        return check(*subject.start(0), batch=batch, epochs=epochs)
+        return check(*start, batch=batch, epochs=epochs)
     except InputError as error:
         warn(f"the check before training could not be run: {error}")
         return ()

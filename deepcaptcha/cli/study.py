@@ -138,7 +138,7 @@ def study(options: Namespace) -> int:
         if not options.json:
             end = f"; {recorded_text([runner.recorded])}" if runner.recorded else ""
             say(f"Every trial in {ledger}{end}.")
-            say(f"As a page: {program()} report --ledger {ledger}")
+            say(f"As a page: {shlex.join([*program().split(), 'report', '--ledger', str(ledger)])}")
     if lost or refused:
         warn(*map(str, lost), *refused)
         return 2
@@ -175,6 +175,10 @@ def _measure_rounding(options: Namespace) -> int:
     """Write a ruler into the rows' records, an arithmetic at a time, and say what it allows."""
     if options.baselines is None:
         raise InputError("--ruler measures the rows of --baselines, and writes into them")
+    if options.symptoms or options.executor not in (None, "process"):
+        raise InputError("--ruler trains in processes of this machine, and measures no symptoms")
+    sentences: list[str] = []
+    tell = sentences.append if options.json else say
     records: dict[Source, Baseline] = {}
     for group in _groups(options).values():
         for _, source in group:
@@ -206,17 +210,20 @@ def _measure_rounding(options: Namespace) -> int:
                 f"; shifts of {statistics.median(lines):.2g} spreads in the median, "
                 f"{max(lines):.2g} at most"
             )
-        say(f"{name}: {told}")
+        tell(f"{name}: {told}")
     ruler = [shift for record in records.values() for shift in ruler_of(record)]
-    if len({shift.arithmetic for shift in ruler}) < 2:
-        print("No two arithmetics moved anything; none can be left out and judged by the others.")
-        return 0
-    for left in leave_one_out(ruler, level):
-        say(
+    few = len({shift.arithmetic for shift in ruler}) < 2
+    if few:
+        tell("No two arithmetics moved anything; none can be left out and judged by the others.")
+    for left in () if few else leave_one_out(ruler, level):
+        tell(
             f"left out, {left.arithmetic} is called a change in {left.rows_changed} of {left.rows} rows "
             f"at a row's level of {level:.2g}"
             + "".join(f"; {row}: {measure}" for row, measure in left.changed)
         )
+    if options.json:
+        record = {"ruler": [shift.as_dict() for shift in ruler], "sentences": sentences}
+        print(json.dumps(record, indent=2))
     return 0
 
 

@@ -74,7 +74,10 @@ class Subject:
                 from ..keras.rehearsal import rehearsed_source
 
                 parts = self._factory, train, validation
-                return rehearsed_source(*parts, target, batch=batch, name=self.text, tried=tried)
+                with _in_one_line(f"{self.text} cannot be trained"):
+                    return rehearsed_source(
+                        *parts, target, batch=batch, name=self.text, tried=tried
+                    )
             source = FunctionSource(self._factory, target, name=self.text)  # type: ignore[arg-type]
             changes = {} if batch is None else {"batch": batch}
         if not changes:
@@ -98,6 +101,8 @@ class Subject:
                 raise InputError(f"{self.text} is no Keras network; it can only be trained")
             found: Start = start(seed)
             return found
+        if _takes_a_seed(self.own):
+            raise InputError(f"{self.text} is a function train(seed); it can only be trained")
         train, validation = self._load_data()
         from ..keras.backend import keras
         from ..keras.data import Examples, read_data
@@ -125,7 +130,8 @@ class Subject:
             raise InputError(f"{self.text} is no factory of Keras models")
         from ..keras.fit import require_model
 
-        return require_model(build)
+        with _in_one_line(f"{self.text}() failed"):
+            return require_model(build)
 
     @property
     def _factory(self) -> Callable[..., object]:
@@ -137,8 +143,8 @@ class Subject:
         place = self.data
         if place is None:
             raise InputError(
-                f"{self.text} needs data: give --data module:function, which returns {_PARTS}, or "
-                "--data FILE.npz"
+                f"{self.text} needs data: give --data module:function, which returns {_PARTS} or --data "
+                "FILE.npz"
             )
         if place.endswith(".npz"):
             return _read_arrays(Path(place))
@@ -176,13 +182,15 @@ def read_subject(text: str, data: str | None) -> Subject:
 
 @contextmanager
 def _in_one_line(what: str) -> Iterator[None]:
-    """Whatever the user's own code raises, as an InputError."""
+    """Whatever the user's own code raises, as an InputError; a script that ends itself would else end
+    the command, and with 0 look like a good answer."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:
-        raise InputError(f"{what}: {type(error).__name__}: {error_words(error)}") from error
+    except (Exception, SystemExit) as error:
+        words = error_words(error).removeprefix("KeyError: ")
+        raise InputError(f"{what}: {type(error).__name__}: {words}") from error
 
 
 def _load_object(text: str) -> object:

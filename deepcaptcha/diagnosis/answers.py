@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..finding import CLIP, Finding, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
+from ..keras.data import Array
 from .observe import Nest, Observed, single_loss
 from .signal import SAME, Signal, end_of_signal, spread
-
-Array = NDArray[Any]
 
 SURE = 20.0
 """Logit of an answer that is sure: its probability is 1 in float32, and another's is 2e-9."""
@@ -86,6 +83,23 @@ def refuses_ones(model: keras.Model, y: Array, outputs: Array) -> bool:
     return math.isnan(refused) and math.isfinite(taken)
 
 
+def known_labels(model: keras.Model, y: Array, labels: Array, outputs: Array) -> Array | None:
+    """The class numbers among `labels`, those of the targets `y`, some of which no output has: all where
+    the loss refuses those; without the ones below 0 where it takes them, for it may ignore them; None
+    where it prices answers to them, so that they are numbers."""
+    strange = ((y < 0) | (y >= outputs.shape[-1])).reshape(len(y), -1)
+    whole = strange.all(axis=1)
+    alone, others = (np.flatnonzero(rows)[: _FEW // 2] for rows in (whole, ~whole))
+    order = [*alone, *others]  # where all are ignored, a mean may be 0 / 0
+    made = np.random.default_rng(0).normal(size=(len(order), *outputs.shape[1:]))
+    if not math.isfinite(_cost_or_nan(model, y[order], made, outputs)):
+        return labels
+    costs = [_cost_or_nan(model, y[alone], k * made[: len(alone)], outputs) for k in (1, -1)]
+    if len(alone) and math.isfinite(sum(costs)) and costs[0] != costs[1]:
+        return None
+    return labels if labels.max() >= outputs.shape[-1] else labels[labels >= 0]
+
+
 def cost(model: keras.Model, y: Nest, y_pred: Nest) -> float:
     """What these answers cost on average, in the loss' own unit, without what regularizers add."""
     tensors = tf.nest.map_structure(tf.convert_to_tensor, (y, y_pred))
@@ -140,12 +154,19 @@ def _cost_or_nan(model: keras.Model, y: Array, y_pred: Array, outputs: Array) ->
 
 
 def loss_findings(
-    model: keras.Model, y: Array, answers: Answers, outputs: Array, seen: float
+    model: keras.Model,
+    y: Array,
+    answers: Answers,
+    outputs: Array,
+    seen: float,
+    *,
+    in_reach: bool,
 ) -> Iterator[Finding]:
     """Whether the loss tells a better answer from a worse one.
 
     - `y`, `outputs`: targets and outputs of some examples, as they stand before training.
     - `seen`: what the outputs cost where the model is trained, without regularizers.
+    - `in_reach`: whether the outputs can become the targets.
     """
     if answers.perfect is None:
         return
@@ -163,6 +184,8 @@ def loss_findings(
         return
     best = min(costs)
     if best >= constant - FLAT * abs(constant):
+        if in_reach and _prefers_own(model, y, answers.perfect, outputs):
+            return  # what is best is another answer, as with smoothed labels or outputs in logarithms
         sentence = (
             f"answering the targets themselves costs {best:.3g}, and one constant answer to everything "
             f"{constant:.3g}: the loss does not reward a right answer"
@@ -184,6 +207,17 @@ def loss_findings(
             f"at the least, a constant answer {constant:.3g}"
         )
         yield advise("out of reach", "error", as_is, sentence, "logits expected")
+
+
+def _prefers_own(model: keras.Model, y: Array, perfect: Array, outputs: Array) -> bool:
+    """Whether the targets as answers, or their logarithms, cost less than the same ones dealt out to
+    other examples: then the loss tells whose answer is whose."""
+    dealt = np.random.default_rng(0).permutation(len(y))
+    for answer in (perfect, *([np.log(perfect)] if perfect.min() > 0 else [])):
+        own, others = (_cost_or_nan(model, y, each, outputs) for each in (answer, answer[dealt]))
+        if own < others - FLAT * abs(others):
+            return True
+    return False
 
 
 def reach_findings(

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from ..errors import InputError, error_words, require_whole
 from ..finding import Finding, Severity, advise
 from ..keras.backend import KERAS_ERRORS, keras, require_tensorflow, tf
+from ..keras.data import Array
 from ..keras.fit import require_keras_3
 from .answers import (
     Answers,
+    known_labels,
     long_label_findings,
     loss_findings,
     one_answer_findings,
@@ -40,8 +42,6 @@ from .signal import Signal, is_called, layer_signals
 from .steps import Effort, compiled_plainly, effort, has_own_step, left_as_found
 from .trainer import Rows, Trainer
 from .training import training_findings
-
-Array = NDArray[Any]
 
 MOST_ERRORS = 3
 """Errors told of one model: the first in rank. What follows from them is told as a warning."""
@@ -180,9 +180,11 @@ def _with_effort(
             yield from off_scale
             return
         if is_single:
+            reach = [*reach_findings(model, few, answers, before.outputs[0])]
+            seen = before.outputs[0], before.example_loss
             grave = [
-                *loss_findings(model, target, answers, before.outputs[0], before.example_loss),
-                *reach_findings(model, few, answers, before.outputs[0]),
+                *loss_findings(model, target, answers, *seen, in_reach=not reach),
+                *reach,
                 *one_answer_findings(model, few, signals, before.outputs[0]),
                 *probability_findings(before),
             ]
@@ -261,7 +263,11 @@ def _classes(
     if answers.kind == "classes":
         labels = targets[0].ravel().astype(np.int64)
         ignored = getattr(single_loss(model), "ignore_class", None)
-        return size, labels if ignored is None else labels[labels != ignored]
+        labels = labels if ignored is None else labels[labels != ignored]
+        known: NDArray[np.int64] | None = labels
+        if ((labels < 0) | (labels >= size)).any():
+            known = known_labels(model, targets[0], labels, outputs[0])
+        return (None, None) if known is None else (size, known)
     if answers.kind == "numbers" and answers.perfect is not None and tell_classes(answers.perfect):
         if size == 1 and refuses_ones(model, targets[0], outputs[0]):
             return 1, targets[0].ravel().astype(np.int64)
@@ -356,7 +362,7 @@ def _arrays(name: str, part: Nest) -> Nest:
     return tf.nest.map_structure(np.asarray, part)
 
 
-def _lengths(arrays: list[NDArray[Any]]) -> str:
+def _lengths(arrays: list[Array]) -> str:
     return ", ".join(str(len(array)) for array in arrays)
 
 

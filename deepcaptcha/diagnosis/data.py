@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
-
-Array = NDArray[Any]
+from ..keras.data import Array
 
 OFFSET = 2.0
 """Means of so many standard deviations are an offset worth a warning. Initializers assume inputs about

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import KERAS_ERRORS, keras, tf
+from ..keras.data import Array
 from .observe import Nest, first_not_finite
 from .signal import SAME, layer_signals, spread
 from .steps import STEPS, left_as_found
-
-Array = NDArray[Any]
 
 LAG, SOME_LAG = 0.5, 0.2
 """What is left, at the end of a training, of the start of a layer's averages: an error, a warning."""

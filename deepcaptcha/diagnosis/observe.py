@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from ..keras.training import loss_and_zero_gradient
 
-Array = NDArray[Any]
 Nest = Any
 """Arrays or tensors, alone or nested as `fit` takes them."""
 Tensor = Any

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..keras.data import Examples
+from ..keras.data import Array, Examples
 from ..keras.fit import Probe, Run
 from ..trials.history import END, PREDICTORS
 from .observe import Observed, Observer, first_not_finite, gradient_norms, logit_movement
@@ -81,7 +80,7 @@ SYMPTOMS = (
 )
 
 
-def _arrays(run: Run) -> tuple[NDArray[Any], NDArray[Any]] | None:
+def _arrays(run: Run) -> tuple[Array, Array] | None:
     """(x, y) of all training examples, where each is one array in memory."""
     if not isinstance(run.data, Examples):
         return None

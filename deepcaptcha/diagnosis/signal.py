@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from .observe import Nest
 
-Array = NDArray[Any]
 Call = tuple[keras.layers.Layer, Nest, Nest]
 
 SAME = 1e-6

@@ -6,15 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from .observe import Nest, Tensor, metrics_as_found, take
-
-Array = NDArray[Any]
 
 STEPS = 50
 """Throw-away steps of 32 examples: after so many, stuck and sound runs of the question's network

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from .answers import constant_cost, read_targets
 from .data import is_off_scale, standardized
 from .observe import Nest, Observed, Observer, take
 from .signal import Signal, layer_signals
 from .steps import STEPS, Effort, ThrowawaySteps, has_own_step, left_as_found
-
-Array = NDArray[Any]
 
 REPAIRED = 0.15
 """Share of the best constant's cost that a changed training must save within the steps to be called a
@@ -160,11 +157,12 @@ class Trainer:
         scaled = [a if words or not is_off_scale(a) else standardized(a) for a, words in parts]
         return tf.nest.pack_sequence_as(self.rows.x, scaled)
 
-    def by_heart(self, goal: float) -> float:
-        """The least loss of one batch that is trained on alone, by Adam whatever the model's optimizer
-        is, for twice STEPS steps at each of RATES_BY_HEART until `goal` is met: whether it can learn."""
+    def by_heart(self, y: Nest, goal: float) -> float:
+        """The least loss of one batch, with targets `y`, that is trained on alone, by Adam whatever
+        the optimizer of the model is, for twice STEPS steps at each of RATES_BY_HEART until `goal` is
+        met: whether it can learn."""
         rows = np.tile(self.shown[: self.effort.batch], (2 * STEPS, 1))
-        x, y, scaled = self.rows.x, self.rows.y, self.on_scale()
+        x, scaled = self.rows.x, self.on_scale()
         adam = keras.optimizers.Adam(RATES_BY_HEART[0])
         steps = ThrowawaySteps(self.model, optimizer=adam)
         least = math.inf

@@ -6,21 +6,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.backend import keras, tf
+from ..keras.data import Array
 from .answers import SOME_LOST
 from .data import standardized
 from .observe import Nest, take
 from .signal import Signal, end_of_signal, first_steep_slope
 from .steps import Effort, left_as_found
 from .trainer import KNOWN, REPAIRED, Rows, Trainer, Tried, changed
-
-Array = NDArray[Any]
 
 LOST = 0.5
 """Share of examples that cost something and have no gradient, from which it is an error."""
@@ -237,8 +235,8 @@ def _unstable(tried: Tried, effort: Effort) -> Iterator[Finding]:
 def _slow(trainer: Trainer, tried: Tried, slow: bool) -> Iterator[Finding]:
     """Of a training that learns next to nothing: whether the model can learn at all, and if it can,
     whether its pace is too `slow`."""
-    least = trainer.by_heart(KNOWN * tried.constant)
-    stuck = not least <= KNOWN * tried.constant
+    least = trainer.by_heart(trainer.rows.y, KNOWN * tried.constant)
+    stuck = not least <= KNOWN * tried.constant and not _learns_on_scale(trainer)
     still = slow and tried.movement * trainer.rows.available < STILL * tried.steps
     if not stuck and not still:
         return
@@ -257,6 +255,15 @@ def _slow(trainer: Trainer, tried: Tried, slow: bool) -> Iterator[Finding]:
         f": at this pace {pace} make it better, and the training has {trainer.rows.available}"
     )
     yield advise("slow", severity, tried.needed, sentence)
+
+
+def _learns_on_scale(trainer: Trainer) -> bool:
+    """Whether targets too far for so few steps are learned by heart once they are standardized."""
+    y = tf.nest.map_structure(lambda a: standardized(a) if _is_far(a) else a, trainer.rows.y)
+    if not changed(y, trainer.rows.y):
+        return False
+    goal = KNOWN * trainer.run(trainer.rows.x, y).constant
+    return trainer.by_heart(y, goal) <= goal
 
 
 def _lost(trainer: Trainer, tried: Tried) -> Iterator[Finding]:

@@ -13,10 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError, require_rate, require_text, require_whole
-from ..keras.data import Examples
+from ..keras.data import Array, Examples
 from ..keras.settings import Training
 from ..trials.trial import Target
 from . import captcha
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ..keras.source import KerasSource
 
 Scaling = Literal["raw", "unit", "ink"]
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

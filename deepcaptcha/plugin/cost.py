@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, write_file
-from ..report.words import plural
+from ..report.words import minutes_text, plural
 from ..verdicts.claim import Budget, claim_cost
 from ..verdicts.judge import WHOLE_SEEDS, Evidence
 from .marker import Declared
-from .stream import Cap, minutes_text
+from .stream import Cap
 
 _FILE = "costs.json"
 """In the ledger's folder: test -> seconds of one of its trainings, and how many there were."""

@@ -18,7 +18,7 @@ from ..errors import InputError, printable
 from ..keras import environment
 from . import suite
 from .options import Options, add_settings, marker_expression, read_options, repeating_options
-from .summary import EVIDENCE, NOTED, TOLD, Node, SessionSummary, header, terminal_line
+from .summary import EVIDENCE, NOTED, TOLD, Node, SessionSummary, folded, header, terminal_line
 
 if TYPE_CHECKING:
     from ..trials.runner import Reuse, Runner
@@ -32,6 +32,7 @@ _COUNT = pytest.StashKey[suite.Count]()
 _RUNNER = pytest.StashKey["Runner"]()
 _DECLARED: pytest.StashKey[Declared] = pytest.StashKey()
 _MISTAKE = pytest.StashKey[str]()
+_MISSING = pytest.StashKey[dict[tuple[str, str], str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -144,7 +145,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_report_collectionfinish(
     config: pytest.Config, items: Sequence[pytest.Item]
 ) -> list[str]:
-    return [] if config.option.verbose < 0 else _header(config, items)
+    lines = [] if config.option.verbose < 0 else _header(config, items)
+    return [folded(line, config) for line in lines]
 
 
 def _header(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
@@ -268,6 +270,7 @@ def convergence(request: pytest.FixtureRequest, convergence_runner: Runner) -> C
         show=terminal_line(config),
         confirm=options.confirm,
         given=given,
+        missing=node.stash.setdefault(_MISSING, {}),
     )
 
 

@@ -80,7 +80,8 @@ class Convergence:
     - `reuse`: which trials are taken from the ledger; `sure` ones only for what has no baseline.
     - `show`: replaces the last line of a terminal while trials run; None: there is no terminal.
     - `confirm`: train one recorded seed where there is a baseline, and judge only what is not the same.
-    - `given`: what the same test was told in an earlier try of this session, which stands.
+    - `given`: what the same test was told in an earlier try of this session, which stands; `missing`: so
+      does the line on each row, by name and recipe, whose baseline was missing then.
     """
 
     budget: Budget
@@ -98,6 +99,7 @@ class Convergence:
     tell: Callable[[str], None] = print
     note: Callable[[str], None] = lambda line: None
     given: Sequence[Evidence] = ()
+    missing: dict[tuple[str, str], str] = field(default_factory=dict)
     cap: Cap = field(default_factory=Cap)
     reuse: Reuse = "never"
     show: Callable[[str], None] | None = None
@@ -250,6 +252,8 @@ class Convergence:
             if asked == (source.name, source.recipe, claim, source.target):
                 self._tell(evidence)
                 return
+        if line := self.missing.get((source.name, source.recipe)):
+            _fail(line)
         baseline, reason = None, ""
         if baselines is not None and self.accept and self.accept[0] in (source.name, row):
             self._accept(source, baselines, self.accept[1])
@@ -262,12 +266,14 @@ class Convergence:
                 return
             reason = found
         if baselines is not None:
-            if not self.record or self.confirm:
-                baseline = find_most(baselines, source.name, source.recipe)
-            if baseline is None:
+            # A damaged one is told before any training, also where another is to be recorded.
+            baseline = find_most(baselines, source.name, source.recipe)
+            if baseline is None or (self.record and not self.confirm):
                 path = self._write_baseline(source, baselines)
                 if not self.record:
-                    _fail(f"{told} had no baseline; it is now {path}. Commit it.")
+                    line = f"{told} had no baseline; it is now {path}. Commit it."
+                    self.missing[source.name, source.recipe] = line
+                    _fail(line)
                 return
         self._note_unsigned(baseline, baselines)
         trial_at = self._stream(source, claim, baselines)
@@ -403,6 +409,7 @@ class Convergence:
         confirmation = confirm(record, chosen, trial)
         if not confirmation.unchanged:
             same = is_of_function(record) and record.digests["code"] == code
+            same = same and "target" not in {each.what for each in confirmation.differences}
             why = "; with the same code: a file that it reads is another, or it ignores its seed"
             words = f"changed: {difference_text(confirmation)}{why if same else ''}"
             return self._judge_change(source, claim, folder, record, words)

@@ -7,10 +7,11 @@ import argparse
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,6 +20,8 @@ from ..trials import seeds
 from ..trials.place import default_ledger
 from ..trials.worker import cores
 from .repairing import USUAL, RepairBudget, read_budget
+
+Number = TypeVar("Number", int, float)
 
 
 def _seed(text: str) -> int:
@@ -31,46 +34,38 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < 1:
-        raise InputError(f"{text!r} is given; a number between 0 and 1 is needed")
-    return rate
+def _read(
+    convert: Callable[[str], Number], fits: Callable[[Number], object], needed: str
+) -> Callable[[str], Number]:
+    def read(text: str) -> Number:
+        with suppress(ValueError):
+            if fits(value := convert(text)):
+                return value
+        raise InputError(f"{text!r} is given; {needed} is needed")
+
+    return read
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"{text!r} is given; a whole number of at least 1 is needed")
+def _digits(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError
     return int(text)
+
+
+_rate = _read(float, lambda value: 0 < value < 1, "a number between 0 and 1")
+_minutes = _read(float, lambda value: 0 < value < float("inf"), "a number of minutes above 0")
+_count = _read(_digits, lambda value: value >= 1, "a whole number of at least 1")
+_number = _read(_digits, lambda value: True, "a whole number")
 
 
 def _jobs(text: str) -> int:
     return cores() if text == "auto" else _count(text)
 
 
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise InputError(f"{text!r} is given; a number of minutes above 0 is needed")
-    return minutes
-
-
 def _name(text: str) -> str:
     if not re.fullmatch(r"\w[\w.-]{0,59}", text):
         raise InputError(f"{text!r} is given; letters, digits, '.', '_' and '-' are needed")
     return text
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise InputError(f"{text!r} is given; a whole number is needed")
-    return int(text)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,10 @@ def explained(
     from ..report.words import explanation
     from .given import check_source
 
-    found, note = runner.call(source.name, check_source, source, trials[0].seed)
+    try:
+        found, note = runner.call(source.name, check_source, source, trials[0].seed)
+    except InputError as error:  # its process died, and the verdict stands
+        found, note = (), str(error)
     errors = [finding for finding in found if finding.severity == "error"]
     repairable = environment.backend() == "tensorflow"
     return replace(

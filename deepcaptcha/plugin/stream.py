@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from statistics import fmean
 
+from ..report.words import minutes_text
 from ..trials.runner import Reuse, Runner
 from ..trials.source import Source
 from ..trials.trial import Trial
@@ -54,13 +55,6 @@ class Progress:
                 left = max(self.cost.expected - len(read), 1) * each
                 parts.append(f"about {minutes_text(left)} more")
         self.show("; ".join(parts))
-
-
-def minutes_text(seconds: float) -> str:
-    """`40 s`, `3.2 min`, `25 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 class Stream:

@@ -29,8 +29,8 @@ def count_hypotheses(
     deselected; at least 1 hypothesis. `--lf` collects less than the run whose failures it repeats: there
     that run's numbers count.
 
-    Raises InputError for pinned numbers that are less than what was collected, and where they
-    `must_be_pinned` and are not.
+    Raises InputError for pinned numbers that are less than what was collected, or leave less for claims
+    than were, and where they `must_be_pinned` and are not.
     """
     known = _before_last_failed(config, collected)
     if must_be_pinned:
@@ -56,6 +56,12 @@ def count_hypotheses(
         raise InputError(
             f"{rows} rows are pinned, which are two verdicts each, and {hypotheses} hypotheses; pin "
             "both numbers"
+        )
+    left, claims = hypotheses - 2 * rows, collected.hypotheses - 2 * collected.rows
+    if left < claims:
+        raise InputError(
+            f"{rows} rows of {hypotheses} hypotheses are pinned, which leaves {left} for claims, and "
+            f"{claims} were collected; pin {claims + 2 * rows} hypotheses"
         )
     return Count(max(hypotheses, 1), rows)
 

@@ -100,8 +100,8 @@ def processes(config: pytest.Config) -> int:
 
 
 def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
-    """Replaces the last line of the terminal that pytest writes to, by nothing in the end; None where it
-    writes to a log, or this is a worker of xdist."""
+    """Replaces a line below the one that pytest writes on, by nothing in the end; None where it writes
+    to a log, or this is a worker of xdist."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is None or not terminal.isatty or config.option.verbose < 0:
         return None
@@ -112,13 +112,31 @@ def terminal_line(config: pytest.Config) -> Callable[[str], None] | None:
         nonlocal shown
         if not (text or shown):
             return
+        writer = terminal._tw
         with capture.global_and_fixture_disabled() if capture else nullcontext():
+            # Past pytest's own account of its line, which goes on where it stood.
+            line = f"\r\x1b[K{printable(text)[: writer.fullwidth - 1]}"
             if not shown:
-                terminal.ensure_newline()
-            terminal.write(f"\r\x1b[K{printable(text)[: terminal._tw.fullwidth - 1]}", flush=True)
+                line = f"\n{line}"
+            elif not text:
+                line += "\x1b[A"
+                if column := writer.width_of_current_line % writer.fullwidth:
+                    line += f"\x1b[{column}C"
+            writer._file.write(line)
+            writer.flush()
         shown = text
 
     return show
+
+
+def folded(line: str, config: pytest.Config) -> str:
+    """By words as wide as the terminal; as it is in a log, and where there is something to be copied."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None or not terminal.isatty or " --" in line or "\n" in line:
+        return line
+    from ..report.words import wrapped
+
+    return wrapped(line, terminal._tw.fullwidth - 1)
 
 
 class SessionSummary:
@@ -147,8 +165,10 @@ class SessionSummary:
         self.used = True
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose >= 0:
+            if terminal.isatty:  # xdist counts its workers there
+                terminal.write("\r\x1b[K")
             for line in self.told_by_worker.read_text("utf-8").splitlines():
-                terminal.write_line(line)
+                terminal.write_line(folded(line, self._config))
         self.told_by_worker.unlink()
 
     @pytest.hookimpl(trylast=True)  # after the terminal has said whether the test passed
@@ -178,7 +198,7 @@ class SessionSummary:
         terminal = self._terminal()
         if terminal is not None and self._config.option.verbose > 0:
             for evidence in found:
-                terminal.write_line(printable(verdict_line(evidence)))
+                terminal.write_line(folded(printable(verdict_line(evidence)), self._config))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -196,17 +216,17 @@ class SessionSummary:
         if (row := self._options.accept) and not any(told):
             self._notes.append(f"No row {row} with a baseline was judged; nothing is accepted")
             failed = True
-        if any(evidence.baseline for evidence in self._reported):
+        if any(evidence.baseline or evidence.twin for evidence in self._reported):
             failed = self._judge_all() or failed
         if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _judge_all(self) -> bool:
         """Judge all rows together; whether that is red."""
-        from ..verdicts.judge import judge_rows, unnamed_baselines, untrue_twins
+        from ..verdicts.judge import judge_rows, shared_names, unnamed_baselines, untrue_twins
 
         untrue = untrue_twins(self._reported)
-        self._notes += untrue
+        self._notes += [*untrue, *shared_names(self._reported)]
         counted = {(e.recipe, e.name) for e in self._reported if e.baseline and not e.twin}
         if len(counted) >= self._reported[0].budget.rows and (
             unnamed := unnamed_baselines(self._reported)
@@ -263,8 +283,9 @@ class SessionSummary:
             lines += _append(Path(job), step_summary(self._reported, told))
         terminalreporter.section("convergence")
         table.write(terminalreporter._tw._file)
+        terminalreporter.write_line("")
         for line in lines:
-            terminalreporter.write_line(printable(line, keep="\n"))
+            terminalreporter.write_line(folded(printable(line, keep="\n"), self._config))
 
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from ..report.github import annotation

@@ -63,9 +63,7 @@ def candidates(
     """
     units = case.measure is not None
     classes = case.measure is None or case.measure.unit != "own"
-    known = [rule.name for rule in RULES]
-    if unknown := [name for name in only if name not in known]:
-        raise InputError(f"no repair is named {unknown[0]!r}; known: {', '.join(known)}")
+    require_known(only)
     found = []
     for rule in sorted(RULES, key=lambda rule: _rank(rule, findings)):
         if only and rule.name not in only:
@@ -83,6 +81,13 @@ def candidates(
         if (units or not change.meaning) and (classes or not change.values):
             found.append(Candidate(rule.name, rule.component, rule.slot, *offered))
     return tuple(found)
+
+
+def require_known(only: Sequence[str]) -> None:
+    """InputError for a name that no candidate has."""
+    known = [rule.name for rule in RULES]
+    if unknown := [name for name in only if name not in known]:
+        raise InputError(f"no repair is named {unknown[0]!r}; known: {', '.join(known)}")
 
 
 def _offered(rule: Rule, case: Case) -> Offer:

@@ -32,7 +32,7 @@ from ..trials.trial import Target, Trial
 from ..verdicts.claim import Budget, Claim
 from ..verdicts.design import design_plan
 from ..verdicts.plan import Plan, binomial_interval, confidence_interval
-from .candidates import Candidate, candidates, not_offered, pairs
+from .candidates import Candidate, candidates, not_offered, pairs, require_known
 from .case import Case
 from .changes import ChangedData, Repaired, same
 from .measure import HeldOut
@@ -118,6 +118,7 @@ def repair(
     """
     require_tensorflow("repair")
     require_whole("max_trials", max_trials)
+    require_known(only)  # before anything is trained
     if claim.kind != "trains":
         raise InputError(
             f"a repair is to make a model train; a claim {claim.kind!r} is none of that"

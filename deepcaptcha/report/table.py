@@ -43,7 +43,8 @@ def columns(*titles: str) -> tuple[Column, ...]:
 @dataclass(frozen=True)
 class Table:
     """A table that reads the same in a terminal and as Markdown; where it is too wide, the columns named
-    by `spare` are left out, one after another. Whatever its cells hold, each is one line."""
+    by `spare` are left out, one after another, until it fits. Whatever its cells hold, each is one
+    line."""
 
     title: str
     columns: tuple[Column, ...]
@@ -90,35 +91,45 @@ class Table:
         console = Console(file=file, highlight=False, markup=False, emoji=False)
         if not file.isatty():
             console.width = LOG_WIDTH
-        if console.width < _narrow(self):
-            if self.spare:
-                self._without(self.spare[0]).write(file)
-            else:
-                _write_records(self, file, console.width)
+        shown = self
+        while (widths := _widths(shown, console.width)) is None and shown.spare:
+            shown = shown._without(shown.spare[0])
+        if widths is None:
+            _write_records(self, file, console.width)
             return
         table = RichTable(title=self.title, title_justify="left", box=None, pad_edge=False)
-        for place, column in enumerate(self.columns):
+        for column, width in zip(shown.columns, widths, strict=True):
             table.add_column(
                 column.title,
                 justify="left" if column.prose else "right",
-                no_wrap=not column.prose or not place,
+                width=width,
                 overflow="fold",
             )
-        for row in self.rows:
+        for row in shown.rows:
             table.add_row(*row)
         console.print(table)
 
 
-def _narrow(table: Table) -> int:
-    """Columns a terminal needs so that no figure is cut, and of prose no word of up to 12 letters."""
+def _widths(table: Table, available: int) -> list[int] | None:
+    """Each column's, in a terminal of so many, or None where that is too narrow: no figure is cut, and
+    of prose no word of up to 12 letters; what wants least beyond that has it first."""
+    from rich.cells import cell_len
 
-    def needed(place: int, column: Column) -> int:
+    widths: list[int] = []
+    wanted: list[int] = []
+    for place, column in enumerate(table.columns):
         cells = [column.title, *(row[place] for row in table.rows)]
-        if not (column.prose and place):
-            return max(map(len, cells))
-        return min(12, max(len(word) for cell in cells for word in cell.split() or [""]))
-
-    return sum(needed(*each) for each in enumerate(table.columns)) + 2 * len(table.columns) - 2
+        words = [word for cell in cells for word in cell.split()]
+        whole = max(map(cell_len, cells))
+        least = min(12, max(map(cell_len, words), default=0)) if column.prose and place else whole
+        widths.append(least)
+        wanted.append(whole - least)
+    left = available - sum(widths) - 2 * (len(widths) - 1)
+    for place in sorted(range(len(widths)), key=wanted.__getitem__):
+        more = min(wanted[place], max(left, 0))
+        widths[place] += more
+        left -= more
+    return widths if left >= 0 else None
 
 
 def _write_records(table: Table, file: IO[str], width: int) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import printable
 from ..finding import Finding, percent
+from ..trials.code import LENGTH
 from ..trials.history import symptom_lines
-from ..trials.ledger import SHOWN
 from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
@@ -27,7 +27,7 @@ COMPARISONS = ("as reliable", "as fast", "as before")
 def recorded_text(recorded: Iterable[tuple[Path, str]]) -> str:
     """The files that were written and the digests of their last lines: what was cut off one later is
     known by nothing else."""
-    return ", ".join(f"{path.name} ends with {digest[:SHOWN]}" for path, digest in recorded)
+    return ", ".join(f"{path.name} ends with {digest[:LENGTH]}" for path, digest in recorded)
 
 
 def plural(count: int, word: str, words: str | None = None) -> str:
@@ -200,7 +200,7 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     if not (reported := [evidence for evidence in reported if not evidence.unchanged]):
         return confirmed
     spent, worst, most = (
-        _minutes(seconds / workers)
+        minutes_text(seconds / workers)
         for seconds in (
             sum(evidence.summary.seconds - evidence.seconds_saved for evidence in reported),
             sum(e.worst_expected_trials * e.seconds_per_trial for e in reported),
@@ -210,8 +210,11 @@ def summary_lines(reported: Sequence[Evidence], workers: int, nightly: bool) -> 
     trials = sum(evidence.summary.trials for evidence in reported)
     reused = sum(evidence.reused for evidence in reported)
     from_ledger = f", {reused} of them from the ledger," if reused else ""
+    shared = (
+        "1 hypothesis has" if budget.hypotheses == 1 else f"{budget.hypotheses} hypotheses share"
+    )
     lines = [
-        f"{budget.hypotheses} hypotheses share the suite's rates: any false red with at most "
+        f"{shared} the suite's rates: any false red with at most "
         f"{100 * budget.alpha:g} %, any false green of a claim with at most {100 * budget.beta:g} % "
         f"probability ({budget.share[0]:g} and {budget.share[1]:g} each).",
         *([f"Of alpha, {'; '.join(budget.lines)}."] if budget.rows else []),
@@ -308,8 +311,11 @@ def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]
     return lines
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
+def minutes_text(seconds: float) -> str:
+    """`40 s`, `3.2 min`, `25 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 def verdict_line(evidence: Evidence) -> str:

@@ -191,7 +191,7 @@ def validation_apart(trial: Trial) -> Finding | None:
         if not (met or fell) or max(ratios) < APART:
             return None
         return _apart(trial, curves, ratios)
-    if not met or not curves.monitor:
+    if not met or not curves.monitor or trial.target.is_met(curves.monitor[-1]):
         return None
     sentence = (
         f"{trial.target.monitor.removeprefix('val_')} of the training data is "
@@ -343,6 +343,8 @@ def flat(trial: Trial) -> Finding | None:
         return None
     middle = count // 2
     early, late = best(monitor[:middle]), best(monitor[middle:])
+    if target.is_met(late):  # what is missed is another of the target's conditions
+        return None
     way = (late - early) / (target.value - early) if target.value != early else 1.0
     if way >= FLAT:
         return None

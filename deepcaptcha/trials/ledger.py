@@ -29,9 +29,6 @@ FORMAT = 3
 """Version of the file format that is written. Formats 1 and 2, without digests, are read too, later ones
 are refused."""
 
-SHOWN = 12
-"""Digits of a digest that people are shown."""
-
 _LEAST_FREE = 32 * 1024 * 1024  # bytes; a trial's line is a few kilobytes
 _MOST_TOLD = 5  # damaged lines of a file, by number
 _BEGIN = b'{"previous":"'

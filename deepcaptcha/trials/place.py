@@ -48,14 +48,14 @@ def user_cache() -> Path:
         return Path(tempfile.gettempdir())
 
 
-def find_ledger(start: Path | None = None) -> Path:
-    """The ledger of the project that `start`, the working folder by default, belongs to: what its ini
-    file names, or else `default_ledger`. As in pytest, the root is the nearest folder upwards with
-    settings of pytest, or else with a pyproject.toml, or else a setup.py; `start` itself without any.
+def find_ledger() -> Path:
+    """The ledger of the project that the working folder belongs to: what its ini file names, or else
+    `default_ledger`. As in pytest, the root is the nearest folder upwards with settings of pytest, or
+    else with a pyproject.toml, or else a setup.py; the working folder itself without any.
 
     Raises InputError for a file of settings that cannot be read.
     """
-    start = Path.cwd() if start is None else start
+    start = Path.cwd()
     folders = (start, *start.parents)
     for folder in folders:
         for name in _FILES:

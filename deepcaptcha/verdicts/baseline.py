@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, error_words, require_file_name, write_file
+from ..trials.code import LENGTH
 from ..trials.draws import require_draws
 from ..trials.ledger import UNREADABLE, digest_of, sealed
 from ..trials.trial import OUTCOMES, SEED_LIMIT, Target, Trial, is_number
@@ -33,9 +34,6 @@ HIGH, DROP_FROM_HIGH, DROP = 0.9, 0.16, 0.25
 
 ROW_BETA = 0.1
 """A row's chance to be green after that fall."""
-
-HASH_LENGTH = 12
-"""Digits kept of a SHA-256: two different trainings share them with a chance of 4e-15."""
 
 TRIALS = 30
 """Trials of a baseline, declared before the first is run."""
@@ -197,7 +195,7 @@ def make_baseline(trials: Sequence[Trial]) -> Baseline:
         epochs_to_target=tuple(trial.epochs_to_target for trial in trials),
         environment=first.identity["environment"],
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        weights=tuple(trial.weights_sha256[:HASH_LENGTH] for trial in trials),
+        weights=tuple(trial.weights_sha256[:LENGTH] for trial in trials),
         history=tuple(tuple(epoch.metrics for epoch in trial.epochs) for trial in trials),
         losses=_losses(trials),
         backend=first.backend,
@@ -317,7 +315,11 @@ def with_ruler(folder: Path, record: Baseline) -> Baseline:
         with suppress(InputError):
             others += _records(folder, name, recipe)
     same = [each for each in others if processor_class(each.environment) == own]
-    return replace(record, ruler=sum((each.ruler for each in same), record.ruler))
+    rulers: dict[tuple[str, ...], tuple[Json, ...]] = {}
+    for each in (record, *same):
+        if each.ruler:
+            rulers.setdefault(each.weights, each.ruler)  # twins are one training, and scatter once
+    return replace(record, ruler=sum(rulers.values(), ()))
 
 
 def _records(folder: Path, name: str, recipe: str) -> list[Baseline]:
@@ -346,7 +348,8 @@ def read_baseline(folder: Path, name: str, recipe: str) -> Baseline | None:
         return None
     except (OSError, *UNREADABLE) as error:
         raise InputError(
-            f"the baseline {path} cannot be read ({error_words(error)}); restore it or record it anew"
+            f"the baseline {path} cannot be read ({error_words(error)}); restore it, or remove it "
+            "and record it anew"
         ) from None
 
 

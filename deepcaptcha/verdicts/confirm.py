@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
+from ..trials.code import LENGTH
 from ..trials.draws import require_draws, same_start, tells_apart
 from ..trials.source import Source
 from ..trials.trial import OUTCOMES, Target, Trial
 from .baseline import (
-    HASH_LENGTH,
     SEED_DIGESTS,
     Baseline,
     changes,
@@ -50,6 +50,8 @@ _NEEDED = ("training data", "validation data", "configuration", "callbacks", "ep
 
 _NEEDED_OF_FUNCTION = ("code", "target")
 """The same of a function, whose validation is part of what it logs."""
+
+_MOST_TOLD = 4  # differences, in words
 
 
 @dataclass(frozen=True)
@@ -227,11 +229,11 @@ def _shown(value: object) -> str:
     )
 
 
-def difference_text(confirmation: Confirmation, most: int = 4) -> str:
+def difference_text(confirmation: Confirmation) -> str:
     """What differs, in words: the first things, and how many more."""
     texts = [difference.text for difference in confirmation.differences]
-    rest = len(texts) - most
-    return "; ".join(texts[:most]) + (f"; and {rest} more" if rest > 0 else "")
+    rest = len(texts) - _MOST_TOLD
+    return "; ".join(texts[:_MOST_TOLD]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def complete(record: Baseline, older: Baseline | None, run: Callable[..., Trial]) -> Baseline:
@@ -267,7 +269,7 @@ def _prefix(trial: Trial) -> Json:
     them, or went through several epochs."""
     if len(trial.epochs) != 1 or trial.stop_reason != "steps":
         return {}
-    weights = trial.weights_sha256[:HASH_LENGTH]
+    weights = trial.weights_sha256[:LENGTH]
     metrics = dict(trial.epochs[0].metrics)
     return {"seed": trial.seed, "steps": PREFIX_STEPS, "metrics": metrics, "weights": weights}
 
@@ -371,6 +373,10 @@ def judge_change(
         for verdict in recorded_verdicts(record, claim, budget)
         if verdict.hypothesis not in ("as before", "as fast")
     ] or [_no_verdict(record, claim)]
+    if (was := Target.from_dict(record.recipe).text) != source.target.text:
+        # Who converged then and who does now are two questions.
+        note = f"its target was {was}"
+        stand = [Verdict(claim.kind, "cannot tell", 0, 0, (0.0, 1.0), note=note)]
     moved, ruler = _moved(record, trials), ruler_of(record)
     return evidence_of(
         source,

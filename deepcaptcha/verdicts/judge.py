@@ -82,7 +82,8 @@ class Evidence:
       once.
     - `compiled`: optimizer, rate and loss, as the model has them; `again`: the command that trains the
       first failed seed again. Empty where there is none.
-    - `courses`: what the suite as a whole reads of the first trials; none where it reads none.
+    - `courses`: what the suite as a whole reads of the first trials; where it reads none, the first
+      one's, by which a twin is known.
     - `moved`: how far recorded seeds, trained again, moved the row's measures; `ruler`: what other
       arithmetics do to them. Empty where seeds do not pair.
     - `start`: said where all trials start from the same weights, unless the test declares that.
@@ -264,7 +265,7 @@ def judge(
         else differences(baseline.environment, trials[0].identity["environment"]),
         test=test,
         changed=changes(numbers, trials[0]) if numbers is not None and recorded else (),
-        courses=tuple(course_of(trial) for trial in trials[:least]),
+        courses=tuple(course_of(trial) for trial in trials[: max(least, 1)]),
     )
 
 
@@ -468,5 +469,21 @@ def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
             lines.append(
                 f"{row_text(each.name, each.recipe)} is declared the twin of {each.twin}, and seed "
                 f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
+            )
+    return tuple(lines)
+
+
+def shared_names(reported: Sequence[Evidence]) -> tuple[str, ...]:
+    """Rows of one name that are several trainings and so share one baseline, a line each; such as a
+    function with other arguments in each case of a test."""
+    first: dict[str, Evidence] = {}
+    lines = []
+    for each in (each for each in reported if each.baseline and each.courses):
+        other = first.setdefault(each.baseline, each)
+        was, now = other.courses[0], each.courses[0]
+        if was.seed == now.seed and was.end != now.end:
+            lines.append(
+                f"{row_text(each.name, each.recipe)} is the name of two trainings, of {other.test} and "
+                f"{each.test}, which share the baseline {each.baseline}; give each a name of its own"
             )
     return tuple(lines)

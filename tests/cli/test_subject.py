@@ -81,6 +81,12 @@ def data():
 def triple():
     return 1, 2, 3
 
+def build_torn():
+    return {}["units"]
+
+def leave():
+    raise SystemExit(0)
+
 def broken():
     raise RuntimeError("no disk")
 """
@@ -93,6 +99,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "own_keras.py").write_text(KERAS)
     (tmp_path / "own_broken.py").write_text("import no_such_library")
     (tmp_path / "own_torn.py").write_text("1 / 0")
+    (tmp_path / "own_script.py").write_text("raise SystemExit(0)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
@@ -140,11 +147,12 @@ def test_a_source_brings_its_own_target(here, capsys):
 def test_functions_are_studied_side_by_side(here, capsys):
     networks = ["own_perceptron:train", "own_perceptron:learn_nothing"]
     arguments = [*networks, "--seeds", "2", "--epochs", "2", *ACCURACY, "--jobs", "2"]
-    assert main(["study", *arguments, "--baselines", "kept"]) == 0
+    output = ["--output", "build/my study"]
+    assert main(["study", *arguments, *output, "--baselines", "kept"]) == 0
     told = capsys.readouterr()
     assert "accuracy >= 0.90 within 2 epochs" in told.out
-    assert "report --ledger build/study/ledger" in told.out
-    rows = json.loads((here / "build" / "study" / "study.json").read_text())["rows"]
+    assert "report --ledger 'build/my study/ledger'\n" in told.out  # as a shell takes it
+    rows = json.loads((here / "build" / "my study" / "study.json").read_text())["rows"]
     assert [(row["variant"], row["converged"], row["trials"]) for row in rows] == [
         ("own_perceptron:train", 2, 2),
         ("own_perceptron:learn_nothing", 0, 2),
@@ -152,10 +160,10 @@ def test_functions_are_studied_side_by_side(here, capsys):
     assert len(list((here / "kept").glob("*/*.json"))) == 2
     assert "2 baselines written to kept." in told.err
     # A ruler is measured on what is recorded; these functions round the same in every environment.
-    assert main(["study", *arguments, "--ruler", "--baselines", "kept"]) == 0
-    told = capsys.readouterr().out
-    assert "oneDNN off: other bits in 0 of 2 rows" in told
-    assert "No two arithmetics moved anything" in told
+    assert main(["study", *arguments, "--ruler", "--baselines", "kept", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "oneDNN off: other bits in 0 of 2 rows" in told["sentences"]
+    assert told["ruler"] == []
 
 
 @pytest.mark.integration
@@ -251,7 +259,7 @@ DATA = ["--data", "own_keras:data"]
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["check", "own_keras:build"], "own_keras:build needs data: give --data module:function"),
+        (["check", "own_keras:build"], "each a pair (x, y) or a dataset, or --data FILE.npz\n"),
         (["judge", "own_keras:build"], "own_keras:build needs data: give --data module:function"),
         (
             ["check", "no_such:build", *DATA],
@@ -270,6 +278,25 @@ DATA = ["--data", "own_keras:data"]
             "own_keras has no 'bild'; package.module:object is need",
         ),
         (["check", "own_keras:", *DATA], "'own_keras:' names nothing; package.module:object"),
+        (["check", "own_script:build"], "own_script cannot be imported: SystemExit: 0"),
+        (
+            ["judge", "own_keras:build", "--data", "own_keras:leave"],
+            "own_keras:leave() failed: Syst",
+        ),
+        (
+            ["check", "own_keras:build_torn", *DATA],
+            "own_keras:build_torn() failed: KeyError: units\n",
+        ),
+        (["list", "own_keras:build_torn"], "own_keras:build_torn() failed: KeyError: units\n"),
+        (
+            ["judge", "own_keras:build_torn", *DATA],
+            "own_keras:build_torn cannot be trained: KeyErr",
+        ),
+        (["check", "own_perceptron:train"], "own_perceptron:train is a function train(seed); it"),
+        (
+            ["repair", "own_keras:build", *DATA, "--only", "magic"],
+            "deepcaptcha: no repair is named 'magic'; known: activation last",
+        ),
         (
             ["check", "own_perceptron:nothing", *DATA],
             "own_perceptron:nothing is of type int; a facto",
@@ -309,6 +336,10 @@ DATA = ["--data", "own_keras:data"]
         (["list", "own_perceptron:train"], "own_perceptron:train is no factory of Keras models"),
         (["study", "own_perceptron:train", "--symptoms"], "symptoms are measured on Keras models"),
         (
+            ["study", "own_perceptron:train", "--ruler", "--baselines", "b", "--executor", "dask"],
+            "--ruler trains in processes of this machine, and measures no symptoms",
+        ),
+        (
             ["bisect", "own_perceptron:source", "same"],
             "source has no settings to change; a Keras ne",
         ),
@@ -320,6 +351,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, here, capsys):
     error = capsys.readouterr().err
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["train", "source"])
+def test_what_is_no_keras_network_is_told_by_a_search_for_a_repair_too(name, here, capsys):
+    assert main(["repair", f"own_perceptron:{name}"]) == 2
+    check, search = capsys.readouterr().err.splitlines()
+    assert "it can only be trained" in check
+    assert "is no Keras network, and only those can be changed" in search
 
 
 def test_a_file_without_the_arrays_is_one_line(here, capsys):

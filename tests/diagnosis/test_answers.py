@@ -16,7 +16,7 @@ from deepcaptcha.diagnosis.answers import (
 )
 from deepcaptcha.diagnosis.check import check
 from deepcaptcha.keras.backend import keras, tf
-from tests.diagnosis.planted import blobs, compiled, stack, table, tabular
+from tests.diagnosis.models import blobs, compiled, stack, table, tabular
 
 layers, losses = keras.layers, keras.losses
 X = np.random.default_rng(0).standard_normal((32, 3)).astype("float32")
@@ -243,3 +243,65 @@ def test_several_outputs_have_labels_too():
     assert errors(made, BLOBS["x"], [right, number]) == {}
     only = errors(made, BLOBS["x"], [right + 1, number])
     assert [(f.code, f.value) for f in only.values()] == [("labels", (right == 3).sum())]
+
+
+def relative(y, y_pred):
+    """The cost of a gamma distribution's mean given by its logarithm: least at ln(y)."""
+    return keras.ops.mean(y * keras.ops.exp(-y_pred) + y_pred, axis=-1)
+
+
+def negative_log_likelihood(y, y_pred):
+    """Of a normal distribution given by its mean and the logarithm of its deviation."""
+    mean, scale = y_pred[:, :1], y_pred[:, 1:]
+    error = (keras.ops.reshape(y, (-1, 1)) - mean) / keras.ops.exp(scale)
+    return keras.ops.mean(scale + error**2 / 2, axis=-1)
+
+
+def masked(y, y_pred):
+    """The sparse cross-entropy of the examples that have a label: -100 is none."""
+    y = keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32")
+    there = keras.ops.cast(y >= 0, "float32")
+    costs = keras.ops.sparse_categorical_crossentropy(keras.ops.maximum(y, 0), y_pred)
+    return keras.ops.sum(costs * there) / keras.ops.sum(there)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "targets"),
+    [
+        # -0.95 ln(1) - 0.05 ln(1e-7) = 0.81 for the targets themselves, ln 2 = 0.69 for a constant
+        (1, "sigmoid", losses.BinaryCrossentropy(label_smoothing=0.1), lambda x: x[:, 0] > 0),
+        (
+            1,
+            "sigmoid",
+            losses.Dice(),
+            lambda x: x[:, :1] > 0,
+        ),  # a constant beyond 1 costs less than 0
+        (1, None, relative, lambda x: np.exp(x[:, :1])),
+        (2, None, negative_log_likelihood, lambda x: np.round(3 * x[:, :1] + 5)),
+        (3, "softmax", masked, lambda x: np.where(x[:, 2] > 1, -100, x.argmax(axis=1))),
+    ],
+    ids=["smoothed", "dice", "logarithms", "mean and deviation", "masked"],
+)
+def test_a_loss_whose_best_answer_is_not_the_target_is_sound(units, activation, loss, targets):
+    x = np.random.default_rng(0).standard_normal((256, 3)).astype("float32")
+    made = model(layers.Dense(units, activation=activation), loss=loss)
+    assert not errors(made, x, targets(x).astype("float32"))
+
+
+def test_labels_beyond_the_outputs_stay_an_error_where_a_loss_of_ones_own_drops_them():
+    def dropping(y, y_pred):
+        kind = keras.ops.cast(keras.ops.reshape(y, (-1,)), "int32")
+        return losses.categorical_crossentropy(keras.ops.one_hot(kind, 3), y_pred)
+
+    made = model(layers.Dense(3, activation="softmax"), loss=dropping)
+    assert set(errors(made, X, X.argmax(axis=1) + 1)) == {"labels"}
+
+
+@pytest.mark.integration
+def test_far_targets_are_no_fault_of_the_layers():
+    """Adam takes a bias at most 50 x 0.01 = 0.5 on its way to 12; the training has more."""
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).standard_normal((256, 3)).astype("float32")
+    made = stack((3,), layers.Dense(1), loss="mse", optimizer=keras.optimizers.Adam(0.01))
+    assert "cannot learn" not in errors(made, x, 0.4 * x[:, :1] + 12, epochs=400)

@@ -11,18 +11,9 @@ from deepcaptcha import InputError
 from deepcaptcha.cli.main import main
 from deepcaptcha.diagnosis.check import check
 from deepcaptcha.keras.backend import keras, tf
-from tests.diagnosis.planted import (
-    CASES,
-    FAULTY,
-    SOUND,
-    blobs,
-    compiled,
-    digits,
-    mlp,
-    stack,
-    table,
-    tabular,
-)
+from tests.diagnosis.models import blobs, compiled, digits, mlp, stack, table, tabular
+from tests.diagnosis.planted import CASES, FAULTY
+from tests.diagnosis.sound import SOUND
 
 QUICK = ("dead ReLU: dead_dense", "NaN in the data: nan_pixel", "sound: sound_mlp")
 

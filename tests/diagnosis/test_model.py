@@ -16,7 +16,7 @@ from deepcaptcha.diagnosis.model import (
 )
 from deepcaptcha.diagnosis.observe import Observer
 from deepcaptcha.keras.backend import keras
-from tests.diagnosis.planted import blobs, compiled, stack, table, tabular
+from tests.diagnosis.models import blobs, compiled, stack, table, tabular
 
 BLOBS = blobs()
 

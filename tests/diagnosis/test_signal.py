@@ -12,7 +12,7 @@ from deepcaptcha.diagnosis.signal import (
     spread,
 )
 from deepcaptcha.keras.backend import keras
-from tests.diagnosis.planted import stack
+from tests.diagnosis.models import stack
 
 layers = keras.layers
 

@@ -11,7 +11,7 @@ from deepcaptcha.diagnosis.steps import BATCH, EXAMPLES, STEPS, effort
 from deepcaptcha.diagnosis.trainer import Tried
 from deepcaptcha.finding import advise
 from deepcaptcha.keras.backend import keras, tf
-from tests.diagnosis.planted import blobs, compiled, sequences, sgd, stack, table, tabular
+from tests.diagnosis.models import blobs, compiled, sequences, sgd, stack, table, tabular
 from tests.diagnosis.test_signal import Length, root
 
 layers = keras.layers

@@ -11,7 +11,7 @@ import pytest
 from deepcaptcha.keras.environment import SETTINGS
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.source import distribution_version
-from tests.helpers import APART
+from tests.plugin.examples import run
 
 HERE = Path(__file__).parent / "projects"
 
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A function that makes a project of some modules, on a backend, without any setting of ours."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     for name in (*SETTINGS, "KERAS_BACKEND"):
         monkeypatch.delenv(name, raising=False)
 
@@ -39,15 +38,11 @@ def project(pytester, monkeypatch):
     return make
 
 
-def run(pytester, *arguments):
-    return pytester.runpytest_subprocess(*APART, "-v", *arguments)
-
-
 @pytest.mark.parametrize("backend", [None, "jax", "torch"])
 def test_each_backend_trains_and_other_tests_are_as_without_the_plugin(project, backend):
     """They run after two verdicts, one of them red and explained, in one process."""
     pytester = project("backends", "unrelated", backend=backend)
-    result = run(pytester, "-rP")
+    result = run(pytester, "-v", "-rP")
     result.assert_outcomes(passed=1 + 3, failed=1)
     text = " ".join(result.stdout.str().split())
     name = backend or "tensorflow"
@@ -65,14 +60,14 @@ def test_each_backend_trains_and_other_tests_are_as_without_the_plugin(project, 
         (backend, 1, None if backend else True)
     }
     assert {e[name] for e in environments} == {distribution_version(name)}
-    without = run(pytester, "-p", "no:deepcaptcha", "test_unrelated.py")
+    without = run(pytester, "-v", "-p", "no:deepcaptcha", "test_unrelated.py")
     without.assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("ini", ["", "convergence_single_thread = true\n"], ids=["workers", "here"])
 def test_tensorflow_may_compute_at_the_top_of_a_module(project, ini):
     pytester = project("early", ini=ini)
-    result = run(pytester)
+    result = run(pytester, "-v")
     result.assert_outcomes(passed=2)
     assert "claim no bits" not in result.stdout.str()
     trials = read_ledger(pytester.path / "build/ledger").trials
@@ -90,7 +85,7 @@ def test_factories_of_a_test_module_are_found_by_workers_however_pytest_imports_
     text = module.read_text().replace("check(nested", "check(build")
     held = "    import keras\n\n    assert keras.config.epsilon() == 1e-5\n"
     module.write_text(text.replace("    import keras\n", held))
-    result = run(pytester, f"--import-mode={mode}", "-k", "test_trains")
+    result = run(pytester, "-v", f"--import-mode={mode}", "-k", "test_trains")
     result.assert_outcomes(passed=1, deselected=1)
     assert "claim no bits" not in result.stdout.str()
 
@@ -114,7 +109,7 @@ def test_it(convergence):
 def test_what_cannot_be_sent_trains_here_and_says_so_once(project):
     pytester = project()
     pytester.makepyfile(HELD)
-    result = run(pytester)
+    result = run(pytester, "-v")
     result.assert_outcomes(passed=1)
     (line,) = (line for line in result.stdout.lines if "claim no bits" in line)
     assert line.startswith("test_it: train cannot be sent to another process (")

@@ -147,6 +147,17 @@ def test_what_is_not_the_same_is_judged_and_says_why(ask, change, words):
     assert evidence.confirmation in " ".join(summary_lines([evidence], 1, False))
 
 
+def test_verdicts_on_another_target_do_not_stand(ask):
+    assert ask(record=True).verdicts[0].colour == "green"  # 0.95 is above 0.9
+    higher = Sure(target=Target(0.99, epochs=2, chance=0.1), digests={**DIGESTS, "target": "0.99"})
+    evidence = ask(higher)
+    assert evidence.confirmation.startswith("changed: target: 0.99, recorded val_accuracy")
+    own, *others = evidence.verdicts
+    assert (own.colour, own.trials) == ("cannot tell", 0)
+    assert own.note == "its target was val_accuracy >= 0.9 within 2 epochs"
+    assert [verdict.hypothesis for verdict in others] == ["as before"]
+
+
 def test_a_record_takes_the_code_that_still_trains_it(ask):
     """Code that is another trains the longest trial; where that comes again, the code is recorded."""
     other = Sure(code="other")
@@ -167,10 +178,10 @@ def test_without_the_option_all_is_judged_as_ever(ask):
 def function(tmp_path):
     """Records a function's trials, or confirms them; gives how it is confirmed and how many trained."""
 
-    def make(train, record=False, **options):
+    def make(train, record=False, target=0.9, **options):
         reported = []
         marker = {
-            "target": 0.9,
+            "target": target,
             "epochs": 3,
             "p_good": 0.9,
             "p_bad": 0.1,
@@ -228,6 +239,13 @@ def coarse(seed):
 
 def coarse_too(seed):
     return 2.0 - 1.0
+
+
+def test_a_function_with_another_target_is_not_said_to_read_another_file(function):
+    function(improving(fine), record=True)
+    confirmation, _ = function(improving(fine), target=0.92)
+    assert confirmation.startswith("changed: target: ")
+    assert "with the same code" not in confirmation
 
 
 def test_a_function_of_the_same_code_is_confirmed_by_its_shortest_trial(function):

@@ -6,9 +6,7 @@ import re
 import sys
 
 import pytest
-import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by each run in this process
 
-import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.place import default_ledger
 from tests.helpers import interrupt, interruptible
@@ -29,9 +27,7 @@ def test_it(convergence):
 
 
 @pytest.fixture
-def learns(pytester, monkeypatch):
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
+def learns(pytester):
     def make(marker="", version="1"):
         pytester.makepyfile(test_it=LEARNS.format(marker, version))
         return pytester
@@ -59,7 +55,7 @@ def test_the_cost_is_told_before_the_first_training(learns):
     here(pytester)[0].assert_outcomes(passed=1)
     _, text = here(pytester, "--collect-only")
     assert re.search(
-        r"2 trainings expected if all is well, at most \d+; about 0 s, at most 0 s", text
+        r"2 trainings expected if all is well, at most \d+; about \d+ s, at most \d+ s", text
     )
     assert os.listdir(pytester.path) == ["test_it.py"] or not {"build"} & {
         *os.listdir(pytester.path)
@@ -94,7 +90,9 @@ def test_a_claim_without_a_plan_fails_its_own_test_only(learns):
     assert "trainings expected if all is well" in text
     _, text = here(pytester, "--collect-only")
     # At 0.9 / 0.1 within 5 % / 4 two that agree decide: 0.1 ** 2 = 0.01.
-    assert "1 test that names no claim in its marker took 4 trainings, 0 s, the last time" in text
+    assert re.search(
+        r"1 test that names no claim in its marker took 4 trainings, \d+ s, the last time", text
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +126,9 @@ def test_known_trainings_are_taken_from_the_ledger_where_all_code_is_known(learn
     assert trained(pytester) == 2
     result, text = here(pytester, "-v")
     result.assert_outcomes(passed=1)
-    assert "green, 2 of 2 (95 % interval 15-100 %); 0 s; 2 of 2 from the ledger" in text
+    assert re.search(
+        r"green, 2 of 2 \(95 % interval 15-100 %\); \d+ s; 2 of 2 from the ledger", text
+    )
     assert trained(pytester) == 2
     for arguments in (["--convergence-fresh"], ["--convergence-confirm"]):
         _, text = here(pytester, *arguments)
@@ -138,8 +138,7 @@ def test_known_trainings_are_taken_from_the_ledger_where_all_code_is_known(learn
     assert "from the ledger" not in text
 
 
-def test_a_row_that_is_compared_is_trained_anew(pytester, monkeypatch):
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+def test_a_row_that_is_compared_is_trained_anew(pytester):
     text = LEARNS.format("hypotheses=3, rows=1", "1")
     pytester.makepyfile(test_it=text.replace("version=", "baselines=FOLDER, version="))
     pytester.makeconftest("import builtins, pathlib\nbuiltins.FOLDER = pathlib.Path('baselines')\n")
@@ -172,7 +171,7 @@ def test_it(convergence):
 def test_after_an_interruption_it_says_how_to_go_on(pytester):
     pytester.makepyfile(test_it=SLOW)
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:hypothesispytest"]
-    with interruptible(command, cwd=pytester.path, env={**os.environ, "PAUSE": "60"}) as process:
+    with interruptible(command, cwd=pytester.path, env={**os.environ, "PAUSE": "900"}) as process:
         out, _ = interrupt(process, "training")
     text = " ".join(out.split())
     assert f"Finished trainings are kept in {default_ledger(pytester.path)}." in text
@@ -180,7 +179,9 @@ def test_after_an_interruption_it_says_how_to_go_on(pytester):
     assert f"Go on: pytest {again}" in text
     assert [trial.seed for trial in read_ledger(default_ledger(pytester.path)).trials] == [2000000]
     _, text = here(pytester, "-v", *again.split())
-    assert "green, 2 of 2 (95 % interval 15-100 %); 0 s; 1 of 2 from the ledger" in text
+    assert re.search(
+        r"green, 2 of 2 \(95 % interval 15-100 %\); \d+ s; 1 of 2 from the ledger", text
+    )
 
 
 @pytest.mark.integration

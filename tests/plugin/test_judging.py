@@ -15,6 +15,7 @@ from deepcaptcha.trials.ledger import read_ledger
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
+from deepcaptcha.verdicts.baseline import read_baseline
 from deepcaptcha.verdicts.claim import Budget
 from tests.helpers import FROZEN, hidden_softmax, points, source_of
 
@@ -203,6 +204,20 @@ def test_a_baseline_is_written_then_compared_with(ask, tmp_path):
         replace(ask(hypotheses=3, rows=1), strict=True).judge(fast, baselines=folder)
     ask(record=True, hypotheses=3, rows=1).check_training(learns, baselines=folder)
     assert len(ask.reported) == 4
+
+
+def test_a_damaged_baseline_is_told_before_a_new_one_is_trained(ask, tmp_path):
+    folder = tmp_path / "baselines"
+    ask(record=True, hypotheses=3, rows=1).check_training(learns, baselines=folder)
+    (path,) = folder.rglob("learns.json")
+    path.write_text(path.read_text().replace("converged", "stuck"))
+    damaged, trained = path.read_text(), len(list(ask.ledger.iterdir()))
+    with pytest.raises(pytest.fail.Exception, match="restore it, or remove it and record it anew"):
+        ask(record=True, hypotheses=3, rows=1).check_training(learns, baselines=folder)
+    assert (path.read_text(), len(list(ask.ledger.iterdir()))) == (damaged, trained)
+    path.unlink()
+    ask(record=True, hypotheses=3, rows=1).check_training(learns, baselines=folder)
+    assert read_baseline(folder, "learns", "own-training").outcomes == ("converged",) * 30
 
 
 def ignores_its_seed(seed):

@@ -3,13 +3,11 @@
 import os
 import sys
 
-import numpy  # noqa: F401 - neither it nor SciPy can be loaded anew by each run in this process
 import pytest
-import scipy.stats  # noqa: F401
 
-import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.trials.ledger import read_ledger
 from tests.helpers import APART
+from tests.plugin.examples import here
 
 FUNCTIONS = """
 from itertools import count
@@ -55,15 +53,10 @@ def test_fickle(convergence):
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+def project(pytester):
     pytester.makeini("[pytest]\nconvergence_ledger = build/ledger\n")
     pytester.makepyfile(functions=FUNCTIONS)
     return pytester
-
-
-def here(pytester, *arguments):
-    return pytester.runpytest_inprocess("-v", *APART, *arguments)
 
 
 def lines(result):
@@ -76,7 +69,7 @@ def lines(result):
 
 def test_classes_and_unittest_cases_ask_for_verdicts(project):
     project.makepyfile(CLASSES)
-    result = here(project)
+    result = here(project, "-v")
     result.assert_outcomes(passed=2)
     assert len(lines(result)) == 2
     assert {t.seed for t in read_ledger(project.path / "build" / "ledger").trials} == {
@@ -104,12 +97,36 @@ def test_a_red_verdict_stands_when_its_test_is_run_again(project):
     """The function would succeed in its third and fourth trial: a second try is no second chance."""
     pytest.importorskip("pytest_rerunfailures")
     project.makepyfile(FICKLE)
-    result = here(project, "--reruns", "2")
+    result = here(project, "-v", "--reruns", "2")
     assert result.parseoutcomes() == {"failed": 1, "rerun": 2}
     (line,) = lines(result)
     assert "fickle trains 0.95/0.1: red, 0 of 2" in line
     assert "2 trials took" in result.stdout.str()
     assert len(read_ledger(project.path / "build" / "ledger").trials) == 2
+
+
+RECORDED = """
+from pathlib import Path
+from random import Random
+import pytest
+
+def learn(seed):
+    yield {"val_accuracy": 0.9 + Random(seed).random() / 10}
+
+@pytest.mark.convergence(target=0.9, epochs=2, p_good=0.95, p_bad=0.1, hypotheses=3, rows=1)
+def test_it(convergence):
+    convergence.check_training(learn, baselines=Path(__file__).parent / "baselines")
+"""
+
+
+def test_a_missing_baseline_still_fails_when_its_test_is_run_again(project):
+    """By the one that the first try wrote it would be green, and CI would never ask for it."""
+    pytest.importorskip("pytest_rerunfailures")
+    project.makepyfile(RECORDED)
+    result = here(project, "--reruns", "1")
+    assert result.parseoutcomes() == {"failed": 1, "rerun": 1}
+    assert "learn had no baseline; it is now" in result.stdout.str()
+    here(project, "--reruns", "1").assert_outcomes(passed=1)
 
 
 TWICE = """
@@ -142,7 +159,7 @@ def test_where_nothing_can_be_written_the_line_says_so(project):
     else:
         (project.path / "build").write_text("")
     try:
-        result = here(project, "-p", "no:cacheprovider")
+        result = here(project, "-v", "-p", "no:cacheprovider")
     finally:
         project.path.chmod(0o755)
     text = result.stdout.str()
@@ -151,5 +168,5 @@ def test_where_nothing_can_be_written_the_line_says_so(project):
     assert "cannot record trials in" in text
     assert "; choose a writable folder" in text
     kept = os.fspath(project.mkdir("kept"))
-    result = here(project, "-p", "no:cacheprovider", "--convergence-ledger", kept)
+    result = here(project, "-v", "-p", "no:cacheprovider", "--convergence-ledger", kept)
     result.assert_outcomes(passed=2)

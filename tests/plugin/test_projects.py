@@ -11,18 +11,16 @@ import pytest
 from deepcaptcha.plugin.contracts import CONTRACTS
 from deepcaptcha.trials.ledger import read_ledger, trial_key
 from deepcaptcha.trials.place import default_ledger
-from tests.helpers import APART
+from tests.plugin.examples import INI, run
 
 HERE = Path(__file__).parent / "projects"
-INI = "[pytest]\nconvergence_single_thread = true\n"
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
+def project(pytester):
     """A function that makes a project of some of the modules, beside the factories and functions."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
     def make(*names, ini=""):
         pytester.makeini(INI + ini)
@@ -33,10 +31,6 @@ def project(pytester, monkeypatch):
         return pytester
 
     return make
-
-
-def run(pytester, *arguments):
-    return pytester.runpytest_subprocess(*APART, *arguments)
 
 
 def verdicts(text):

@@ -3,12 +3,10 @@
 import json
 
 import pytest
-import scipy.stats  # noqa: F401 - neither it nor NumPy can be loaded anew by each run in this process
 
-import deepcaptcha.plugin.judging  # noqa: F401 - as above
 from deepcaptcha.cli.main import main
 from deepcaptcha.report.session import saved_sessions
-from tests.helpers import APART
+from tests.plugin.examples import here
 
 INI = "[pytest]\nconvergence_single_thread = true\nconvergence_ledger = kept/ledger\n"
 
@@ -25,16 +23,14 @@ def test_it(convergence):
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
-    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
+def project(pytester):
     pytester.makeini(INI)
     return pytester
 
 
 def run(project, *arguments, accuracy=0.95, marker=""):
     project.makepyfile(test_it=CHANCES.format(accuracy=accuracy, marker=marker))
-    return project.runpytest_inprocess(*APART, *arguments)
+    return here(project, *arguments)
 
 
 def test_verdicts_as_json(project):
@@ -151,3 +147,35 @@ def test_whatever_else_is_told_accepts_no_row(project):
     result.assert_outcomes(passed=1)
     assert "No row row9 with a baseline was judged; nothing is accepted" in result.stdout.str()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+TWINS = """
+import pytest
+
+CLAIM = {{"target": 0.9, "epochs": 1, "p_good": 0.9, "p_bad": 0.2, "monitor": "accuracy"}}
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("one", marks=pytest.mark.convergence(**CLAIM)),
+        pytest.param("two", marks=pytest.mark.convergence(**CLAIM, twin="one")),
+    ],
+)
+def test_it(convergence, name):
+    def train(seed):
+        yield {{"accuracy": 0.95, "own": seed / 7 + {moved} * (name == "two")}}
+
+    convergence.check_training(train, name=name, version="1")
+"""
+
+
+@pytest.mark.parametrize(
+    ("moved", "code"), [(0, pytest.ExitCode.OK), (1, pytest.ExitCode.TESTS_FAILED)]
+)
+def test_a_twin_without_a_baseline_that_is_none_fails_the_session(project, moved, code):
+    project.makepyfile(test_it=TWINS.format(moved=moved))
+    result = here(project)
+    result.assert_outcomes(passed=2)
+    assert result.ret == code
+    told = "two is declared the twin of one, and seed 2000000 ended in other weights"
+    assert (told in " ".join(str(result.stdout).split())) is bool(moved)

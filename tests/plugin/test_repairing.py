@@ -1,6 +1,7 @@
 """What a red test looks for, if asked: a change that repairs its model; trainings are only pretended."""
 
 import json
+import os
 
 import pytest
 
@@ -10,14 +11,14 @@ from deepcaptcha.plugin.given import GivenSource
 from deepcaptcha.plugin.judging import Convergence
 from deepcaptcha.plugin.marker import read_marker
 from deepcaptcha.plugin.options import read_options
-from deepcaptcha.plugin.repairing import RepairBudget, look_for_repair, read_budget
+from deepcaptcha.plugin.repairing import RepairBudget, explained, look_for_repair, read_budget
 from deepcaptcha.plugin.suite import Count
 from deepcaptcha.report.words import verdict_properties
 from deepcaptcha.trials.runner import Runner
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
-from deepcaptcha.verdicts.claim import Budget
-from deepcaptcha.verdicts.judge import Evidence
+from deepcaptcha.verdicts.claim import Budget, Claim, Verdict
+from deepcaptcha.verdicts.judge import Evidence, evidence_of
 from tests.repairs.test_search import BUILD, DATA, RANGE, Pretended, source
 
 MARKER = {"target": 0.9, "epochs": 2, "p_good": 0.9, "p_bad": 0.1}
@@ -112,6 +113,27 @@ def test_a_model_that_cannot_be_made_again_loses_no_verdict():
     assert "odd width" in str(failure.value)
     (evidence,) = reported
     assert evidence.red
+
+
+class Deadly(FunctionSource):
+    """Trains here, and ends any other process that it is sent to."""
+
+    start = True
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_a_check_whose_process_dies_costs_no_verdict():
+    """For want of memory, say."""
+    deadly = Deadly(lambda seed: {"val_accuracy": 0.1}, Target(0.9, 1), "deadly")
+    verdicts = [Verdict("trains", "red", 0, 1, (0.0, 1.0))]
+    claim = Claim("trains", 0.9, 0.1)
+    evidence = evidence_of(deadly, claim, Budget(1), verdicts, [deadly.run(7)])
+    with Runner(jobs=1) as runner:
+        told = explained(evidence, deadly, [deadly.run(7)], runner, "pytest")
+    assert told.red
+    assert "a process died while it tried deadly" in told.symptoms[0]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -60,6 +61,10 @@ def test_a_terminal_shows_the_seed_that_trains_and_a_log_does_not(pytester):
     text = shown.decode()
     assert "\r\x1b[Ktest_it.py::test_it: seed 2000000; 2 expected, at most " in text
     assert "seed 2000001; 1 trained: 1 converged; " in text
+    # Then back up behind "test_it.py ", where pytest goes on.
+    assert re.search(r"\r\x1b\[K\x1b\[A\x1b\[11C(\x1b\[\d+m)?\.", text)
+    assert re.search(r"\n1 hypothesis has [^\r]{,60}\r\n  \w+", text)  # folded between words
     log = pytester.runpytest_subprocess(*command[3:]).stdout.str()
     assert "seed 2000000;" not in log
     assert "\x1b[K" not in log
+    assert re.search("\n1 hypothesis has .{100}", log)

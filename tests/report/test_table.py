@@ -71,3 +71,22 @@ def test_what_can_be_spared_is_left_out_of_a_log_before_columns_are_given_up():
     # 20 letters four times, and two between them three times, are 86; without `two` they are 64.
     assert file.getvalue().split() == ["Four", "name", "one", "three", cells[0], cells[1], cells[3]]
     assert max(map(len, file.getvalue().splitlines())) <= 80
+
+
+def test_where_columns_are_given_up_nothing_is_left_out():
+    cells = ("n" * 20, "1" * 40, "2" * 40, "few")
+    table = Table("Four", columns("<name", "one", "two", "<spare"), (cells,), ("spare",))
+    file = io.StringIO()
+    table.write(file)
+    assert all(cell in file.getvalue() for cell in cells)
+
+
+def test_short_columns_keep_their_words_whole_where_a_long_one_wraps():
+    cells = ("name", "red (76 %)", "yellow (3.6)", "a sentence of some words " * 4)
+    table = Table("Four", columns("<name", "<as reliable", "<as before", "<said"), (cells,))
+    file = io.StringIO()
+    table.write(file)
+    head, first = file.getvalue().splitlines()[1:3]
+    assert head.split("  ")[:3] == ["name", "as reliable", "as before"]
+    assert "red (76 %)   yellow (3.6)  a sentence" in first
+    assert max(map(len, file.getvalue().splitlines())) <= 80

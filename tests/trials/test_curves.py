@@ -187,6 +187,23 @@ def test_curves_are_told_apart(case):
     assert (found.code, found.component) == (code, component)
 
 
+@pytest.mark.parametrize(
+    "logged",
+    [
+        {"loss": (0.5, 0.4, 0.35, 0.3), "val_accuracy": (0.95, 0.95, 0.94, 0.95)},
+        {"accuracy": (0.9, 0.95), "val_accuracy": (0.91, 0.93)},
+    ],
+)
+def test_a_monitor_that_was_reached_is_not_told_as_missed(logged):
+    """What is missed is the other condition of the target."""
+    held = {"val_loss": (0.33, 0.32, 0.325, 0.32)[: len(logged["val_accuracy"])]}
+    kept = held if "loss" in logged else {"size": held["val_loss"]}
+    target = Target(0.9, 20, also=(f"{next(iter(kept))} <= 0.3",))
+    found = diagnose(history(target, **logged, **kept))
+    assert found.code == "learning"
+    assert "meets the target" not in found.sentence
+
+
 def test_more_epochs_are_advised_only_where_their_number_is_known():
     advised = [case for case, trial in CASES.items() if "more epochs" in diagnose(trial).fix]
     assert advised == ["too few epochs, budget"]

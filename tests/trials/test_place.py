@@ -68,7 +68,8 @@ def test_the_command_line_finds_the_ledger_of_pytest(pytester, monkeypatch, file
     )
 
 
-def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("[")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"^cannot read .*pyproject.toml: "):
-        find_ledger(tmp_path)
+        find_ledger()

@@ -273,7 +273,7 @@ def test_killed_at_fifty_moments_a_study_loses_nothing(tmp_path):
 @pytest.mark.integration
 def test_what_runs_can_be_abandoned_and_others_started(tmp_path):
     def train(seed):
-        time.sleep(60 if seed else 0)
+        time.sleep(900 if seed else 0)
         return {"accuracy": 1.0}
 
     source = FunctionSource(train, Target(0.9, 1, "accuracy"))
@@ -282,7 +282,7 @@ def test_what_runs_can_be_abandoned_and_others_started(tmp_path):
         began = time.monotonic()
         runner.abandon()
         assert runner.run(source, 0).outcome == "converged"
-        assert time.monotonic() - began < 30  # not a minute
+        assert time.monotonic() - began < 600  # whatever else runs: it does not wait for the other
     assert [trial.seed for trial in read_ledger(tmp_path).trials] == [0]
 
 

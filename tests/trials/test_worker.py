@@ -168,14 +168,14 @@ def test_an_error_ends_what_runs_at_once():
 
     def stopped():
         with workers(1) as executor:
-            futures.extend(executor.submit(time.sleep, 600) for _ in "ab")
+            futures.extend(executor.submit(time.sleep, 900) for _ in "ab")
             while not futures[0].running():
                 time.sleep(0.01)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 600
     assert isinstance(futures[0].exception(), WorkerDiedError)
     assert futures[1].cancelled()
 
@@ -232,13 +232,28 @@ def test_a_trial_that_hangs_ends_at_its_time_limit_while_others_go_on(tmp_path):
     with (
         pytest.raises(
             LostTrialError,
-            match=r"^slow one own-training seed 7 took longer than its time limit of 10 s$",
+            match=r"^slow one own-training seed 7 took longer than its time limit of 30 s$",
         ),
-        Runner(tmp_path / "ledger", jobs=2, time_limit=10) as runner,
+        Runner(tmp_path / "ledger", jobs=2, time_limit=30) as runner,
     ):
         runner.run_all([(source, seed) for seed in (7, 0, 1)])
     assert [noted(notes, seed) for seed in (7, 0, 1)] == [1, 1, 1]
     assert sorted(t.seed for t in read_ledger(tmp_path / "ledger").trials) == [0, 1]
+
+
+@pytest.mark.integration
+def test_a_call_after_one_that_ran_out_of_memory_has_a_worker_of_its_own():
+    def errors(error):
+        raise error
+
+    with workers(1) as executor:
+        first = executor.submit(os.getpid).result()
+        with pytest.raises(ValueError, match="no luck"):
+            executor.submit(errors, ValueError("no luck")).result()
+        assert executor.submit(os.getpid).result() == first
+        with pytest.raises(MemoryError):
+            executor.submit(errors, MemoryError()).result()
+        assert executor.submit(os.getpid).result() != first
 
 
 def faulty(home, seed):
@@ -346,7 +361,7 @@ def test_workers_end_with_their_parent_even_in_the_midst_of_a_call(tmp_path):
     assert all(alive(pid) for pid in pids)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)

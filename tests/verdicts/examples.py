@@ -1,11 +1,19 @@
-"""Trials and baselines that tests of verdicts share."""
+"""Trials, baselines and a plan that tests of verdicts share."""
 
 from dataclasses import replace
 
 from deepcaptcha.trials.trial import Target
 from deepcaptcha.verdicts.baseline import make_baseline
 from deepcaptcha.verdicts.measures import Course
+from deepcaptcha.verdicts.plan import Plan
 from tests.helpers import make_trial
+
+MIRRORED = Plan(
+    *(0.9, 0.4, 0.05, 0.1, 9),
+    (1, 2, 3, 3, 4, 5, 5, 6, 6, 6),
+    (-1, -1, 0, 1, 1, 2, 3, 4, 5, 5),
+)
+"""A literal, as a design once gave it: asking for it would take longer than what is tested."""
 
 RECIPE = {
     "name": "points",

@@ -89,7 +89,8 @@ def test_values_that_no_baseline_has_are_refused(tmp_path, field, value):
     del record["digest"]
     path.write_text(json.dumps(record))
     with pytest.raises(
-        InputError, match=r"same\.json cannot be read .*; restore it or record it anew"
+        InputError,
+        match=r"same\.json cannot be read .*; restore it, or remove it and record it anew",
     ):
         read_baseline(tmp_path, "same", "points")
 

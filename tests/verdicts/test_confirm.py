@@ -213,8 +213,9 @@ def test_numbers_come_from_the_nearest_record_that_has_them_and_rates_from_the_l
 
 def test_a_ruler_is_a_rows_own_and_that_of_its_recipe(tmp_path):
     shift = {"arithmetic": "oneDNN off", "row": "points valid"}
-    known = replace(record(1), name="valid", ruler=(shift,))
-    for made in (known, replace(record(1), ruler=())):
+    known = replace(record(1), name="valid", weights=("another",), ruler=(shift,))
+    twin = replace(known, name="valid again")  # the very same training, which scatters once
+    for made in (known, twin, replace(record(1), ruler=())):
         write_record(tmp_path, made)
     assert with_ruler(tmp_path, record(1)).ruler == (shift,)
     assert with_ruler(tmp_path, replace(record(1), ruler=({},))).ruler == ({}, shift)

@@ -14,7 +14,14 @@ from deepcaptcha.verdicts import baseline as baselines
 from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts.baseline import write_baseline
 from deepcaptcha.verdicts.claim import Budget, Claim
-from deepcaptcha.verdicts.judge import Evidence, judge, judge_rows, unnamed_baselines, untrue_twins
+from deepcaptcha.verdicts.judge import (
+    Evidence,
+    judge,
+    judge_rows,
+    shared_names,
+    unnamed_baselines,
+    untrue_twins,
+)
 from deepcaptcha.verdicts.measures import Shift
 from deepcaptcha.verdicts.plan import Plan
 from tests.verdicts.examples import baseline, logged, trial
@@ -357,3 +364,14 @@ def test_a_twin_that_is_none_is_told(tmp_path):
     assert "two under points is declared the twin of one, and seed 2000000 ended in other" in line
     (alone, *_), (*_, same) = whole(tmp_path), whole(tmp_path, names=("two",), twin="two")
     assert untrue_twins([alone, same]) == ()
+
+
+def test_two_trainings_of_one_name_are_told_to_share_a_baseline(tmp_path):
+    """As the cases of one test have it, whose function is the same with other arguments."""
+    one, two = whole(tmp_path)
+    assert shared_names([one, two, one]) == ()
+    other = replace(two, name="one", baseline=one.baseline, test="test_it[b]")
+    (line,) = shared_names([replace(one, test="test_it[a]"), other])
+    assert line.startswith(
+        "one under points is the name of two trainings, of test_it[a] and test_it[b],"
+    )

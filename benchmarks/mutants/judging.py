@@ -1,33 +1,16 @@
-"""What the suite notices: harmful changes of a training, and harmless ones, judged as a suite does.
-
-    python -m benchmarks.mutants               # or make mutants; about 40 minutes of CPU, resumable
-    python -m benchmarks.mutants --write       # and the table in docs/verdicts.md
-
-Each change of `benchmarks.mutations` is judged against one baseline of its data set, trained here too.
-First one recorded seed is repeated for 50 steps, as by `--convergence-confirm`; what is not unchanged
-is compared with the baseline between samples, by new seeds of its own, after 4, 8 and 16 trainings;
-what is green then, once more seed by seed, with rounding as the ruler. Beside it: `assert accuracy >
-target` on the first of the same trainings.
-"""
+"""Each change trained and judged against the baseline of its data set, as a suite judges a row."""
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import json
-import resource
 import statistics
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.keras import environment
@@ -53,13 +36,9 @@ from deepcaptcha.verdicts.measures import (
     measures_of,
     spread_of,
 )
-from deepcaptcha.verdicts.plan import binomial_interval
 
-from .mutations import ARITHMETICS, CHANGES, FASHION, NETWORK, RECIPE, Change
-
-FOLDER = Path("build/mutants")
-PAGE = Path(__file__).parents[1] / "docs" / "verdicts.md"
-PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # of Debian's dataset-fashion-mnist
+from .changes import ARITHMETICS, CHANGES, NETWORK, RECIPE, Change
+from .page import Row
 
 RECORDED = 40
 """Seeds of a baseline."""
@@ -74,43 +53,6 @@ PAIRED = 4
 RULERS = {change.name for change in ARITHMETICS}
 
 STRETCH = 100  # new seeds that a change may use, so that none shares its luck with another
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was said of a change.
-
-    - `unchanged`: its repeated training agreed bit for bit with the record, so nothing was judged.
-    - `colour`, `trainings`: of the verdict between samples; `refused`: why nothing was compared.
-    - `paired`: the colour seed by seed; empty where that was not asked, or seeds do not pair.
-    - `measure`, `spreads`: which measure moved most surely, and how far, upwards.
-    - `asserted`: whether a hand-written assertion fails on the first training.
-    """
-
-    name: str
-    on: str
-    harmless: bool
-    bits: bool
-    late: bool
-    kept_back: bool
-    unchanged: bool = False
-    colour: str = "green"
-    trainings: int = 0
-    refused: str = ""
-    paired: str = ""
-    measure: str = ""
-    spreads: float = 0.0
-    asserted: bool = False
-
-    @property
-    def seen(self) -> bool:
-        """Between samples."""
-        return self.colour in ("red", "yellow")
-
-    @property
-    def seen_at_last(self) -> bool:
-        """Between samples or seed by seed."""
-        return self.seen or self.paired in ("red", "yellow")
 
 
 @dataclass(frozen=True)
@@ -396,164 +338,3 @@ def _row(change: Change, judged: Judged, paired: Judged | None, first: Trial) ->
         spreads=spreads,
         asserted=accuracy is None or not accuracy > RECIPE[change.on].target.value,
     )
-
-
-# What is told
-
-
-HEADER = """\
-| what was changed | seen | trainings | what moved most surely | assert |
-| --- | --- | --- | --- | --- |"""
-
-
-def line(row: Row) -> str:
-    """A row of the table."""
-    seen = row.colour if row.seen else f"{row.paired}, seed by seed" if row.seen_at_last else "no"
-    if row.unchanged:
-        seen = "no: unchanged"
-    told = f"{row.measure} {row.spreads:+.2g}" if row.measure and row.seen_at_last else ""
-    failed = "fails" if row.asserted else ""
-    cells = (_place(row), f"refused: {row.refused}" if row.refused else seen, row.trainings)
-    return f"| {' | '.join(map(str, (*cells, told, failed)))} |"
-
-
-def _place(one: Row | Change) -> str:
-    return one.name if one.on == "digits" else f"{one.name} ({one.on})"
-
-
-def rate(count: int, of: int) -> str:
-    """`38 of 40 (95 %, 83 to 99 %)`, the 95 % interval exact (Clopper and Pearson)."""
-    low, high = binomial_interval(count, of)
-    return f"{count} of {of} ({100 * count / of:.0f} %, {100 * low:.0f} to {100 * high:.0f} %)"
-
-
-def harmful_lines(rows: Sequence[Row]) -> list[str]:
-    """The totals of harmful changes."""
-    seen, late = [row for row in rows if row.seen], [row for row in rows if row.late]
-    counts = Counter(row.colour for row in seen)
-    lines = [
-        f"- seen between samples: {rate(len(seen), len(rows))}, red {counts['red']} and yellow "
-        f"{counts['yellow']}, by {_median(seen)} trainings in the median"
-    ]
-    if late:
-        acting = rate(sum(row.seen for row in late), len(late))
-        lines.append(f"- of those that act after step 50 alone: {acting}")
-    if any(row.paired for row in rows):
-        at_last = rate(sum(row.seen_at_last for row in rows), len(rows))
-        lines.append(f"- seen between samples or, after that, seed by seed: {at_last}")
-    failing = rate(sum(row.asserted for row in rows), len(rows))
-    return [*lines, f"- the hand-written assertion fails: {failing}"]
-
-
-def harmless_lines(rows: Sequence[Row]) -> list[str]:
-    """The totals of harmless changes."""
-    return [
-        f"- {name}: {rate(sum(map(chosen, rows)), len(rows))}"
-        for name, chosen in (
-            ("red", lambda row: "red" in (row.colour, row.paired)),
-            ("yellow", lambda row: "yellow" in (row.colour, row.paired)),
-            ("unchanged, known from one training of 50 steps", lambda row: row.unchanged),
-        )
-    ]
-
-
-def _median(rows: Sequence[Row]) -> str:
-    return f"{statistics.median(row.trainings for row in rows):g}" if rows else "no"
-
-
-def block(rows: Sequence[Row], lacking: Sequence[str] = ()) -> str:
-    """Totals and tables, in three parts, and what is not judged yet."""
-    parts = (
-        ("Harmful changes", [r for r in rows if not r.harmless and not r.kept_back], harmful_lines),
-        ("Those kept back", [r for r in rows if not r.harmless and r.kept_back], harmful_lines),
-        ("Harmless changes", [r for r in rows if r.harmless], harmless_lines),
-    )
-    told = []
-    for name, some, lines in parts:
-        if some:
-            told.append("\n".join((f"**{name}**", "", *lines(some), "", HEADER, *map(line, some))))
-    if lacking:
-        told.append(f"Not judged yet: {'; '.join(lacking)}.")
-    return "\n\n".join(told)
-
-
-BEGIN, END = "<!-- mutants -->\n", "<!-- end of mutants -->"
-
-
-def put_between_markers(text: str, words: str) -> str:
-    """The text with the words between its two markers; ValueError where these are not."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the markers {BEGIN.strip()} and, after it, {END} are needed once each")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{words}\n\n{END}{after}"
-
-
-def write_fashion(package: Path) -> None:
-    """The package's images in the layout that a recipe reads; InputError where it is not installed."""
-
-    def read(name: str, header: int) -> np.ndarray:
-        return np.frombuffer(
-            gzip.decompress((package / name).read_bytes()), np.uint8, offset=header
-        )
-
-    try:
-        arrays = {
-            f"{axis}_{part}": read(f"{file}-{kind}-ubyte.gz", header)
-            for part, file in (("train", "train"), ("test", "t10k"))
-            for axis, kind, header in (("x", "images-idx3", 16), ("y", "labels-idx1", 8))
-        }
-    except OSError:
-        raise InputError(
-            f"{package} has no images; install Debian's dataset-fashion-mnist, or give --fashion FOLDER"
-        ) from None
-    shaped = {key: v.reshape(-1, 28, 28) if key[0] == "x" else v for key, v in arrays.items()}
-    path = Path(FASHION)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **shaped)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train what is missing, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
-    parser.add_argument("--fashion", type=Path, default=PACKAGE, help="where Fashion-MNIST lies")
-    parser.add_argument("--open", action="store_true", help="without those kept back")
-    parser.add_argument(
-        "--trained", action="store_true", help="what is trained already, and no more"
-    )
-    parser.add_argument("--write", action="store_true", help="also into docs/verdicts.md")
-    options = parser.parse_args(arguments)
-    if options.open and options.write:
-        parser.error("--write tells of all changes; leave out --open")
-    try:
-        if not Path(FASHION).exists():
-            write_fashion(options.fashion)
-        trials = Trials(FOLDER, 0 if options.trained else options.jobs)
-        chosen = [change for change in CHANGES if not (options.open and change.kept_back)]
-        rows = []
-        for on in RECIPE:
-            some = [change for change in chosen if change.on == on]
-            try:
-                rows += judge_all(some, trials, make_reference(trials, on))
-            except LackingError as error:
-                print(f"{error} is not trained yet")
-    except InputError as error:
-        print(f"benchmarks.mutants: {error}", file=sys.stderr)
-        return 2
-    finally:
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"{(spent.ru_utime + spent.ru_stime) / 60:.1f} minutes of CPU", flush=True)
-    told = {(row.name, row.on) for row in rows}
-    lacking = [_place(change) for change in chosen if (change.name, change.on) not in told]
-    words = block(rows, lacking)
-    print(words)
-    record = {"alpha": ALPHA, "environment": environment.describe(), "rows": [*map(asdict, rows)]}
-    (FOLDER / "result.json").write_text(json.dumps(record, indent=1) + "\n")
-    if options.write:
-        PAGE.write_text(put_between_markers(PAGE.read_text(), words))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
