@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -285,7 +285,8 @@ class Runner:
 
     def _call(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return self._open().submit(function, *args, **kwargs).result()
+            (done,) = _first_of([self._open().submit(function, *args, **kwargs)])
+            return done.result()
         except NotSentError as error:
             if self.on_here is None:
                 raise InputError(f"{name} {error}") from None
@@ -304,7 +305,7 @@ class Runner:
             if not self._running:
                 self._start(self._suspects.pop(0))
                 self._by_itself = True
-            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            for future in _first_of(self._running):
                 started = self._running.pop(future)
                 self._by_itself = False
                 error = future.exception()
@@ -400,6 +401,15 @@ class Runner:
 
 class _AbandonedError(Exception):
     pass
+
+
+def _first_of(futures: Collection[Future[T]]) -> Collection[Future[T]]:
+    """Those that are done, as soon as one is. Ctrl-C wakes no lock where another thread happens to take
+    the signal, or where it comes just before the lock is waited for: so none is waited for long."""
+    done: Collection[Future[T]] = ()
+    while not done:
+        done = wait(futures, timeout=1, return_when=FIRST_COMPLETED).done
+    return done
 
 
 def _place(source: Source, seed: int) -> tuple[str, str, int]:

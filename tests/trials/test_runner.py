@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -284,6 +285,35 @@ def test_what_runs_can_be_abandoned_and_others_started(tmp_path):
         assert runner.run(source, 0).outcome == "converged"
         assert time.monotonic() - began < 600  # whatever else runs: it does not wait for the other
     assert [trial.seed for trial in read_ledger(tmp_path).trials] == [0]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("way", ["trial", "call"])
+def test_an_interruption_that_another_thread_takes_is_heard_before_the_training_ends(tmp_path, way):
+    """It wakes no lock that the main thread waits for, and may come so to any process of threads."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def train(seed):
+        begun.touch()
+        time.sleep(30)
+        ended.touch()
+        return {"accuracy": 1.0}
+
+    def interrupt_here():
+        while not begun.exists():
+            time.sleep(0.1)
+        time.sleep(1)  # by now the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    source = FunctionSource(train, Target(0.9, 1, "accuracy"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt_here).start()
+    try:
+        with pytest.raises(KeyboardInterrupt), Runner(jobs=1) as runner:
+            runner.run(source, 0) if way == "trial" else runner.call("it", train, 0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not ended.exists()
 
 
 def test_an_interruption_while_a_trial_is_handed_over_leaves_none_behind():
