@@ -196,12 +196,12 @@ def interruptible(command, **options):
 
 def interrupt(process, after):
     """Press Ctrl-C when a line of its standard error starts with `after`; what it wrote to standard
-    output and, from then on, to standard error. Five minutes are more than it takes under any load."""
+    output and, from then on, to standard error. A minute is more than it may take."""
     for line in process.stderr:
         if line.startswith(after):
             break
     os.killpg(process.pid, signal.SIGINT)
-    return process.communicate(timeout=300)
+    return process.communicate(timeout=60)
 
 
 # (last conv output, parameters), worked out by hand with pencil: see the arithmetic beside each.
