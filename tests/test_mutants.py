@@ -80,6 +80,7 @@ def test_a_tenth_of_the_labels_is_wrong_and_none_of_them_right():
 def test_a_leak_puts_the_validation_rows_among_those_that_train():
     changed = leaked(examples())
     assert set(changed.x_validation.ravel()) <= set(changed.x_train.ravel())
+    assert (changed.copies.leaked, examples().copies.leaked) == (50, 0)
 
 
 def test_labels_are_wrong_from_step_51_on_alone():
@@ -148,6 +149,10 @@ def test_a_rate_is_told_with_its_exact_interval():
         (
             Row("a", "digits", False, True, False, False, trainings=4, paired="yellow"),
             "| yellow, seed by",
+        ),
+        (
+            Row("a", "digits", False, True, False, False, trainings=4, copies=True),
+            "| yellow, by its copies | 4 |",
         ),
         (Row("a", "digits", True, False, False, False, unchanged=True), "| no: unchanged |"),
         (

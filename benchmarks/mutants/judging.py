@@ -25,6 +25,7 @@ from deepcaptcha.verdicts.baseline import SEED_DIGESTS, Baseline, make_baseline
 from deepcaptcha.verdicts.claim import Budget, Verdict
 from deepcaptcha.verdicts.comparison import compare_courses, readings_of
 from deepcaptcha.verdicts.confirm import PREFIX_STEPS, choose_repetition, complete, confirm
+from deepcaptcha.verdicts.judge import more_copies
 from deepcaptcha.verdicts.measures import (
     Course,
     Measure,
@@ -285,7 +286,8 @@ def judge_all(changes: Sequence[Change], trials: Trials, reference: Reference) -
             rows.append(Row(**_declared(change), unchanged=True, trainings=1))
         elif change in judged:
             (first,) = trials.of(source[change], new_seeds(change)[:1])
-            rows.append(_row(change, judged[change], paired.get(change), first))
+            copies = bool(more_copies(reference.record, first))
+            rows.append(_row(change, judged[change], paired.get(change), first, copies))
     return rows
 
 
@@ -324,7 +326,7 @@ def _declared(change: Change) -> dict[str, Any]:
     return {name: getattr(change, name) for name in names}
 
 
-def _row(change: Change, judged: Judged, paired: Judged | None, first: Trial) -> Row:
+def _row(change: Change, judged: Judged, paired: Judged | None, first: Trial, copies: bool) -> Row:
     verdict, measure, spreads = judged
     if paired is not None and paired[0].colour in ("red", "yellow"):
         _, measure, spreads = paired
@@ -334,6 +336,7 @@ def _row(change: Change, judged: Judged, paired: Judged | None, first: Trial) ->
         colour=verdict.colour,
         trainings=verdict.trials,
         paired="" if paired is None else paired[0].colour,
+        copies=copies,
         measure=measure,
         spreads=spreads,
         asserted=accuracy is None or not accuracy > RECIPE[change.on].target.value,

@@ -19,6 +19,7 @@ class Row:
     - `unchanged`: its repeated training agreed bit for bit with the record, so nothing was judged.
     - `colour`, `trainings`: of the verdict between samples; `refused`: why nothing was compared.
     - `paired`: the colour seed by seed; empty where that was not asked, or seeds do not pair.
+    - `copies`: whether more of its examples are copies of others than recorded, which is told at once.
     - `measure`, `spreads`: which measure moved most surely, and how far, upwards.
     - `asserted`: whether a hand-written assertion fails on the first training.
     """
@@ -34,6 +35,7 @@ class Row:
     trainings: int = 0
     refused: str = ""
     paired: str = ""
+    copies: bool = False
     measure: str = ""
     spreads: float = 0.0
     asserted: bool = False
@@ -45,8 +47,8 @@ class Row:
 
     @property
     def seen_at_last(self) -> bool:
-        """Between samples or seed by seed."""
-        return self.seen or self.paired in ("red", "yellow")
+        """Between samples, seed by seed, or by copies among its examples."""
+        return self.seen or self.paired in ("red", "yellow") or self.copies
 
 
 HEADER = """\
@@ -56,10 +58,13 @@ HEADER = """\
 
 def line(row: Row) -> str:
     """A row of the table."""
-    seen = row.colour if row.seen else f"{row.paired}, seed by seed" if row.seen_at_last else "no"
+    by_numbers = row.seen or row.paired in ("red", "yellow")
+    seen = row.colour if row.seen else f"{row.paired}, seed by seed" if by_numbers else "no"
+    if row.copies and not by_numbers:
+        seen = "yellow, by its copies"
     if row.unchanged:
         seen = "no: unchanged"
-    told = f"{row.measure} {row.spreads:+.2g}" if row.measure and row.seen_at_last else ""
+    told = f"{row.measure} {row.spreads:+.2g}" if row.measure and by_numbers else ""
     failed = "fails" if row.asserted else ""
     cells = (place(row), f"refused: {row.refused}" if row.refused else seen, row.trainings)
     return f"| {' | '.join(map(str, (*cells, told, failed)))} |"
@@ -89,7 +94,9 @@ def harmful_lines(rows: Sequence[Row]) -> list[str]:
         lines.append(f"- of those that act after step 50 alone: {acting}")
     if any(row.paired for row in rows):
         at_last = rate(sum(row.seen_at_last for row in rows), len(rows))
-        lines.append(f"- seen between samples or, after that, seed by seed: {at_last}")
+        lines.append(
+            f"- seen between samples, else seed by seed or by copies among the examples: {at_last}"
+        )
     failing = rate(sum(row.asserted for row in rows), len(rows))
     return [*lines, f"- the hand-written assertion fails: {failing}"]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.data import Array
+from ..trials.copies import as_trained, example_keys, is_numeric
 
 OFFSET = 2.0
 """Means of so many standard deviations are an offset worth a warning. Initializers assume inputs about
@@ -135,7 +136,7 @@ def _columns(values: Array) -> tuple[Array, Array]:
 
 def _shifted(x: list[Array], held: list[Array], looked_up: Sequence[bool]) -> Iterator[Finding]:
     for mine, other, words in zip(x, held, looked_up, strict=True):
-        if words or not np.issubdtype(mine.dtype, np.number) or not _numeric(other):
+        if words or not np.issubdtype(mine.dtype, np.number) or not is_numeric(other):
             continue
         (mean, deviation), (its_mean, its_deviation) = _moments(mine), _moments(other)
         if not deviation or not its_deviation:
@@ -296,7 +297,7 @@ def _unrelated(x: Array, y: Array, classes: int | None) -> Iterator[Finding]:
     x, y = _drawn(_NEIGHBOURS, x, y)
     count = len(x)
     targets = y.reshape(count, -1) if classes is None else class_numbers(y, classes)
-    if not _numeric(x) or targets is None or targets.size != count:
+    if not is_numeric(x) or targets is None or targets.size != count:
         return
     targets = targets.ravel()
     # So few examples prove nothing, even if all agree.
@@ -336,17 +337,10 @@ def nearest(x: Array) -> NDArray[np.int64]:
     return np.asarray(distances.argmin(axis=1))
 
 
-def _numeric(array: Array) -> bool:
-    return bool(np.issubdtype(array.dtype, np.number)) or array.dtype == np.bool_
-
-
 def _leak(x: list[Array], validation: list[Array]) -> Iterator[Finding]:
     from scipy.stats import binomtest
 
-    train = _rows(x)
-    held = _rows(
-        [v.astype(a.dtype) if _numeric(a) else v for a, v in zip(x, validation, strict=True)]
-    )
+    train, held = example_keys(x), example_keys(as_trained(validation, x))
     counted = Counter(train)
     copies = sum(row in counted for row in held)
     # Data with few distinct values repeats itself anyway: what is more than that is a leak. A training
@@ -364,16 +358,3 @@ def _leak(x: list[Array], validation: list[Array]) -> Iterator[Finding]:
         part = copies < len(held)
         severity: Severity = "error" if proven and part and share >= LEAK else "warning"
         yield advise("leak", severity, share, sentence)
-
-
-def _rows(arrays: list[Array]) -> list[int]:
-    """A number for each example, the same for copies."""
-    return [
-        hash(
-            b"".join(
-                part.tobytes() if _numeric(part) else repr(part.tolist()).encode()
-                for part in map(np.asarray, parts)
-            )
-        )
-        for parts in zip(*arrays, strict=True)
-    ]

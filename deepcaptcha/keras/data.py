@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..trials.copies import Copies, count_copies
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -100,6 +101,11 @@ class Examples:
         """The same of what trains and of what validates."""
         train, validation = (self.x_train, self.y_train), (self.x_validation, self.y_validation)
         return _hash_arrays(*train), _hash_arrays(*validation)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """How many examples are copies of others."""
+        return count_copies(*(list(_leaves(x).values()) for x in (self.x_train, self.x_validation)))
 
     def require_unchanged(self, *, whole: bool = False) -> None:
         """InputError where the arrays are no longer what they were when this was first called, in this

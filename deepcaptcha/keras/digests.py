@@ -39,8 +39,8 @@ def make_digests(
     version: str | None,
 ) -> Digests:
     """By name: `training data`, `validation data`, `order`, `batch`, `configuration`, `callbacks`,
-    `epochs`, `target`, `initial weights`, `version`; and `code`, but only where no code of the user's
-    runs while the model is trained."""
+    `epochs`, `target`, `initial weights`, `version`; of arrays the `copies` among them, in words; and
+    `code`, but only where no code of the user's runs while the model is trained."""
     train, validation = data.parts_sha256
     # Pipelines bring their own order, which the digest of their batches holds.
     order = first_order(data, seed).tobytes() if isinstance(data, Examples) else train.encode()
@@ -59,6 +59,8 @@ def make_digests(
         "initial weights": hash_weights(model.get_weights())[:LENGTH],
         "version": version or "",
     }
+    if isinstance(data, Examples):
+        digests["copies"] = data.copies.text
     if not own_code(model, data, callbacks):
         digests["code"] = training_code()
     return digests

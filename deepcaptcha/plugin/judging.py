@@ -413,9 +413,10 @@ class Convergence:
             why = "; with the same code: a file that it reads is another, or it ignores its seed"
             words = f"changed: {difference_text(confirmation)}{why if same else ''}"
             return self._judge_change(source, claim, folder, record, words)
-        made = record
+        own = {k: v for k, v in trial.digests.items() if k == "copies"}  # which an older one lacks
         if "code" in record.digests:  # a part of it is enough from now on
-            made = replace(made, digests={**record.digests, "code": code})
+            own["code"] = code
+        made = replace(record, digests={**record.digests, **own})
         if self.record and not recorded_verdicts(record, claim, self.budget):
             made = replace(made, judged=self._judged_now(source, claim, folder))
         if made != record:

@@ -158,7 +158,8 @@ def _differences(record: Baseline, repetition: Repetition, trial: Trial) -> Iter
     # Another code that trains is what a longer repetition makes up for, if that says enough.
     enough = not is_of_function(record) or tells_apart(record.history[place])
     for name in {**record.digests, **trial.digests}:
-        if name not in SEED_DIGESTS and not (name == "code" and enough):
+        told = name == "copies" or (name == "code" and enough)  # copies by the digests of the data
+        if name not in SEED_DIGESTS and not told:
             yield from _value_differences(name, record.digests.get(name), trial.digests.get(name))
     if (recorded := "code" in record.digests) != ("code" in trial.digests):
         words = ("code without a digest trains it", "none")
@@ -260,7 +261,7 @@ def _agree(record: Baseline, older: Baseline) -> bool:
         for each in (record, older)
     ]
     shared = ends[0].keys() & ends[1].keys()
-    pairs = [{**each.digests, "code": ""} for each in (record, older)]
+    pairs = [{**each.digests, "code": "", "copies": ""} for each in (record, older)]
     return bool(shared) and pairs[0] == pairs[1] and all(ends[0][s] == ends[1][s] for s in shared)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..trials.copies import read_copies
 from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
@@ -278,20 +279,41 @@ def judge_numbers(
     strict: bool = False,
 ) -> Verdict:
     """Whether a row trains as before, by the numbers of its record: on the record's own seeds, trained
-    again, where they pair; else by samples. Arguments as for `judge`."""
+    again, where they pair; else by samples; and whether its examples are. Arguments as for `judge`."""
     recorded, target = courses_of(record), Target.from_dict(record.recipe)
-    return judge_as_before(
+    first: list[Trial] = []
+
+    def course(trial: Trial) -> Course:
+        first.append(trial)
+        return course_of(trial)
+
+    verdict = judge_as_before(
         measures_of(recorded, target, chance_of(target, record.recipe)),
         recorded,
-        lambda index: course_of(trial_at(index)),
+        lambda index: course(trial_at(index)),
         budget.comparison_alpha,
         monitor=target.monitor,
         row=f"{record.recipe['name']} {record.name}",
         ruler=ruler_of(record),
         same_seeds=None if again_at else {course.seed: course for course in recorded},
-        again_at=None if again_at is None else lambda index: course_of(again_at(index)),
+        again_at=None if again_at is None else lambda index: course(again_at(index)),
         strict=strict,
     )
+    told = more_copies(record, first[0]) if first else ""
+    if not told:
+        return verdict
+    # Whatever the numbers say: copies in the validation look like progress.
+    verdict = replace(verdict, note=f"different in its examples: {told}; {verdict.note}")
+    if verdict.colour in ("red", "undecided"):
+        return verdict
+    return replace(verdict, colour="red" if strict else "yellow")
+
+
+def more_copies(record: Baseline, trial: Trial) -> str:
+    """In words, how many more of a trial's examples are copies of others than the record's were; empty
+    where no more are, or where that was not recorded."""
+    then, now = (read_copies(of.digests.get("copies", "")) for of in (record, trial))
+    return now.more_than(then) if now and then else ""
 
 
 def evidence_of(

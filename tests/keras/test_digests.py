@@ -130,7 +130,7 @@ def digests(model=None, data=DATA, target=TARGET, seed=3, batch=8):
         ({"target": Target(0.99, epochs=3)}, {"epochs"}),
         ({"target": Target(0.99, epochs=2, chance=0.1)}, {"target"}),
         ({"batch": 4}, {"batch"}),
-        ({"data": with_validation(DATA.x_validation * 255)}, {"validation data"}),
+        ({"data": with_validation(DATA.x_validation * 255)}, {"validation data", "copies"}),
         ({"data": with_validation(DATA.x_train[::-1].copy())}, {"validation data"}),
         (
             {"data": replace(DATA, x_train=DATA.x_train[::-1], y_train=DATA.y_train[::-1])},

@@ -169,6 +169,12 @@ def test_a_record_takes_the_code_that_still_trains_it(ask):
     assert "its shortest recorded trial" in ask(other).confirmation
 
 
+def test_a_record_takes_the_copies_that_it_lacks(ask):
+    copies = "0 of 9 in training, 0 of 9 in validation"
+    assert ask(Sure(digests={**DIGESTS, "copies": copies})).unchanged
+    assert read_baseline(ask.folder / "baselines", "sure", "tiny").digests["copies"] == copies
+
+
 def test_without_the_option_all_is_judged_as_ever(ask):
     evidence = ask(confirm=False)
     assert (evidence.unchanged, evidence.confirmation) == (False, "")

@@ -106,6 +106,14 @@ def test_equal_weights_of_something_else_are_not_unchanged(name, now):
     assert f"{name}: {now}, recorded" in difference_text(found)
 
 
+def test_copies_follow_from_the_data_and_a_record_without_them_is_as_good():
+    text = "0 of 9 in training, 0 of 9 in validation"
+    assert again(record(1), digests={**ended(7).digests, "copies": text}).unchanged
+    older, newer = record(1), record(1, copies=text)
+    judged = replace(older, judged={"date": "2026-01-01"})
+    assert complete(newer, judged, lambda seed, steps: ended(seed)).judged == judged.judged
+
+
 def test_a_single_value_that_differs_is_named_with_its_epoch_and_how_far_it_moved():
     first, second = ended(7, 2).epochs
     moved = replace(second, metrics={**second.metrics, "val_loss": 2 / 9 + 0.5})

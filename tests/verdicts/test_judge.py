@@ -138,6 +138,7 @@ def test_evidence_goes_through_json_and_back():
     assert Evidence.from_dict(carried).verdicts[1].plan == FALLEN
 
 
+LEAKED, NO_COPIES = (f"0 of 6400 in training, {n} of 2000 in validation" for n in (200, 0))
 LOGGED = {"name": "points", "n_class": 10, "rate": 0.001, **Target().as_dict()}
 
 
@@ -245,6 +246,36 @@ def test_better_numbers_are_yellow_or_red_if_strict():
     told = "\n".join(summary_lines([evidence], 1, False))
     assert "same under points trains otherwise than its baseline did: better in training" in told
     assert judge(*arguments, baseline=with_numbers(), strict=True).red
+
+
+@pytest.mark.parametrize(
+    ("now", "recorded", "strict", "colour"),
+    [
+        (LEAKED, NO_COPIES, False, "yellow"),
+        (LEAKED, NO_COPIES, True, "red"),
+        (NO_COPIES, LEAKED, False, "green"),
+        (LEAKED, LEAKED, False, "green"),
+        (LEAKED, "", False, "green"),  # a record that is older than that
+        ("", NO_COPIES, False, "green"),  # a pipeline, of which nobody knows
+    ],
+)
+def test_more_copies_among_the_examples_are_told_whatever_the_numbers_say(
+    now, recorded, strict, colour
+):
+    digests = {"copies": recorded} if recorded else {}
+    among = numbers([0.47, 0.49, 0.48, 0.465, 0.485])
+
+    def read(index):
+        return replace(among(index), digests={"copies": now} if now else {})
+
+    made = with_numbers(digests=digests)
+    verdict = judge(SOURCE, TRAINS, ONE, read, baseline=made, strict=strict).verdicts[2]
+    assert (verdict.hypothesis, verdict.colour) == ("as before", colour)
+    words = (
+        "different in its examples: 200 of 2000 validation examples are copies of training "
+        "examples, recorded 0 of 2000; sees shifts of"
+    )
+    assert verdict.note.startswith(words) == (colour != "green")
 
 
 def test_another_recipe_is_listed_and_compared_by_its_numbers():
