@@ -14,8 +14,8 @@ from typing import Any
 
 from deepcaptcha.errors import InputError, write_file
 from deepcaptcha.networks.variants import VARIANTS
-from deepcaptcha.verdicts.as_before import twins_of
 from deepcaptcha.verdicts.baseline import Baseline, read_baseline
+from deepcaptcha.verdicts.whole import twins_of
 
 from .experiments import EXPERIMENTS
 from .statements import SEEN, RowName

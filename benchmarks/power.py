@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES, ROWS
 from deepcaptcha.trials.trial import Outcome, Target
-from deepcaptcha.verdicts.as_before import Looks, Whole, judge_whole, twins_of
+from deepcaptcha.verdicts.as_before import Looks
 from deepcaptcha.verdicts.baseline import (
     Baseline,
     read_baseline,
@@ -37,6 +37,7 @@ from deepcaptcha.verdicts.design import design_plan
 from deepcaptcha.verdicts.exact import holm, permutation, rank_sum
 from deepcaptcha.verdicts.measures import Course, Measure, Reading, Tolerance, measures_of
 from deepcaptcha.verdicts.plan import Plan, binomial_interval
+from deepcaptcha.verdicts.whole import Whole, judge_whole, twins_of
 
 BASELINES = Path(__file__).parents[1] / "fixtures" / "baselines"
 FALLS = (0.02, 0.03, 0.05, 0.1, 0.2)

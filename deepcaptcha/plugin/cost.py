@@ -11,7 +11,8 @@ from pathlib import Path
 from ..errors import InputError, write_file
 from ..report.words import minutes_text, plural
 from ..verdicts.claim import Budget, claim_cost
-from ..verdicts.judge import WHOLE_SEEDS, Evidence
+from ..verdicts.judge import Evidence
+from ..verdicts.whole import WHOLE_SEEDS
 from .marker import Declared
 from .stream import Cap
 

@@ -47,7 +47,8 @@ from ..verdicts.confirm import (
     recorded_verdicts,
     why_not,
 )
-from ..verdicts.judge import WHOLE_SEEDS, Evidence, accepted, judge
+from ..verdicts.judge import Evidence, accepted, judge
+from ..verdicts.whole import WHOLE_SEEDS
 from .given import GivenSource, forget
 from .marker import EXAMPLE, Declared, nothing_says
 from .repairing import RepairBudget, explained, look_for_repair

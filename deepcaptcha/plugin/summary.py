@@ -223,7 +223,7 @@ class SessionSummary:
 
     def _judge_all(self) -> bool:
         """Judge all rows together; whether that is red."""
-        from ..verdicts.judge import judge_rows, shared_names, unnamed_baselines, untrue_twins
+        from ..verdicts.whole import judge_rows, shared_names, unnamed_baselines, untrue_twins
 
         untrue = untrue_twins(self._reported)
         self._notes += [*untrue, *shared_names(self._reported)]

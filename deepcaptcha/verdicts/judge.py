@@ -6,29 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..trials.copies import read_copies
 from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
-from ..trials.source import Source, row_text
+from ..trials.source import Source
 from ..trials.trial import Target, Trial
 from .as_before import (
-    Rows,
-    Whole,
     judge_as_before,
-    judge_whole,
-    judge_whole_again,
-    twins_of,
-    whole_sees,
 )
 from .baseline import (
     Baseline,
     changes,
     differences,
-    find_most,
     judge_reliability,
     judge_speed,
     require_comparable,
@@ -55,7 +47,6 @@ from .measures import (
     course_of,
     courses_of,
     measures_of,
-    outcomes_of,
     ruler_of,
 )
 from .plan import Plan, worst_expected_trials
@@ -354,87 +345,6 @@ def unless_capped(hypothesis: str, judged: Callable[[], Verdict]) -> Verdict:
         return Verdict(hypothesis, "undecided", 0, 0, (0.0, 1.0), note=str(cap))
 
 
-WHOLE_SEEDS = Whole().seeds
-"""New seeds of each row that the suite as a whole is judged by, declared before any record is read."""
-
-
-def judge_rows(reported: Sequence[Evidence], *, strict: bool = False) -> Verdict | None:
-    """The suite as a whole: whether all rows together train as they did. None where less than two rows
-    are compared with baselines; `cannot tell`, with why, where some row has too little to say.
-
-    - `reported`: of the whole session. `strict`: better than before is red too.
-
-    Rows whose trials ended in the same weights count once, as do declared twins. InputError for a
-    damaged baseline.
-    """
-    rows = {
-        f"{each.recipe} {each.name}": each
-        for each in reported
-        if each.baseline and not each.twin and not each.unchanged
-    }
-    if not rows or (budget := reported[0].budget).rows < 2:
-        return None
-    again = [each for each in rows.values() if each.moved]
-    if again:
-        shifts = [shift for each in again for shift in each.moved]
-        # Rows without a ruler of their own share one.
-        ruler = list(dict.fromkeys(shift for each in again for shift in each.ruler))
-        together = judge_whole_again(shifts, ruler, budget.whole_alpha, strict=strict)
-        return together or _whole_unknown("less than two rows have recorded seeds that pair")
-    why = ""
-    if len(rows) < budget.rows:
-        why = f"{len(rows)} of {budget.rows} rows were judged"
-    elif few := [row for row, each in rows.items() if len(each.courses) < WHOLE_SEEDS]:
-        count = len(rows[few[0]].courses)
-        why = f"{few[0]} has {count} new trials, and {WHOLE_SEEDS} are declared"
-    if why:
-        return _whole_unknown(why)
-    baselines: dict[str, Baseline] = {}
-    for row, each in rows.items():
-        found = find_most(Path(each.baseline).parents[1], each.name, each.recipe)
-        if found is None:
-            return _whole_unknown(f"the baseline of {row} is gone")
-        baselines[row] = found
-    new = {row: each.courses[:WHOLE_SEEDS] for row, each in rows.items()}
-    if why := _why_no_whole(rows, new, baselines):
-        return _whole_unknown(why)
-    recorded = {row: courses_of(made) or outcomes_of(made) for row, made in baselines.items()}
-    measures = {
-        row: measures_of(courses, rows[row].target, chance_of(rows[row].target, made.recipe))
-        for (row, made), courses in zip(baselines.items(), recorded.values(), strict=True)
-        if made.history
-    }
-    ends = {row: [course.end for course in courses] for row, courses in new.items()}
-    declared = Whole(WHOLE_SEEDS, budget.whole_alpha, twins_of(ends))
-    verdict = judge_whole(declared, recorded, new, measures, strict=strict)
-    if verdict.colour != "green":
-        return verdict
-    sees = whole_sees(declared, recorded)
-    told = "no fall of 20 points" if sees is None else f"a fall by {100 * sees:.0f} points"
-    note = f"{verdict.note}; sees {told} of every row's rate with 90 % power"
-    return replace(verdict, note=note, detects=sees)
-
-
-def _whole_unknown(why: str) -> Verdict:
-    return Verdict("the whole", "cannot tell", 0, 0, (0.0, 1.0), note=why)
-
-
-def _why_no_whole(
-    rows: Mapping[str, Evidence], new: Rows, baselines: Mapping[str, Baseline]
-) -> str:
-    """Why seeds cannot be permuted across all rows; empty where they can."""
-    for row, made in baselines.items():
-        seeds = range(made.first_seed, made.first_seed + len(made.outcomes))
-        if any(course.seed in seeds for course in new[row]):
-            return "the recorded seeds themselves were judged"
-        was = Target.from_dict(made.recipe).text if "target" in made.recipe else ""
-        if was and was != rows[row].target.text:
-            return f"the target of {row} was {was}"
-    starts = {made.first_seed for made in baselines.values()}
-    judged = {tuple(course.seed for course in courses) for courses in new.values()}
-    return "the rows' seeds are not the same" if len(starts) > 1 or len(judged) > 1 else ""
-
-
 def beside(old: Baseline, new: Baseline) -> tuple[str, ...]:
     """An old record beside a new one, a line each: how many converged, what of the task is another, and
     the old record's measures where both hold them."""
@@ -461,51 +371,3 @@ def accepted(old: Baseline | None, new: Baseline, reason: str) -> Baseline:
     ruler = old.ruler if old is not None and old.shapes == new.shapes else ()
     told = {"date": new.date, "reason": reason, "lines": list(shown)}
     return replace(new, ruler=ruler, accepted=(*earlier, told))
-
-
-def unnamed_baselines(reported: Sequence[Evidence]) -> tuple[str, ...]:
-    """`recipe/name` of the records, of the recipes of which some row was compared with its record, that
-    no row names."""
-    named = {(each.recipe, each.name) for each in reported}
-    places = {Path(each.baseline).parent for each in reported if each.baseline}
-    found = {
-        (path.parent.name, path.stem)
-        for place in places
-        for pattern in (f"{place.name}/*.json", f"*/{place.name}/*.json")
-        for path in place.parent.glob(pattern)
-    }
-    return tuple(f"{recipe}/{name}" for recipe, name in sorted(found - named))
-
-
-def untrue_twins(reported: Sequence[Evidence]) -> tuple[str, ...]:
-    """Rows that are declared twins of another one and are not, a line each: a seed of both ended in
-    other weights."""
-    ends = {
-        (each.recipe, each.name): {course.seed: course.end for course in each.courses}
-        for each in reported
-    }
-    lines = []
-    for each in reported:
-        own, other = ends[each.recipe, each.name], ends.get((each.recipe, each.twin), {})
-        if each.twin and (seeds := [s for s in own if s in other and own[s] != other[s]]):
-            lines.append(
-                f"{row_text(each.name, each.recipe)} is declared the twin of {each.twin}, and seed "
-                f"{seeds[0]} ended in other weights; leave `twin` out of its marker, so that it counts"
-            )
-    return tuple(lines)
-
-
-def shared_names(reported: Sequence[Evidence]) -> tuple[str, ...]:
-    """Rows of one name that are several trainings and so share one baseline, a line each; such as a
-    function with other arguments in each case of a test."""
-    first: dict[str, Evidence] = {}
-    lines = []
-    for each in (each for each in reported if each.baseline and each.courses):
-        other = first.setdefault(each.baseline, each)
-        was, now = other.courses[0], each.courses[0]
-        if was.seed == now.seed and was.end != now.end:
-            lines.append(
-                f"{row_text(each.name, each.recipe)} is the name of two trainings, of {other.test} and "
-                f"{each.test}, which share the baseline {each.baseline}; give each a name of its own"
-            )
-    return tuple(lines)

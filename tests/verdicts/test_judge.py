@@ -12,19 +12,14 @@ from deepcaptcha.trials.ledger import trial_key
 from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts import baseline as baselines
 from deepcaptcha.verdicts import claim as claims
-from deepcaptcha.verdicts.baseline import write_baseline
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import (
     Evidence,
     judge,
-    judge_rows,
-    shared_names,
-    unnamed_baselines,
-    untrue_twins,
 )
 from deepcaptcha.verdicts.measures import Shift
 from deepcaptcha.verdicts.plan import Plan
-from tests.verdicts.examples import baseline, logged, trial
+from tests.verdicts.examples import LOGGED, baseline, logged, trial, with_numbers
 
 SOURCE = SimpleNamespace(name="same", recipe="points", target=Target())
 TRAINS = Claim("trains", 0.9, 0.5)
@@ -139,13 +134,6 @@ def test_evidence_goes_through_json_and_back():
 
 
 LEAKED, NO_COPIES = (f"0 of 6400 in training, {n} of 2000 in validation" for n in (200, 0))
-LOGGED = {"name": "points", "n_class": 10, "rate": 0.001, **Target().as_dict()}
-
-
-def with_numbers(**changes):
-    """A baseline of 40 trials that converged in their first epoch with losses of 0.460 to 0.499."""
-    history = tuple((logged(0.95, 0.46 + place / 1000),) for place in range(40))
-    return replace(baseline(40, of=40), recipe=LOGGED, history=history, **changes)
 
 
 def numbers(losses, **identity):
@@ -305,104 +293,3 @@ def test_another_target_is_no_rate_to_compare():
     assert told(evidence)[1] == ("as reliable", "cannot tell", 0, 0)
     assert evidence.verdicts[1].note == "its target was val_accuracy >= 0.9 within 5 epochs"
     assert told(evidence)[2][:2] == ("as before", "green")
-
-
-ROWS = Budget(6, rows=2)
-
-
-def whole(tmp_path, missed=(), names=("one", "two"), count=14, first=2_000_000, twin=""):
-    """The evidence of rows with 40 recorded trials that all converged; `missed`: row and place of the
-    new trials that did not."""
-    for name in names:
-        made = replace(with_numbers(), name=name, first_seed=1_000_000)
-        path = write_baseline(tmp_path, made)
-
-        def trial_at(index, own=name):
-            outcome = "stuck" if (own, index) in missed else "converged"
-            ended = {
-                "epochs": (Epoch(logged(0.95, 0.46 + 3 * index / 1000)),),
-                "weights_sha256": own,
-            }
-            return replace(trial(first + index, outcome, recipe=LOGGED), **ended)
-
-        source = SimpleNamespace(name=name, recipe="points", target=Target())
-        evidence = judge(source, Claim("mixed"), ROWS, trial_at, least=count)
-        yield replace(evidence, baseline=str(path), twin=twin if name == "two" else "")
-
-
-def test_rows_whose_recorded_seeds_moved_are_judged_together(tmp_path):
-    """By 0.1 spreads each, where 0.05 is allowed and rounding scatters a mean of 8 by 0.0035."""
-    moved = [
-        replace(
-            row,
-            moved=(Shift("", f"points {row.name}", "loss", 1.0, 0.1, 10.0, 4),),
-            ruler=(Shift("oneDNN off", f"points {row.name}", "loss", 0.1, 0.1, 10.0, 4),),
-        )
-        for row in whole(tmp_path)
-    ]
-    verdict = judge_rows(moved)
-    assert (verdict.hypothesis, verdict.colour) == ("the whole", "red")
-    assert "moved in 2 rows together, more is worse: loss: +0.1 spreads" in verdict.note
-    carried = [Evidence.from_dict(json.loads(json.dumps(row.as_dict()))) for row in moved]
-    assert judge_rows(carried) == verdict
-    alone = [replace(moved[0], moved=()), moved[1]]
-    assert judge_rows(alone).note == "less than two rows have recorded seeds that pair"
-
-
-def test_the_whole_is_judged_by_all_rows(tmp_path):
-    same = judge_rows(list(whole(tmp_path)))
-    assert (same.hypothesis, same.colour) == ("the whole", "green")
-    assert same.note.startswith("2 rows, 14 seeds, 40 recorded: misses and ")
-    assert same.note.endswith("of every row's rate with 90 % power")
-    # Six of 14 seeds with a miss, none of 40: C(14, 6) / C(54, 6) = 0.00012; twice, for half of alpha.
-    missed = [("one", 0), ("one", 1), ("one", 2), ("two", 3), ("two", 4), ("two", 5)]
-    fell = judge_rows(list(whole(tmp_path, missed)))
-    assert (fell.colour, fell.note) == ("red", "more misses, p 0.00023")
-    carried = [
-        Evidence.from_dict(json.loads(json.dumps(each.as_dict(), allow_nan=False)))
-        for each in whole(tmp_path, missed)
-    ]
-    assert judge_rows(carried) == fell
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"names": ("one",)}, "1 of 2 rows were judged"),
-        ({"count": 3}, "points one has 3 new trials, and 14 are declared"),
-        ({"first": 1_000_000}, "the recorded seeds themselves were judged"),
-    ],
-)
-def test_the_whole_says_why_it_cannot_tell(tmp_path, change, words):
-    verdict = judge_rows(list(whole(tmp_path, **change)))
-    assert (verdict.colour, verdict.note) == ("cannot tell", words)
-
-
-def test_records_that_no_row_names_are_told_of_the_recipes_that_were_compared(tmp_path):
-    places = ("points/same", "points/gone", "x86_64-avx2/points/older", "question/nobody")
-    for place in places:
-        path = tmp_path / f"{place}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    row = SimpleNamespace(name="same", recipe="points", baseline=str(tmp_path / "points/same.json"))
-    assert unnamed_baselines([row]) == ("points/gone", "points/older")
-
-
-def test_a_twin_that_is_none_is_told(tmp_path):
-    """Rows that end in other weights are two pieces of evidence, whatever is declared."""
-    assert untrue_twins(list(whole(tmp_path))) == ()
-    (line,) = untrue_twins(list(whole(tmp_path, twin="one")))
-    assert "two under points is declared the twin of one, and seed 2000000 ended in other" in line
-    (alone, *_), (*_, same) = whole(tmp_path), whole(tmp_path, names=("two",), twin="two")
-    assert untrue_twins([alone, same]) == ()
-
-
-def test_two_trainings_of_one_name_are_told_to_share_a_baseline(tmp_path):
-    """As the cases of one test have it, whose function is the same with other arguments."""
-    one, two = whole(tmp_path)
-    assert shared_names([one, two, one]) == ()
-    other = replace(two, name="one", baseline=one.baseline, test="test_it[b]")
-    (line,) = shared_names([replace(one, test="test_it[a]"), other])
-    assert line.startswith(
-        "one under points is the name of two trainings, of test_it[a] and test_it[b],"
-    )
