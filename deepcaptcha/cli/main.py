@@ -14,10 +14,11 @@ from ..errors import InputError
 from .arguments import Parser, add_commands, program
 from .bisect import bisect
 from .judge import check, judge, plan
+from .ledgers import compare, report
 from .list import list_
 from .progress import warn
 from .repair import repair
-from .study import compare, report, study
+from .study import study
 
 _MOVED = {
     "params": "is now `list NETWORK`, such as `list same`",

@@ -1,13 +1,12 @@
-"""`study`, `compare` and `report`: many trials, and what is read from a ledger of them."""
+"""`study`: many trials, each kept, and a table of them."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import statistics
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,37 +16,19 @@ from typing import Any
 from ..errors import InputError, write_file
 from ..keras import environment
 from ..networks.variants import VARIANTS
-from ..report.page import write_report
-from ..report.session import last_two
 from ..report.table import Table, columns, markdown
-from ..report.words import comparison_table, failures_text, interval_text, recorded_text
+from ..report.words import failures_text, interval_text, recorded_text
 from ..trials import dask as cluster
 from ..trials.draws import require_draws, same_start
 from ..trials.history import symptom_lines
-from ..trials.ledger import LedgerTrials, read_full_ledger
-from ..trials.place import find_ledger
 from ..trials.runner import LostTrialError, Runner
 from ..trials.seeds import take
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from ..trials.worker import cores, workers
-from ..verdicts.baseline import Baseline, find_record, make_baseline, write_record
-from ..verdicts.claim import Budget, summarise
-from ..verdicts.comparison import compare as compare_ledgers
-from ..verdicts.comparison import environments
+from ..trials.worker import cores
+from ..verdicts.baseline import find_record, make_baseline, write_record
+from ..verdicts.claim import summarise
 from ..verdicts.confirm import complete
-from ..verdicts.measures import (
-    Course,
-    Measure,
-    Shift,
-    chance_of,
-    course_of,
-    courses_of,
-    leave_one_out,
-    measures_of,
-    ruler_of,
-    shifts_of,
-)
 from .arguments import (
     FRESH,
     TARGET,
@@ -61,6 +42,7 @@ from .arguments import (
     whole_number,
 )
 from .progress import say, trial_progress, warn
+from .ruler import measure_rounding
 from .subject import HELP, Subject, read_subject
 
 Json = dict[str, Any]
@@ -100,7 +82,8 @@ _LIMITED = f"seconds that a trial may take in a process; default {_TIME_LIMIT}"
 def study(options: Namespace) -> int:
     """Train networks x seeds, keep every trial, print the table; 130 when interrupted."""
     if options.ruler:
-        return _measure_rounding(options)
+        sources = [source for group in _groups(options).values() for _, source in group]
+        return measure_rounding(options, sources, options.time_limit or _TIME_LIMIT)
     seeds = take(options.stream, options.seeds)
     # Trials with symptoms are records of their own: an older one without would stand in for them.
     ledger = options.output / ("symptoms" if options.symptoms else "ledger")
@@ -169,93 +152,6 @@ def _record(sources: Sequence[Source], rows: Rows, options: Namespace) -> None:
             made = make_baseline(rows[source.name, source.recipe])
             older = find_record(folder, source.name, source.recipe, made.environment)
             write_record(folder, complete(made, older, partial(runner.run, source)))
-
-
-def _measure_rounding(options: Namespace) -> int:
-    """Write a ruler into the rows' records, an arithmetic at a time, and say what it allows."""
-    if options.baselines is None:
-        raise InputError("--ruler measures the rows of --baselines, and writes into them")
-    if options.symptoms or options.executor not in (None, "process"):
-        raise InputError("--ruler trains in processes of this machine, and measures no symptoms")
-    sentences: list[str] = []
-    tell = sentences.append if options.json else say
-    records: dict[Source, Baseline] = {}
-    for group in _groups(options).values():
-        for _, source in group:
-            place = source.name, source.recipe
-            found = find_record(options.baselines, *place, environment.describe())
-            if found is None or not (found.history and found.weights):
-                raise InputError(
-                    f"{' under '.join(place)} has no record with values; record it first"
-                )
-            records[source] = found
-    level = Budget(2 * len(records), rows=len(records)).comparison_alpha
-    jobs, limit = options.jobs or cores(), options.time_limit or _TIME_LIMIT
-    for name, variables in environment.ARITHMETICS.items():
-        executors = partial(workers, jobs, limit, variables)
-        with Runner(
-            options.output / "ruler", reuse=not options.fresh, executors=executors
-        ) as runner:
-            moved = _moved(name, records, options.seeds, runner)
-        lines = []
-        for source, shifts in moved.items():
-            kept = [each for each in records[source].ruler if each["arithmetic"] != name]
-            new = [shift.as_dict() for shift in shifts]
-            records[source] = replace(records[source], ruler=(*kept, *new))
-            write_record(options.baselines, records[source])
-            lines += [abs(s.shift) / s.spread for s in shifts if s.spread]
-        told = f"other bits in {len(moved)} of {len(records)} rows"
-        if lines:
-            told += (
-                f"; shifts of {statistics.median(lines):.2g} spreads in the median, "
-                f"{max(lines):.2g} at most"
-            )
-        tell(f"{name}: {told}")
-    ruler = [shift for record in records.values() for shift in ruler_of(record)]
-    few = len({shift.arithmetic for shift in ruler}) < 2
-    if few:
-        tell("No two arithmetics moved anything; none can be left out and judged by the others.")
-    for left in () if few else leave_one_out(ruler, level):
-        tell(
-            f"left out, {left.arithmetic} is called a change in {left.rows_changed} of {left.rows} rows "
-            f"at a row's level of {level:.2g}"
-            + "".join(f"; {row}: {measure}" for row, measure in left.changed)
-        )
-    if options.json:
-        record = {"ruler": [shift.as_dict() for shift in ruler], "sentences": sentences}
-        print(json.dumps(record, indent=2))
-    return 0
-
-
-def _moved(
-    arithmetic: str, records: Mapping[Source, Baseline], count: int, runner: Runner
-) -> dict[Source, tuple[Shift, ...]]:
-    """What it did to the rows whose bits it changes; one that gives the same bits is none."""
-    first = runner.run_all((source, record.first_seed) for source, record in records.items())
-    again = {
-        source: [course_of(trial)]
-        for (source, record), trial in zip(records.items(), first, strict=True)
-        if not trial.weights_sha256.startswith(record.weights[0])
-    }
-    wanted = [
-        (source, record.first_seed + place)
-        for place in range(1, count)
-        for source, record in records.items()
-        if source in again and place < len(record.outcomes)
-    ]
-    for (source, _), trial in zip(wanted, runner.run_all(wanted), strict=True):
-        again[source].append(course_of(trial))
-    return {
-        source: shifts_of(
-            arithmetic, f"{source.recipe} {source.name}", *_recorded(records[source]), courses
-        )
-        for source, courses in again.items()
-    }
-
-
-def _recorded(record: Baseline) -> tuple[Sequence[Measure], Sequence[Course]]:
-    target, courses = Target.from_dict(record.recipe), courses_of(record)
-    return measures_of(courses, target, chance_of(target, record.recipe)), courses
 
 
 def _groups(options: Namespace) -> Groups:
@@ -399,56 +295,3 @@ def _table(first: Subject, target: Target, rows: Sequence[Json]) -> Table:
         ),
     )
     return table if first.known is not None else table.without_empty_columns()
-
-
-@command(
-    "Say what changed between two ledgers.",
-    option("before", "a ledger's folder or file", "A", Path, nargs="?"),
-    option(
-        "after",
-        "another; without any, the last two sessions of `pytest --convergence-save`",
-        "B",
-        Path,
-        nargs="?",
-    ),
-)
-def compare(options: Namespace) -> int:
-    """Print what changed between two ledgers; 1 if a row trains less reliably."""
-    if options.before and not options.after:
-        raise InputError(f"{options.before} is given alone; two ledgers are needed, or none")
-    places = (options.before, options.after) if options.before else last_two(find_ledger())
-    before, after = map(_full_ledger, places)
-    rows = compare_ledgers(before, after)
-    told = environments(before, after)
-    if options.json:
-        records = [row.as_dict() for row in rows]
-        print(json.dumps({"environment": told, "rows": records}, indent=2))
-    else:
-        say(f"{places[0]} -> {places[1]}")
-        say(f"Environment: {told}")
-        comparison_table(rows).write(sys.stdout)
-    return int(any(row.worse for row in rows))
-
-
-def _full_ledger(path: Path) -> LedgerTrials:
-    records = read_full_ledger(path)
-    warn(*records.problems)
-    return records
-
-
-@command(
-    "Write an HTML report on the trials of a ledger.",
-    *shared(ledger=Path("build/study/ledger")),
-    option("--page", "", "FILE", Path, Path("build/report.html")),
-)
-def report(options: Namespace) -> int:
-    """Write the HTML report on a ledger and say where it is."""
-    page, ledger = options.page, options.ledger
-    words = [*program().split(), "report", "--ledger", str(ledger), "--page", str(page)]
-    rows = write_report(page, ledger, shlex.join(words), tell=lambda problems: warn(*problems))
-    trials = sum(len(row.trials) for row in rows)
-    if options.json:
-        print(json.dumps({"report": str(page), "rows": len(rows), "trials": trials}, indent=2))
-    else:
-        say(f"{page}: {len(rows)} rows, {trials} trials.")
-    return 0

@@ -39,15 +39,12 @@ from ..verdicts.confirm import (
     choose_repetition,
     complete,
     confirm,
-    confirmed_evidence,
     difference_text,
     is_of_function,
-    judge_change,
-    judged_record,
-    recorded_verdicts,
     why_not,
 )
 from ..verdicts.judge import Evidence, accepted, judge
+from ..verdicts.recorded import confirmed_evidence, judge_change, judged_record, recorded_verdicts
 from ..verdicts.whole import WHOLE_SEEDS
 from .given import GivenSource, forget
 from .marker import EXAMPLE, Declared, nothing_says

@@ -16,8 +16,8 @@ from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
 from ..verdicts.comparison import ALPHA, ComparedRow
-from ..verdicts.confirm import NO_VERDICT
 from ..verdicts.judge import Evidence
+from ..verdicts.recorded import NO_VERDICT
 from .table import Table, code, columns, markdown
 
 COMPARISONS = ("as reliable", "as fast", "as before")

@@ -17,15 +17,7 @@ from ..trials.trial import Target, Trial
 from .as_before import (
     judge_as_before,
 )
-from .baseline import (
-    Baseline,
-    changes,
-    differences,
-    judge_reliability,
-    judge_speed,
-    require_comparable,
-    require_same_monitor,
-)
+from .baseline import Baseline, changes, differences, require_comparable, require_same_monitor
 from .claim import (
     Budget,
     CappedError,
@@ -50,6 +42,7 @@ from .measures import (
     ruler_of,
 )
 from .plan import Plan, worst_expected_trials
+from .reliability import judge_reliability, judge_speed
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,10 @@ from deepcaptcha.verdicts.confirm import (
     choose_repetition,
     complete,
     confirm,
-    confirmed_evidence,
     difference_text,
-    judged_record,
-    recorded_verdicts,
     why_not,
 )
+from deepcaptcha.verdicts.recorded import confirmed_evidence, judged_record, recorded_verdicts
 from tests.verdicts.examples import trial
 
 AVX2 = {"machine": "x86_64", "instructions": ["avx", "avx2", "fma"], "tensorflow": "2.21.0"}

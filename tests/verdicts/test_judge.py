@@ -10,8 +10,8 @@ from deepcaptcha import InputError
 from deepcaptcha.report.words import failure_message, summary_lines, verdict_table
 from deepcaptcha.trials.ledger import trial_key
 from deepcaptcha.trials.trial import Epoch, Target
-from deepcaptcha.verdicts import baseline as baselines
 from deepcaptcha.verdicts import claim as claims
+from deepcaptcha.verdicts import reliability
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.judge import (
     Evidence,
@@ -34,7 +34,7 @@ FALLEN = Plan(0.88, 0.48, 0.2, 0.3, 5, (1, 2, 3, 4, 4, 4), (-1, -1, 0, 1, 2, 3))
 @pytest.fixture(autouse=True)
 def _plans(monkeypatch):
     monkeypatch.setattr(claims, "design_plan", lambda *rates: CLAIMED)
-    monkeypatch.setattr(baselines, "design_plan", lambda *rates: FALLEN)
+    monkeypatch.setattr(reliability, "design_plan", lambda *rates: FALLEN)
 
 
 def stream(*outcomes, **identity):
