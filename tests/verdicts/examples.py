@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from deepcaptcha.trials.trial import Target
+from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts.baseline import make_baseline
+from deepcaptcha.verdicts.confirm import choose_repetition, confirm
 from deepcaptcha.verdicts.measures import Course
 from deepcaptcha.verdicts.plan import Plan
 from tests.helpers import make_trial
@@ -70,3 +71,44 @@ def with_numbers(**changes):
     """A baseline of 40 trials that converged in their first epoch with losses of 0.460 to 0.499."""
     history = tuple((logged(0.95, 0.46 + place / 1000),) for place in range(40))
     return replace(baseline(40, of=40), recipe=LOGGED, history=history, **changes)
+
+
+AVX2 = {"machine": "x86_64", "instructions": ["avx", "avx2", "fma"], "tensorflow": "2.21.0"}
+DIGESTS = {
+    "training data": "t0",
+    "validation data": "v0",
+    "configuration": "c0",
+    "callbacks": "none",
+    "epochs": "5",
+    "target": "val_accuracy max 0.9",
+    "code": "k0",
+}
+
+
+def ended(seed, epochs=1, environment=AVX2, **digests):
+    """A trial as it is recorded, all of whose figures depend on the seed."""
+    values = [{"loss": 1 / (seed + n), "val_loss": 2 / (seed + n)} for n in range(1, epochs + 1)]
+    return replace(
+        trial(seed, epochs=epochs, environment=environment),
+        epochs=tuple(Epoch(each, losses=(3.0 / seed, 2.5 / seed)) for each in values),
+        weights_sha256=f"{seed:0>64}"[::-1],
+        first_loss=2.3 + seed,
+        digests={
+            **DIGESTS,
+            "order": f"o{seed}",
+            "initial weights": f"i{seed}",
+            "weights after 50 steps": f"w{seed}",
+            **digests,
+        },
+    )
+
+
+def record(*lengths, **digests):
+    return make_baseline([ended(7 + i, epochs, **digests) for i, epochs in enumerate(lengths)])
+
+
+def again(recorded, **changes):
+    """The confirmation of the record's shortest trial, which comes again with some changes."""
+    chosen = choose_repetition(recorded, "k0")
+    repeated = ended(chosen.seed, len(recorded.history[chosen.place]))
+    return confirm(recorded, chosen, replace(repeated, **changes))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepcaptcha.trials.trial import Epoch, Target
+from deepcaptcha.trials.trial import Epoch
 from deepcaptcha.verdicts.baseline import (
     find_most,
     find_record,
@@ -14,7 +14,7 @@ from deepcaptcha.verdicts.baseline import (
     with_ruler,
     write_record,
 )
-from deepcaptcha.verdicts.claim import Budget, Claim, Verdict, judge_claim
+from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.confirm import (
     choose_repetition,
     complete,
@@ -22,50 +22,10 @@ from deepcaptcha.verdicts.confirm import (
     difference_text,
     why_not,
 )
-from deepcaptcha.verdicts.recorded import confirmed_evidence, judged_record, recorded_verdicts
-from tests.verdicts.examples import trial
+from deepcaptcha.verdicts.recorded import judged_record
+from tests.verdicts.examples import AVX2, DIGESTS, again, ended, record, trial
 
-AVX2 = {"machine": "x86_64", "instructions": ["avx", "avx2", "fma"], "tensorflow": "2.21.0"}
 AVX512 = {**AVX2, "instructions": ["avx", "avx2", "fma", "avx512f"]}
-DIGESTS = {
-    "training data": "t0",
-    "validation data": "v0",
-    "configuration": "c0",
-    "callbacks": "none",
-    "epochs": "5",
-    "target": "val_accuracy max 0.9",
-    "code": "k0",
-}
-CLAIM = Claim("trains", 0.9, 0.5)
-
-
-def ended(seed, epochs=1, environment=AVX2, **digests):
-    """A trial as it is recorded, all of whose figures depend on the seed."""
-    values = [{"loss": 1 / (seed + n), "val_loss": 2 / (seed + n)} for n in range(1, epochs + 1)]
-    return replace(
-        trial(seed, epochs=epochs, environment=environment),
-        epochs=tuple(Epoch(each, losses=(3.0 / seed, 2.5 / seed)) for each in values),
-        weights_sha256=f"{seed:0>64}"[::-1],
-        first_loss=2.3 + seed,
-        digests={
-            **DIGESTS,
-            "order": f"o{seed}",
-            "initial weights": f"i{seed}",
-            "weights after 50 steps": f"w{seed}",
-            **digests,
-        },
-    )
-
-
-def record(*lengths, **digests):
-    return make_baseline([ended(7 + i, epochs, **digests) for i, epochs in enumerate(lengths)])
-
-
-def again(recorded, **changes):
-    """The confirmation of the record's shortest trial, which comes again with some changes."""
-    chosen = choose_repetition(recorded, "k0")
-    repeated = ended(chosen.seed, len(recorded.history[chosen.place]))
-    return confirm(recorded, chosen, replace(repeated, **changes))
 
 
 def test_the_same_bits_are_unchanged():
@@ -240,57 +200,9 @@ def test_what_keeps_a_row_from_being_confirmed_is_told():
     assert "no digest of validation data, configuration" in why_not(few, AVX2)
 
 
-def test_recorded_verdicts_stand_for_the_claim_they_were_reached_for():
-    verdicts = (
-        Verdict("trains", "red", 2, 9, (0.02, 0.61), alpha=0.001, beta=0.002),
-        Verdict("as reliable", "green", 9, 9, (0.6, 1.0), detects=0.7, note="detects a fall"),
-    )
-    judged = judged_record(CLAIM, Budget(67), verdicts, 2_000_000, [])
-    made = replace(record(2, 1), judged=judged)
-    assert recorded_verdicts(made, CLAIM, Budget(67)) == verdicts
-    assert recorded_verdicts(made, Claim("trains", 0.8, 0.5), Budget(67)) == ()
-    chosen = choose_repetition(made, "k0")
-    found = confirm(made, chosen, ended(8))
-    told = confirmed_evidence(made, found, ended(8), Target(), CLAIM, Budget(67))
-    assert (told.red, told.unchanged, told.verdicts) == (True, True, verdicts)
-    assert f"recorded on {made.date} with 2 of 2 converged, judged on {judged['date']}" in (
-        told.confirmation
-    )
-
-
-def test_at_another_share_the_plan_reads_the_recorded_trials_anew():
-    claim = Claim("trains", 0.9, 0.1)
-    budget = Budget(1)
-    # One success has a chance of 0.1 if all is ill, two of 0.01, three of 0.001: 5 % take two, 0.5 %
-    # three, and what two trials decided they do not decide for ten verdicts.
-    verdict = judge_claim(claim, budget, lambda index: ended(7 + index))
-    assert (verdict.colour, verdict.trials) == ("green", 2)
-    for read, stands in ((2, False), (3, True)):
-        judged = judged_record(claim, budget, [verdict], 7, ["converged"] * read)
-        made = replace(record(2, 1), judged=judged)
-        assert recorded_verdicts(made, claim, budget) == (replace(verdict, plan=None),)
-        anew = recorded_verdicts(made, claim, Budget(10))
-        assert [(each.colour, each.trials) for each in anew] == [("green", 3)] * stands
-    lost = replace(record(2, 1), judged={**judged, "outcomes": ["stuck"] * 3})
-    assert recorded_verdicts(lost, claim, Budget(10))[0].colour == "red"
-    compared = (verdict, Verdict("as before", "green", 4, 4, (0.0, 1.0)))
-    judged = judged_record(claim, Budget(3, rows=1), compared, 7, ["converged"] * 9)
-    made = replace(made, judged=judged)
-    assert len(recorded_verdicts(made, claim, Budget(3, rows=1))) == 2
-    assert recorded_verdicts(made, claim, Budget(6, rows=2)) == ()
-
-
-def test_without_a_recorded_verdict_unchanged_claims_nothing():
-    made = record(1)
-    found = again(made)
-    told = confirmed_evidence(made, found, ended(7), Target(), CLAIM, Budget(1))
-    assert (told.colour, told.red) == ("cannot tell", False)
-    assert "no verdict is recorded" in told.confirmation
-
-
 def test_a_new_record_keeps_what_still_holds():
     prefix = {"seed": 7, "steps": 50, "metrics": {}, "weights": "ab"}
-    judged = judged_record(CLAIM, Budget(1), (), 0, [])
+    judged = judged_record(Claim("trains", 0.9, 0.5), Budget(1), (), 0, [])
     older = replace(record(1, 1), prefix=prefix, judged=judged)
     kept = complete(record(1, 1, 2), older, None)  # nothing is trained
     assert (kept.prefix, kept.judged, len(kept.history)) == (prefix, judged, 3)
