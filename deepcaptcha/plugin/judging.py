@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,37 +16,32 @@ from ..errors import InputError
 from ..keras import environment
 from ..keras.settings import Training
 from ..report.words import failure_message, undecided_message
-from ..trials import seeds
 from ..trials.runner import Reuse, Runner
 from ..trials.source import ANSWER, FunctionSource, Source, Train, function_name, row_text
 from ..trials.trial import Target, Trial
 from ..verdicts.baseline import (
-    TRIALS,
     Baseline,
     baseline_path,
     find_most,
     find_record,
-    make_baseline,
-    read_baseline,
     unsigned_text,
     with_ruler,
-    write_baseline,
     write_record,
 )
 from ..verdicts.claim import Budget, Claim, Json, claim_cost
 from ..verdicts.confirm import (
     choose_repetition,
-    complete,
     confirm,
     difference_text,
     is_of_function,
     why_not,
 )
-from ..verdicts.judge import Evidence, accepted, judge
+from ..verdicts.judge import Evidence, judge
 from ..verdicts.recorded import confirmed_evidence, judge_change, judged_record, recorded_verdicts
 from ..verdicts.whole import WHOLE_SEEDS
 from .given import GivenSource, forget
 from .marker import EXAMPLE, Declared, nothing_says
+from .recording import accept_row, record_row
 from .repairing import RepairBudget, explained, look_for_repair
 from .stream import Cap, Progress, Stream
 
@@ -254,7 +248,7 @@ class Convergence:
             _fail(line)
         baseline, reason = None, ""
         if baselines is not None and self.accept and self.accept[0] in (source.name, row):
-            self._accept(source, baselines, self.accept[1])
+            self.tell(accept_row(source, baselines, self.accept[1], *self._recording(baselines)))
             return
         if self.confirm and baselines is not None:
             found = self._confirm(source, claim, baselines)
@@ -267,7 +261,7 @@ class Convergence:
             # A damaged one is told before any training, also where another is to be recorded.
             baseline = find_most(baselines, source.name, source.recipe)
             if baseline is None or (self.record and not self.confirm):
-                path = self._write_baseline(source, baselines)
+                path = record_row(source, baselines, *self._recording(baselines))
                 if not self.record:
                     line = f"{told} had no baseline; it is now {path}. Commit it."
                     self.missing[source.name, source.recipe] = line
@@ -315,6 +309,9 @@ class Convergence:
             cap=self.cap.least(self.declared.cap) if cap is None else cap,
             progress=Progress(self.show, self.test, cost) if self.show is not None else None,
         )
+
+    def _recording(self, folder: Path) -> tuple[Runner, Reuse]:
+        return self.runner, self._reuse(folder)
 
     def _reuse(self, baselines: Path | None) -> Reuse:
         """What was recorded before says nothing of whether a row trains as before."""
@@ -451,42 +448,6 @@ class Convergence:
         used, rows = (sum(each) for each in zip((0, 0), *self._asked, strict=True))
         self.declared.require(row, asked, compared, used, rows)
         self._asked.append((asked, compared))
-
-    def _write_baseline(self, source: Source, folder: Path) -> Path:
-        made = self._recorded(source, TRIALS, folder)
-        older = find_record(folder, source.name, source.recipe, made.environment)
-        return write_record(folder, self._completed(source, made, older))
-
-    def _accept(self, source: Source, folder: Path, reason: str) -> None:
-        """Replace the record whose numbers the row is compared with, and show old beside new."""
-        old = find_record(folder, source.name, source.recipe, environment.describe())
-        made = self._recorded(source, TRIALS if old is None else len(old.outcomes), folder)
-        made = accepted(old, self._completed(source, made, old), reason)
-        in_folder = old == read_baseline(folder, source.name, source.recipe)
-        path = (write_baseline if in_folder else write_record)(folder, made)
-        told = "; ".join(made.accepted[-1]["lines"])
-        self.tell(
-            f"{row_text(source.name, source.recipe)} is accepted, {reason}: {told}. Commit {path}."
-        )
-
-    def _recorded(self, source: Source, count: int, folder: Path) -> Baseline:
-        chosen = seeds.take("baseline", count)
-        pairs = ((source, seed) for seed in chosen)
-        made = make_baseline(self.runner.run_all(pairs, reuse=self._reuse(folder)))
-        if is_of_function(made):  # which has promised that much and no more
-            again = choose_repetition(made, made.digests.get("code", ""))
-            repeated = self.runner.run(source, again.seed, reuse="never")
-            found = confirm(made, again, repeated)
-            if not found.unchanged:
-                raise InputError(
-                    f"{source.name} does not repeat itself, as a baseline needs: seed {again.seed} "
-                    f"again gave {difference_text(found)}; seed all that is random from its argument, "
-                    "and use one thread"
-                )
-        return made
-
-    def _completed(self, source: Source, made: Baseline, older: Baseline | None) -> Baseline:
-        return complete(made, older, partial(self.runner.run, source))
 
 
 def _fail(message: str) -> NoReturn:
