@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from deepcaptcha.networks.variants import VARIANTS
 from deepcaptcha.trials.history import PREDICTORS
 from deepcaptcha.trials.trial import Trial
-from deepcaptcha.verdicts.comparison import ALPHA
 from deepcaptcha.verdicts.exact import fisher, holm, mcnemar
+from deepcaptcha.verdicts.ledgers import ALPHA
 
 from .experiments import EXPERIMENTS, Contrast, Experiment, Ratio
 from .record import ExperimentRecord, Json, Record

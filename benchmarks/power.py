@@ -31,9 +31,10 @@ from deepcaptcha.verdicts.claim import Budget, claim_plan
 from deepcaptcha.verdicts.comparison import readings_of
 from deepcaptcha.verdicts.design import design_plan
 from deepcaptcha.verdicts.exact import holm, permutation, rank_sum
-from deepcaptcha.verdicts.measures import Course, Measure, Reading, Tolerance, measures_of
+from deepcaptcha.verdicts.measures import Course, Measure, Reading, measures_of
 from deepcaptcha.verdicts.plan import Plan, binomial_interval
 from deepcaptcha.verdicts.reliability import regression_plan
+from deepcaptcha.verdicts.ruler import Tolerance
 from deepcaptcha.verdicts.whole import Whole, judge_whole, twins_of
 
 BASELINES = Path(__file__).parents[1] / "fixtures" / "baselines"

@@ -12,9 +12,9 @@ from deepcaptcha.networks.variants import CLAIMS, HYPOTHESES, ROWS, VARIANTS
 from deepcaptcha.verdicts.as_before import Looks
 from deepcaptcha.verdicts.claim import AS_BEFORE, WHOLE
 from deepcaptcha.verdicts.claim import CLAIMS as CLAIMS_SHARE
-from deepcaptcha.verdicts.comparison import LEAST_PAIRS
-from deepcaptcha.verdicts.measures import COARSE, LEAST_SHIFT, RULER_FACTOR
+from deepcaptcha.verdicts.ledgers import LEAST_PAIRS
 from deepcaptcha.verdicts.reliability import DROP, DROP_FROM_HIGH, HIGH
+from deepcaptcha.verdicts.ruler import COARSE, LEAST_SHIFT, RULER_FACTOR
 from deepcaptcha.verdicts.whole import Whole
 
 ROOT = Path(__file__).parent.parent

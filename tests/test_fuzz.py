@@ -31,7 +31,7 @@ from deepcaptcha.report.words import failure_message, verdict_properties, verdic
 from deepcaptcha.trials.ledger import FORMAT, Ledger, read_full_ledger, sealed
 from deepcaptcha.trials.source import FunctionSource
 from deepcaptcha.trials.trial import Target
-from deepcaptcha.verdicts.comparison import compare as compare_ledgers
+from deepcaptcha.verdicts.ledgers import compare as compare_ledgers
 from tests.helpers import dense_model, make_trial
 from tests.report.examples import HOSTILE, judged
 

@@ -29,14 +29,13 @@ from deepcaptcha.verdicts.judge import more_copies
 from deepcaptcha.verdicts.measures import (
     Course,
     Measure,
-    Ruler,
-    Shift,
     chance_of,
     course_of,
     courses_of,
     measures_of,
     spread_of,
 )
+from deepcaptcha.verdicts.ruler import Ruler, Shift
 
 from .changes import ARITHMETICS, CHANGES, NETWORK, RECIPE, Change
 from .page import Row

@@ -14,8 +14,8 @@ from ..report.session import last_two
 from ..report.words import comparison_table
 from ..trials.ledger import LedgerTrials, read_full_ledger
 from ..trials.place import find_ledger
-from ..verdicts.comparison import compare as compare_ledgers
-from ..verdicts.comparison import environments
+from ..verdicts.ledgers import compare as compare_ledgers
+from ..verdicts.ledgers import environments
 from .arguments import command, option, program, shared
 from .progress import say, warn
 

@@ -17,18 +17,8 @@ from ..trials.trial import Target
 from ..trials.worker import cores, workers
 from ..verdicts.baseline import Baseline, find_record, write_record
 from ..verdicts.claim import Budget
-from ..verdicts.measures import (
-    Course,
-    Measure,
-    Shift,
-    chance_of,
-    course_of,
-    courses_of,
-    leave_one_out,
-    measures_of,
-    ruler_of,
-    shifts_of,
-)
+from ..verdicts.measures import Course, Measure, chance_of, course_of, courses_of, measures_of
+from ..verdicts.ruler import Shift, leave_one_out, ruler_of, shifts_of
 from .progress import say
 
 

@@ -15,8 +15,8 @@ from ..trials.history import symptom_lines
 from ..trials.source import is_named, row_text
 from ..trials.trial import OUTCOMES, Trial
 from ..verdicts.claim import Claim, Verdict
-from ..verdicts.comparison import ALPHA, ComparedRow
 from ..verdicts.judge import Evidence
+from ..verdicts.ledgers import ALPHA, ComparedRow
 from ..verdicts.recorded import NO_VERDICT
 from .table import Table, code, columns, markdown
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from ..errors import InputError
 from .claim import Colour, Verdict
 from .comparison import Compared, compare_courses
-from .measures import Course, Measure, Ruler
+from .measures import Course, Measure
+from .ruler import Ruler
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,11 @@ FORMAT = 3
 """Version of the file format that is written, which ends with the digest of all before it. Formats 1 and
 2, without digest, are read too, later ones are refused."""
 
-
 TRIALS = 30
 """Trials of a baseline, declared before the first is run."""
 
 TASK = ("shapes", "recipe", "data", "protocol")
 """What of their identities must agree, or trials of one name cannot be compared."""
-
 
 SEED_DIGESTS = ("order", "initial weights", "weights after 50 steps")
 """Digests of a trial that its seed has a part in; all others are the same for every seed of a row."""
@@ -64,7 +62,7 @@ class Baseline:
     - `judged`: the verdicts on the row's judged seeds (`verdicts.recorded.judged_record`).
     - `accepted`: each time it was recorded anew on purpose: the `date`, the `reason`, and the lines that
       showed old beside new.
-    - `ruler`: what harmless arithmetics do to its measures, the fields of `verdicts.measures.Shift`.
+    - `ruler`: what harmless arithmetics do to its measures, the fields of `verdicts.ruler.Shift`.
     """
 
     name: str

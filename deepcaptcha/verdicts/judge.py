@@ -32,17 +32,10 @@ from .claim import (
     summarise,
 )
 from .comparison import compare_courses
-from .measures import (
-    Course,
-    Shift,
-    chance_of,
-    course_of,
-    courses_of,
-    measures_of,
-    ruler_of,
-)
+from .measures import Course, chance_of, course_of, courses_of, measures_of
 from .plan import Plan, worst_expected_trials
 from .reliability import judge_reliability, judge_speed
+from .ruler import Shift, ruler_of
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from .claim import (
 )
 from .confirm import Confirmation
 from .judge import Evidence, evidence_of, judge_numbers, unless_capped
-from .measures import Shift, chance_of, course_of, courses_of, measures_of, ruler_of, shifts_of
+from .measures import chance_of, course_of, courses_of, measures_of
 from .plan import binomial_interval
+from .ruler import Shift, ruler_of, shifts_of
 
 NO_VERDICT = "no verdict is recorded"
 """The note of an unchanged row that was never judged."""

@@ -20,17 +20,8 @@ from .claim import Verdict
 from .comparison import readings_of
 from .exact import POWER, Tails, doubled_ranks, holm, permutation
 from .judge import Evidence
-from .measures import (
-    RULER_FACTOR,
-    Course,
-    Measure,
-    Ruler,
-    Tolerance,
-    chance_of,
-    courses_of,
-    measures_of,
-    outcomes_of,
-)
+from .measures import Course, Measure, chance_of, courses_of, measures_of, outcomes_of
+from .ruler import RULER_FACTOR, Ruler, Tolerance
 
 
 @dataclass(frozen=True)

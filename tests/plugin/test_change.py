@@ -16,7 +16,8 @@ from deepcaptcha.trials.worker import workers
 from deepcaptcha.verdicts.baseline import make_baseline, read_baseline, write_record
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.confirm import complete
-from deepcaptcha.verdicts.measures import course_of, courses_of, measures_of, shifts_of
+from deepcaptcha.verdicts.measures import course_of, courses_of, measures_of
+from deepcaptcha.verdicts.ruler import shifts_of
 from tests.helpers import changed, source_of
 
 pytestmark = pytest.mark.integration

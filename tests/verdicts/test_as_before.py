@@ -16,7 +16,8 @@ from deepcaptcha.verdicts.as_before import (
     judge_as_before,
 )
 from deepcaptcha.verdicts.comparison import compare_courses
-from deepcaptcha.verdicts.measures import Course, Shift, measures_of
+from deepcaptcha.verdicts.measures import Course, measures_of
+from deepcaptcha.verdicts.ruler import Shift
 from tests.verdicts.examples import courses, logged
 
 TARGET = Target(0.9, epochs=3)

@@ -17,8 +17,8 @@ from deepcaptcha.verdicts.judge import (
     Evidence,
     judge,
 )
-from deepcaptcha.verdicts.measures import Shift
 from deepcaptcha.verdicts.plan import Plan
+from deepcaptcha.verdicts.ruler import Shift
 from tests.verdicts.examples import LOGGED, baseline, logged, trial, with_numbers
 
 SOURCE = SimpleNamespace(name="same", recipe="points", target=Target())

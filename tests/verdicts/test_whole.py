@@ -15,7 +15,8 @@ from deepcaptcha.verdicts.baseline import write_baseline
 from deepcaptcha.verdicts.claim import Budget, Claim
 from deepcaptcha.verdicts.comparison import compare_courses
 from deepcaptcha.verdicts.judge import Evidence, judge
-from deepcaptcha.verdicts.measures import Course, Shift, measures_of
+from deepcaptcha.verdicts.measures import Course, measures_of
+from deepcaptcha.verdicts.ruler import Shift
 from deepcaptcha.verdicts.whole import (
     Whole,
     judge_rows,

@@ -13,7 +13,7 @@ from deepcaptcha import InputError
 from deepcaptcha.report.words import comparison_table
 from deepcaptcha.trials.ledger import LedgerTrials
 from deepcaptcha.trials.trial import Epoch, Target
-from deepcaptcha.verdicts.comparison import compare, environments
+from deepcaptcha.verdicts.ledgers import compare, environments
 from tests.verdicts.examples import logged, trial
 
 
