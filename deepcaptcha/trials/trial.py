@@ -231,7 +231,9 @@ def _sound(trial: Trial) -> Iterator[tuple[str, bool]]:
     yield "epochs", all(map(_is_epoch, trial.epochs))  # none in a record of outcomes alone
     reached, count = trial.epochs_to_target, len(trial.epochs)
     met = type(reached) is int and reached >= 1 and (not count or reached <= count)
-    yield "epochs_to_target", met if trial.outcome == "converged" else reached is None
+    # Of some first steps nobody asks when they met the target, whatever their validation showed.
+    ended = trial.outcome == "converged" and trial.stop_reason != "steps"
+    yield "epochs_to_target", met if ended else reached is None
     steps = trial.steps_to_target
     yield "steps_to_target", steps is None or (met and type(steps) is int and steps > 0)
     frozen = trial.frozen_at_step

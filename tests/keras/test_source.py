@@ -1,6 +1,8 @@
 """A Keras source: prefixes, identities, changes of its settings, and its way to other processes."""
 
+import json
 import pickle
+from dataclasses import replace
 
 import cloudpickle
 import numpy as np
@@ -16,7 +18,7 @@ from deepcaptcha.keras.settings import Training
 from deepcaptcha.keras.source import KerasSource
 from deepcaptcha.networks.recipes import RECIPES
 from deepcaptcha.trials.runner import Runner
-from deepcaptcha.trials.trial import Target
+from deepcaptcha.trials.trial import Target, Trial
 from tests.helpers import CREEPING, POINTS, dense_model, drawn_dense, ending, points, source_of
 
 # Of a trial in a ledger of 0.2; baselines and ledgers are recognized by them.
@@ -70,6 +72,13 @@ def test_a_prefix_is_the_beginning_of_the_whole_and_is_never_recorded(tmp_path):
     assert prefix.identity == {**whole.identity, "steps": 12}
     (path,) = tmp_path.glob("*.jsonl")
     assert len(path.read_text().splitlines()) == 1 + 1  # its format, and the whole
+
+
+def test_a_prefix_that_met_its_target_can_be_kept():
+    any_loss = Target(1e9, epochs=2, monitor="val_loss", mode="min")
+    met = replace(source_of(drawn_dense, CREEPING, points()), target=any_loss).run(3, steps=4)
+    assert (met.outcome, met.stop_reason, met.epochs_to_target) == ("converged", "steps", None)
+    assert Trial.from_dict(json.loads(json.dumps(met.as_dict()))) == met
 
 
 def test_a_trial_is_the_same_whoever_asked_for_identities_before():
