@@ -10,17 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from deepcaptcha.errors import InputError
 from deepcaptcha.keras.data import Data, Examples
 from deepcaptcha.networks.recipes import RECIPES, load_digits
-from deepcaptcha.trials.trial import Identity, Target, Trial
+from deepcaptcha.trials.trial import Target
 
 from .operators import (
     Model,
@@ -88,7 +85,7 @@ class Change:
     - `name`: what is changed, for people. `on`: the data set, a key of RECIPE.
     - `build`: makes the model in the place of the network's own factory. `data`: turns the recipe's
       examples into others. `training`: settings that differ. `callbacks`: as for a KerasSource.
-    - `environment`: variables of a process of its own.
+    - `environment`: variables of the workers that train it.
     - `late`: it acts after step 50 alone. `kept_back`: looked at after all others.
     - `harmless`: nobody would want to be told. `bits`: it is expected to change them.
     """
@@ -112,12 +109,8 @@ class Change:
         text = repr((parts, sorted(self.training.items()), sorted(self.environment.items())))
         return f"{self.name} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
-    def source(self) -> KerasSource | InEnvironment:
-        """Its trials."""
-        return InEnvironment(self) if self.environment else self.keras_source()
-
-    def keras_source(self) -> KerasSource:
-        """Its trials in whatever environment."""
+    def source(self) -> KerasSource:
+        """Its trials, which are to run in its environment."""
         recipe = RECIPE[self.on]
         source = replace(recipe.source(NETWORK), name=self.key, callbacks=self.callbacks)
         if self.build is not None:
@@ -134,44 +127,6 @@ def _text(part: object) -> str:
     if not inspect.isfunction(part):
         return repr(part)
     return ast.dump(ast.parse(inspect.getsource(part)))  # whatever its comments and layout
-
-
-@dataclass(frozen=True)
-class InEnvironment:
-    """Trials of a change in a process whose environment differs, which is fresh."""
-
-    change: Change
-
-    @property
-    def name(self) -> str:
-        return self.change.key
-
-    @property
-    def recipe(self) -> str:
-        return RECIPE[self.change.on].name
-
-    @property
-    def target(self) -> Target:
-        return RECIPE[self.change.on].target
-
-    def identity(self, seed: int) -> Identity:
-        return self._told(self._source().identity(seed))
-
-    def run(self, seed: int, *, steps: int | None = None) -> Trial:
-        trial = self._source().run(seed, steps=steps)
-        return replace(trial, identity=self._told(trial.identity))
-
-    def _told(self, identity: Identity) -> Identity:
-        return {**identity, "environment": {**identity["environment"], **self.change.environment}}
-
-    def _source(self) -> KerasSource:
-        from deepcaptcha.keras import environment
-
-        if "tensorflow" in sys.modules and not environment.is_left_alone():
-            raise InputError("TensorFlow has its settings already; a fresh process is needed")
-        environment.leave_alone()
-        os.environ.update(self.change.environment)
-        return replace(self.change.keras_source(), _any_threads=True)
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from deepcaptcha.keras import environment
 from deepcaptcha.networks.variants import HYPOTHESES, ROWS
 from deepcaptcha.trials import seeds
 from deepcaptcha.trials.ledger import Ledger, read_ledger
-from deepcaptcha.trials.runner import LostTrialError, Runner
+from deepcaptcha.trials.runner import Executors, LostTrialError, Runner
 from deepcaptcha.trials.source import Source
 from deepcaptcha.trials.trial import Trial
+from deepcaptcha.trials.worker import workers
 from deepcaptcha.verdicts.as_before import Looks, judge_as_before
 from deepcaptcha.verdicts.baseline import SEED_DIGESTS, Baseline, make_baseline
 from deepcaptcha.verdicts.claim import Budget, Verdict
@@ -49,6 +50,9 @@ ALPHA = Budget(HYPOTHESES, rows=ROWS).comparison_alpha
 LOOKS = Looks()
 PAIRED = 4
 """Recorded seeds that are trained again, of what is compared seed by seed, and for the ruler."""
+
+VARIABLES = {change.key: change.environment for change in CHANGES}
+"""Of the workers that train a change."""
 
 RULERS = {change.name for change in ARITHMETICS}
 
@@ -130,11 +134,17 @@ class Trials:
 
     def _read(self, folder: Path) -> dict[tuple[str, str, int], Trial]:
         here = environment.describe()
-        own = {change.key: change.environment for change in CHANGES}
+
+        def is_of_here(trial: Trial) -> bool:
+            there = dict(trial.identity["environment"])
+            if VARIABLES.get(trial.name):
+                there |= {name: here[name] for name in ("onednn", "threads")}
+            return there == here
+
         return {
             (trial.name, trial.recipe, trial.seed): trial
             for trial in read_ledger(folder).trials
-            if trial.identity["environment"] == {**here, **own.get(trial.name, {})}
+            if is_of_here(trial)
         }
 
     def train(self, wanted: Iterable[tuple[Source, int]]) -> None:
@@ -144,9 +154,7 @@ class Trials:
         if not self._jobs:
             return
         for one, pairs in groupby(missing, key=lambda pair: _environment_of(pair[0])):
-            with Runner(
-                self._folder / "ledger", reuse=False, jobs=self._jobs, time_limit=900
-            ) as run:
+            with Runner(self._folder / "ledger", reuse=False, executors=self._workers(one)) as run:
                 self._run(run, list(pairs), f" {one}" if one else "")
 
     def _run(self, runner: Runner, pairs: list[tuple[Source, int]], where: str) -> None:
@@ -178,8 +186,8 @@ class Trials:
         missing = [s for s in sources if (s.name, s.recipe, seed) not in self._prefixes]
         if not self._jobs:
             return
-        for _, some in groupby(missing, key=_environment_of):
-            with Ledger(folder) as ledger, Runner(jobs=self._jobs, time_limit=900) as runner:
+        for one, some in groupby(missing, key=_environment_of):
+            with Ledger(folder) as ledger, Runner(executors=self._workers(one)) as runner:
                 todo, running = list(some), 0
                 while todo or running:
                     while todo and runner.room > 0:
@@ -191,6 +199,11 @@ class Trials:
                         ledger.append(trial)
                         self._prefixes[trial.name, trial.recipe, seed] = trial
                         print(f"{trial.name} {PREFIX_STEPS} steps", flush=True)
+
+    def _workers(self, variables: str) -> Executors:
+        return partial(
+            workers, self._jobs, 900, dict(part.split("=") for part in variables.split())
+        )
 
     def of(self, source: Source, wanted: Iterable[int]) -> list[Trial]:
         """The trials of these seeds that are there, up to the first that is not."""
@@ -209,9 +222,8 @@ class Trials:
 
 
 def _environment_of(source: Source) -> str:
-    """What its processes share with no others."""
-    change = getattr(source, "change", None)
-    return "" if change is None else " ".join(map("=".join, change.environment.items()))
+    """The variables of its workers."""
+    return " ".join(map("=".join, VARIABLES.get(source.name, {}).items()))
 
 
 def new_seeds(change: Change) -> range:

@@ -107,7 +107,7 @@ def harmless_lines(rows: Sequence[Row]) -> list[str]:
         f"- {name}: {rate(sum(map(chosen, rows)), len(rows))}"
         for name, chosen in (
             ("red", lambda row: "red" in (row.colour, row.paired)),
-            ("yellow", lambda row: "yellow" in (row.colour, row.paired)),
+            ("yellow", lambda row: "yellow" in (row.colour, row.paired) or row.copies),
             ("unchanged, known from one training of 50 steps", lambda row: row.unchanged),
         )
     ]

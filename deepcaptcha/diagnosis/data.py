@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, Severity, advise, percent
 from ..keras.data import Array
-from ..trials.copies import as_trained, example_keys, is_numeric
+from ..trials.copies import is_numeric, keys_of_both
 
 OFFSET = 2.0
 """Means of so many standard deviations are an offset worth a warning. Initializers assume inputs about
@@ -340,7 +340,7 @@ def nearest(x: Array) -> NDArray[np.int64]:
 def _leak(x: list[Array], validation: list[Array]) -> Iterator[Finding]:
     from scipy.stats import binomtest
 
-    train, held = example_keys(x), example_keys(as_trained(validation, x))
+    train, held = keys_of_both(x, validation)
     counted = Counter(train)
     copies = sum(row in counted for row in held)
     # Data with few distinct values repeats itself anyway: what is more than that is a leak. A training

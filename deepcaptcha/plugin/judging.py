@@ -408,10 +408,12 @@ class Convergence:
             why = "; with the same code: a file that it reads is another, or it ignores its seed"
             words = f"changed: {difference_text(confirmation)}{why if same else ''}"
             return self._judge_change(source, claim, folder, record, words)
-        own = {k: v for k, v in trial.digests.items() if k == "copies"}  # which an older one lacks
+        made = record
         if "code" in record.digests:  # a part of it is enough from now on
-            own["code"] = code
-        made = replace(record, digests={**record.digests, **own})
+            copies = {
+                k: v for k, v in trial.digests.items() if k == "copies"
+            }  # an older one has none
+            made = replace(made, digests={**record.digests, **copies, "code": code})
         if self.record and not recorded_verdicts(record, claim, self.budget):
             made = replace(made, judged=self._judged_now(source, claim, folder))
         if made != record:

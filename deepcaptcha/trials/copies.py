@@ -3,6 +3,7 @@ examples than it seems."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 LEVEL = 1e-4
-"""Above it, by Fisher's exact test of two shares, copies are no more than chance may bring in other data
-of the same kind."""
+"""Above it, by Fisher's exact test of two shares, copies are no more than chance may bring where other
+examples of the same kind are drawn, each by itself."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,17 @@ class Copies:
         )
 
     def more_than(self, recorded: Copies) -> str:
-        """In words, what of both shares is larger than recorded, surely; empty where none is."""
+        """In words, what of both shares is larger than recorded, surely; empty where none is.
+
+        Of more training examples both grow, at most in proportion: what is more than that is told.
+        """
         told = []
+        growth = max(1.0, self.n_train / recorded.n_train)
         for count, n, was, of, words in (
             (self.leaked, self.n_validation, recorded.leaked, recorded.n_validation, _LEAKED),
             (self.repeats, self.n_train, recorded.repeats, recorded.n_train, _REPEATS),
         ):
-            if _larger(count, n, was, of):
+            if _larger(count, n, min(of, math.ceil(growth * was)), of):
                 told.append(f"{count} of {n} {words}, recorded {was} of {of}")
         return "; ".join(told)
 
@@ -64,24 +69,32 @@ def _larger(count: int, n: int, was: int, of: int) -> bool:
 
 def count_copies(train: Sequence[Array], validation: Sequence[Array]) -> Copies:
     """Of inputs, one array for each, whose first axis counts examples."""
-    known = example_keys(train)
-    held = example_keys(as_trained(validation, train))
+    known, held = keys_of_both(train, validation)
     distinct = set(known)
     leaked = sum(key in distinct for key in held)
     return Copies(len(known) - len(distinct), len(known), leaked, len(held))
 
 
-def as_trained(validation: Sequence[Array], train: Sequence[Array]) -> list[Array]:
-    """Numbers of the validation in the types of the training, where equal ones are the same bytes."""
-    pairs = zip(map(np.asarray, validation), train, strict=True)
-    return [
-        v.astype(a.dtype, copy=False) if is_numeric(v) and is_numeric(a) else v for v, a in pairs
-    ]
+def keys_of_both(
+    train: Sequence[Array], validation: Sequence[Array]
+) -> tuple[list[int], list[int]]:
+    """A number for each example of both, the same for copies and, but for one chance in 2**64, for no
+    others; of this process alone. Numbers of two types are compared in a type that holds both."""
+    pairs = [_in_one_type(a, b) for a, b in zip(train, validation, strict=True)]
+    known, held = (_example_keys(side) for side in zip(*pairs, strict=True))
+    return known, held
 
 
-def example_keys(arrays: Sequence[Array]) -> list[int]:
-    """A number for each example, the same for copies; of one process, no other gives the same."""
-    keys = [_keys(np.asarray(array)) for array in arrays]
+def _in_one_type(a: Array, b: Array) -> tuple[Array, Array]:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype == b.dtype or not (is_numeric(a) and is_numeric(b)):
+        return a, b
+    common = np.result_type(a, b)
+    return a.astype(common), b.astype(common)
+
+
+def _example_keys(arrays: Sequence[Array]) -> list[int]:
+    keys = [_keys(array) for array in arrays]
     return keys[0] if len(keys) == 1 else [hash(row) for row in zip(*keys, strict=True)]
 
 
@@ -100,5 +113,5 @@ def read_copies(text: str) -> Copies | None:
     """The inverse of `Copies.text`; None for any other text."""
     found = re.fullmatch(r"(\d+) of (\d+) in training, (\d+) of (\d+) in validation", text)
     made = found and Copies(*map(int, found.groups()))
-    sound = made and made.repeats <= made.n_train and made.leaked <= made.n_validation
+    sound = made and made.repeats < made.n_train and 0 < made.n_validation >= made.leaked
     return made if sound else None

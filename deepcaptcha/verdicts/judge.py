@@ -232,6 +232,8 @@ def judge(
         with suppress(CappedError):
             for index in range(least):
                 read(index)
+    if recorded and numbers is not None:
+        compared = [with_copies(each, numbers, trials[0], strict=strict) for each in compared]
     return evidence_of(
         source,
         claim,
@@ -256,41 +258,39 @@ def judge_numbers(
     strict: bool = False,
 ) -> Verdict:
     """Whether a row trains as before, by the numbers of its record: on the record's own seeds, trained
-    again, where they pair; else by samples; and whether its examples are. Arguments as for `judge`."""
+    again, where they pair; else by samples. Arguments as for `judge`."""
     recorded, target = courses_of(record), Target.from_dict(record.recipe)
-    first: list[Trial] = []
-
-    def course(trial: Trial) -> Course:
-        first.append(trial)
-        return course_of(trial)
-
-    verdict = judge_as_before(
+    return judge_as_before(
         measures_of(recorded, target, chance_of(target, record.recipe)),
         recorded,
-        lambda index: course(trial_at(index)),
+        lambda index: course_of(trial_at(index)),
         budget.comparison_alpha,
         monitor=target.monitor,
         row=f"{record.recipe['name']} {record.name}",
         ruler=ruler_of(record),
         same_seeds=None if again_at else {course.seed: course for course in recorded},
-        again_at=None if again_at is None else lambda index: course(again_at(index)),
+        again_at=None if again_at is None else lambda index: course_of(again_at(index)),
         strict=strict,
     )
-    told = more_copies(record, first[0]) if first else ""
+
+
+def with_copies(verdict: Verdict, record: Baseline, trial: Trial, *, strict: bool) -> Verdict:
+    """The verdict; one of `as before` is different where more examples are copies than were recorded,
+    whatever the numbers say: copies in the validation look like progress."""
+    told = more_copies(record, trial) if verdict.hypothesis == "as before" else ""
     if not told:
         return verdict
-    # Whatever the numbers say: copies in the validation look like progress.
     verdict = replace(verdict, note=f"different in its examples: {told}; {verdict.note}")
     if verdict.colour in ("red", "undecided"):
         return verdict
     return replace(verdict, colour="red" if strict else "yellow")
 
 
-def more_copies(record: Baseline, trial: Trial) -> str:
-    """In words, how many more of a trial's examples are copies of others than the record's were; empty
-    where no more are, or where that was not recorded."""
-    then, now = (read_copies(of.digests.get("copies", "")) for of in (record, trial))
-    return now.more_than(then) if now and then else ""
+def more_copies(record: Baseline, now: Baseline | Trial) -> str:
+    """In words, how many more examples are copies of others than the record's were; empty where no more
+    are, or where that was not recorded."""
+    was, found = (read_copies(of.digests.get("copies", "")) for of in (record, now))
+    return found.more_than(was) if found and was else ""
 
 
 def evidence_of(
@@ -341,6 +341,8 @@ def beside(old: Baseline, new: Baseline) -> tuple[str, ...]:
     for key in ("recipe", "environment"):
         if what := differences(getattr(old, key), getattr(new, key)):
             lines.append(f"{key}: {what}")
+    if copies := more_copies(old, new):
+        lines.append(copies)
     then, now = courses_of(old), courses_of(new)
     if then and now and "target" in old.recipe:
         target = Target.from_dict(old.recipe)

@@ -24,7 +24,7 @@ from .claim import (
     judge_plan,
 )
 from .confirm import Confirmation
-from .judge import Evidence, evidence_of, judge_numbers, unless_capped
+from .judge import Evidence, evidence_of, judge_numbers, unless_capped, with_copies
 from .measures import chance_of, course_of, courses_of, measures_of
 from .plan import binomial_interval
 from .ruler import Shift, ruler_of, shifts_of
@@ -140,7 +140,7 @@ def judge_change(
         source,
         claim,
         budget,
-        (*stand, compared),
+        (*stand, with_copies(compared, record, trials[0], strict=strict)),
         trials,
         changed=changes(record, trials[0]),
         moved=moved,

@@ -20,6 +20,11 @@ def test_copies_are_counted_by_hand():
     [
         (np.float32([0.5, 2]), np.float64([0.5, 3]), 1),  # one number in two types
         (np.array([True, True]), np.array([False, True]), 1),
+        (np.array([0, 1]), np.array([0.3, 0.9, 1.0]), 1),  # no number is cut to fit
+        (np.uint8([0, 1]), np.array([256, 257]), 0),
+        (np.float16([1.0]), np.float32([1.0001]), 0),
+        (np.array([1]), np.array([np.nan]), 0),
+        (np.array([1.0]), np.array(["1.0"]), 0),
         (np.array(["a", "b"]), np.array(["b", "bb"]), 1),
         (np.array([["a"], [None]], object), np.array([["b"], [None]], object), 1),
         (np.zeros((2, 0)), np.zeros((2, 0)), 2),
@@ -45,7 +50,14 @@ def test_what_is_written_is_read_again():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "none", "3 of 2 in training, 0 of 1 in validation", "0 of 1 in training"]
+    "text",
+    [
+        "",
+        "none",
+        "0 of 1 in training",
+        "3 of 2 in training, 0 of 1 in validation",
+        "0 of 0 in training, 0 of 0 in validation",
+    ],
 )
 def test_other_words_are_no_copies(text):
     assert read_copies(text) is None
@@ -70,3 +82,16 @@ def test_repeated_training_examples_are_told_and_what_always_repeats_is_not():
     assert words == "3200 of 6400 training examples are copies of others, recorded 0 of 6400"
     # A table of few distinct rows, twice as long.
     assert Copies(1990, 2000, 500, 500).more_than(Copies(990, 1000, 250, 250)) == ""
+
+
+def test_more_honest_examples_repeat_one_another_more_often():
+    """Of 2,000 equally frequent values n draws hold 2,000 (1 - (1 - 1 / 2,000) ** n) in the mean."""
+
+    def drawn(n):
+        distinct = 2000 * (1 - (1 - 1 / 2000) ** n)
+        return Copies(round(n - distinct), n, round(500 * distinct / 2000), 500)
+
+    assert (drawn(1000), drawn(2000)) == (Copies(213, 1000, 197, 500), Copies(736, 2000, 316, 500))
+    assert drawn(2000).more_than(drawn(1000)) == drawn(2400).more_than(drawn(2000)) == ""
+    assert "480 of 500" in Copies(736, 2000, 480, 500).more_than(drawn(1000))
+    assert "316 of 500" in drawn(2000).more_than(Copies(0, 1000, 0, 500))

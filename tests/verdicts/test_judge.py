@@ -12,9 +12,10 @@ from deepcaptcha.trials.ledger import trial_key
 from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts import reliability
-from deepcaptcha.verdicts.claim import Budget, Claim
+from deepcaptcha.verdicts.claim import Budget, CappedError, Claim
 from deepcaptcha.verdicts.judge import (
     Evidence,
+    beside,
     judge,
 )
 from deepcaptcha.verdicts.plan import Plan
@@ -264,6 +265,42 @@ def test_more_copies_among_the_examples_are_told_whatever_the_numbers_say(
         "examples, recorded 0 of 2000; sees shifts of"
     )
     assert verdict.note.startswith(words) == (colour != "green")
+
+
+def test_copies_are_told_where_a_cap_ends_the_comparison_or_numbers_cannot_tell():
+    among, digests = numbers([0.47, 0.49, 0.48]), {"copies": LEAKED}
+
+    def capped(index):
+        if index == 3:
+            raise CappedError("cap of 3 trainings")
+        return replace(among(index), digests=digests)
+
+    recorded = with_numbers(digests={"copies": NO_COPIES})
+    verdict = judge(SOURCE, TRAINS, ONE, capped, baseline=recorded).verdicts[2]
+    assert (verdict.hypothesis, verdict.colour) == ("as before", "undecided")
+    assert verdict.note.startswith("different in its examples: 200 of 2000 validation examples")
+
+    # Two recorded trials are too few to compare samples with, so that speed is judged too.
+    few = replace(baseline(), recipe=LOGGED, digests={"copies": NO_COPIES})
+    few = replace(few, history=recorded.history[:30])
+    two = replace(few, outcomes=few.outcomes[:2], history=few.history[:2])
+    five = numbers([0.47] * 5)
+    evidence = judge(
+        *(SOURCE, TRAINS, ONE, lambda index: replace(five(index), digests=digests)),
+        baseline=few,
+        numbers=two,
+    )
+    assert [(v.hypothesis, v.colour) for v in evidence.verdicts[1:]] == [
+        ("as reliable", "green"),
+        ("as before", "yellow"),
+        ("as fast", "green"),
+    ]
+
+
+def test_an_accepted_record_says_what_of_its_copies_was_accepted():
+    old = replace(baseline(), digests={"copies": NO_COPIES})
+    (_, line) = beside(old, replace(old, digests={"copies": LEAKED}))
+    assert line.startswith("200 of 2000 validation examples are copies of training examples")
 
 
 def test_another_recipe_is_listed_and_compared_by_its_numbers():
