@@ -15,7 +15,7 @@ import pytest
 from ..errors import InputError
 from ..keras import environment
 from ..keras.settings import Training
-from ..report.words import failure_message, undecided_message
+from ..report.words import failure_message, plural, undecided_message
 from ..trials.runner import Reuse, Runner
 from ..trials.source import ANSWER, FunctionSource, Source, Train, function_name, row_text
 from ..trials.trial import Target, Trial
@@ -282,7 +282,7 @@ class Convergence:
             else "",
         )
         if reason:
-            cost = f"judged instead, with {evidence.summary.trials} trainings"
+            cost = f"judged instead, with {plural(evidence.summary.trials, 'training')}"
             evidence = replace(evidence, confirmation=f"{reason}; {cost}")
         if evidence.red and evidence.claim.kind != "stuck" and evidence.symptoms:
             trials = [trial_at(index) for index in range(evidence.summary.trials)]
@@ -435,8 +435,8 @@ class Convergence:
             strict=self.strict,
             test=self.test,
         )
-        count = evidence.summary.trials
-        return replace(evidence, confirmation=f"{told}; compared by {count} trainings")
+        count = plural(evidence.summary.trials, "training")
+        return replace(evidence, confirmation=f"{told}; compared by {count}")
 
     def _judged_now(self, source: Source, claim: Claim, folder: Path) -> Json:
         """The verdicts of an unchanged row that has none on record."""

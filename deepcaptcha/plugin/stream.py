@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from statistics import fmean
 
-from ..report.words import minutes_text
+from ..report.words import minutes_text, plural
 from ..trials.runner import Reuse, Runner
 from ..trials.source import Source
 from ..trials.trial import Trial
@@ -120,7 +120,7 @@ class Stream:
         """Why no further trial may begin; empty where it may."""
         cap = self._cap
         if cap.trials is not None and self._started >= cap.trials:
-            return f"stopped after {cap.trials} trainings"
+            return f"stopped after {plural(cap.trials, 'training')}"
         late = cap.minutes is not None and time.monotonic() - self._began >= 60 * cap.minutes
         return f"stopped after {cap.minutes:g} minutes" if late and self._started else ""
 

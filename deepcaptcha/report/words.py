@@ -303,11 +303,18 @@ def _confirmation_lines(reported: Sequence[Evidence], workers: int) -> list[str]
             f"{' and '.join(twins)} are one piece of evidence: their recorded trials ended in the same "
             "weights."
         )
-    lines += [
-        f"{row_text(evidence.name, evidence.recipe)}: {evidence.confirmation}."
-        for evidence in reported
-        if evidence.confirmation and not evidence.unchanged
-    ]
+    # An environment is another one for all rows; what it cost stands after the last semicolon.
+    others: dict[str, list[Evidence]] = {}
+    for evidence in reported:
+        if evidence.confirmation and not evidence.unchanged:
+            others.setdefault(evidence.confirmation.rpartition("; ")[0], []).append(evidence)
+    for why, rows in others.items():
+        if len(rows) == 1:
+            (row,) = rows
+            lines.append(f"{row_text(row.name, row.recipe)}: {row.confirmation}.")
+        else:
+            count = plural(sum(row.summary.trials for row in rows), "training")
+            lines.append(f"{plural(len(rows), 'row')}: {why}; {count} in all.")
     return lines
 
 

@@ -143,7 +143,8 @@ def test_what_is_not_the_same_is_judged_and_says_why(ask, change, words):
     assert not evidence.unchanged
     assert evidence.confirmation.startswith(words)
     ways = "judged instead, with" if source.name == "new" else "compared by"
-    assert evidence.confirmation.endswith(f"{ways} {len(evidence.trials)} trainings")
+    count = len(evidence.trials)
+    assert evidence.confirmation.endswith(f"{ways} {count} training{'s' if count > 1 else ''}")
     assert evidence.confirmation in " ".join(summary_lines([evidence], 1, False))
 
 

@@ -60,7 +60,7 @@ def test_a_capped_claim_is_undecided_and_says_what_decides_it():
     # as many misses as outweigh it.
     assert (verdict.colour, verdict.successes, verdict.trials) == ("undecided", 1, 1)
     assert verdict.interval == (pytest.approx(0.025), 1)  # half of 1 / 20
-    assert verdict.note.startswith("stopped after 1 trainings; 1 more in a row make it green, ")
+    assert verdict.note.startswith("stopped after 1 training; 1 more in a row make it green, ")
     assert (verdict.alpha, verdict.detects) == (None, None)
     assert (mixed.colour, mixed.trials) == ("cannot tell", 3)
     assert mixed.note == "not judged; stopped after 3 trainings"

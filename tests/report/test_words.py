@@ -146,6 +146,26 @@ def test_the_lines_below_say_what_a_comparison_sees_and_why_it_cannot_tell():
     assert summary_lines([EVIDENCE, BLIND], workers=1, nightly=True) == [*lines, night]
 
 
+def test_what_keeps_several_rows_from_being_confirmed_is_told_once():
+    reason = "not confirmed: no record of this environment; the nearest differs: keras 3 -> 4"
+    rows = [
+        replace(
+            EVIDENCE,
+            name=name,
+            confirmation=f"{reason}; compared by {count} trainings",
+            summary=replace(EVIDENCE.summary, trials=count),
+        )
+        for name, count in (("one", 4), ("two", 3))
+    ]
+    changed = replace(EVIDENCE, confirmation="changed: loss: 1, recorded 2; compared by 1 training")
+    lines = summary_lines([*rows, changed], workers=1, nightly=False)
+    assert lines[:2] == [
+        f"2 rows: {reason}; 7 trainings in all.",
+        f"{EVIDENCE.name} under {EVIDENCE.recipe}: {changed.confirmation}.",
+    ]
+    assert summary_lines(rows[:1], 1, False)[0].endswith("keras 3 -> 4; compared by 4 trainings.")
+
+
 JUDGED = replace(
     EVIDENCE,
     name="build_model",
