@@ -410,9 +410,8 @@ class Convergence:
             return self._judge_change(source, claim, folder, record, words)
         made = record
         if "code" in record.digests:  # a part of it is enough from now on
-            copies = {
-                k: v for k, v in trial.digests.items() if k == "copies"
-            }  # an older one has none
+            # So are copies, which an older record lacks.
+            copies = {name: text for name, text in trial.digests.items() if name == "copies"}
             made = replace(made, digests={**record.digests, **copies, "code": code})
         if self.record and not recorded_verdicts(record, claim, self.budget):
             made = replace(made, judged=self._judged_now(source, claim, folder))
