@@ -153,9 +153,9 @@ class Trials:
         missing = [(s, n) for s, n in wanted if (s.name, s.recipe, n) not in known]
         if not self._jobs:
             return
-        for one, pairs in groupby(missing, key=lambda pair: _environment_of(pair[0])):
-            with Runner(self._folder / "ledger", reuse=False, executors=self._workers(one)) as run:
-                self._run(run, list(pairs), f" {one}" if one else "")
+        for own, pairs in groupby(missing, key=lambda pair: _variables(pair[0])):
+            with Runner(self._folder / "ledger", reuse=False, executors=self._workers(own)) as run:
+                self._run(run, list(pairs), "".join(f" {name}={own[name]}" for name in own))
 
     def _run(self, runner: Runner, pairs: list[tuple[Source, int]], where: str) -> None:
         running, broken = 0, None
@@ -186,8 +186,8 @@ class Trials:
         missing = [s for s in sources if (s.name, s.recipe, seed) not in self._prefixes]
         if not self._jobs:
             return
-        for one, some in groupby(missing, key=_environment_of):
-            with Ledger(folder) as ledger, Runner(executors=self._workers(one)) as runner:
+        for own, some in groupby(missing, key=_variables):
+            with Ledger(folder) as ledger, Runner(executors=self._workers(own)) as runner:
                 todo, running = list(some), 0
                 while todo or running:
                     while todo and runner.room > 0:
@@ -200,10 +200,8 @@ class Trials:
                         self._prefixes[trial.name, trial.recipe, seed] = trial
                         print(f"{trial.name} {PREFIX_STEPS} steps", flush=True)
 
-    def _workers(self, variables: str) -> Executors:
-        return partial(
-            workers, self._jobs, 900, dict(part.split("=") for part in variables.split())
-        )
+    def _workers(self, variables: Mapping[str, str]) -> Executors:
+        return partial(workers, self._jobs, 900, variables)
 
     def of(self, source: Source, wanted: Iterable[int]) -> list[Trial]:
         """The trials of these seeds that are there, up to the first that is not."""
@@ -221,9 +219,9 @@ class Trials:
         return trial
 
 
-def _environment_of(source: Source) -> str:
-    """The variables of its workers."""
-    return " ".join(map("=".join, VARIABLES.get(source.name, {}).items()))
+def _variables(source: Source) -> Mapping[str, str]:
+    """Those of its workers."""
+    return VARIABLES.get(source.name, {})
 
 
 def new_seeds(change: Change) -> range:

@@ -29,13 +29,7 @@ from ..verdicts.baseline import (
     write_record,
 )
 from ..verdicts.claim import Budget, Claim, Json, claim_cost
-from ..verdicts.confirm import (
-    choose_repetition,
-    confirm,
-    difference_text,
-    is_of_function,
-    why_not,
-)
+from ..verdicts.confirm import choose_repetition, confirm, difference_text, is_of_function, why_not
 from ..verdicts.judge import Evidence, judge
 from ..verdicts.recorded import confirmed_evidence, judge_change, judged_record, recorded_verdicts
 from ..verdicts.whole import WHOLE_SEEDS

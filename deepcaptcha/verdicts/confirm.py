@@ -12,19 +12,11 @@ from dataclasses import dataclass, replace
 from ..trials.code import LENGTH
 from ..trials.draws import tells_apart
 from ..trials.trial import Trial
-from .baseline import (
-    SEED_DIGESTS,
-    Baseline,
-    differences,
-    rounding,
-)
-from .claim import (
-    Json,
-)
+from .baseline import SEED_DIGESTS, Baseline, differences, rounding
+from .claim import Json
 
 PREFIX_STEPS = 50
 """Steps that may stand for a whole training, with one pass of validation after them."""
-
 
 _NEEDED = ("training data", "validation data", "configuration", "callbacks", "epochs", "target")
 """Digests without which equal bits prove too little: weights alone would pass leaked validation rows."""

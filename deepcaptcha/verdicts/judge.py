@@ -14,9 +14,7 @@ from ..trials.history import symptom_counts, symptom_lines
 from ..trials.ledger import trial_key
 from ..trials.source import Source
 from ..trials.trial import Target, Trial
-from .as_before import (
-    judge_as_before,
-)
+from .as_before import judge_as_before
 from .baseline import Baseline, changes, differences, require_comparable, require_same_monitor
 from .claim import (
     Budget,

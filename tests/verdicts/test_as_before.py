@@ -9,12 +9,7 @@ from scipy.stats import mannwhitneyu
 
 from deepcaptcha import InputError
 from deepcaptcha.trials.trial import Target
-from deepcaptcha.verdicts.as_before import (
-    Looks,
-    as_before_text,
-    colour_of,
-    judge_as_before,
-)
+from deepcaptcha.verdicts.as_before import Looks, as_before_text, colour_of, judge_as_before
 from deepcaptcha.verdicts.comparison import compare_courses
 from deepcaptcha.verdicts.measures import Course, measures_of
 from deepcaptcha.verdicts.ruler import Shift

@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from deepcaptcha import InputError
-from deepcaptcha.verdicts.claim import (
-    Budget,
-    Claim,
-    chance_to_pass,
-    claim_plan,
-    judge_claim,
-)
+from deepcaptcha.verdicts.claim import Budget, Claim, chance_to_pass, claim_plan, judge_claim
 from tests.helpers import make_trial
 
 TRAINS = Claim("trains", 0.9, 0.5)

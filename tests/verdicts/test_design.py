@@ -14,11 +14,7 @@ from scipy import stats
 
 from deepcaptcha.errors import InputError
 from deepcaptcha.verdicts.design import _search, design_plan, fixed_plan, lower_bound
-from deepcaptcha.verdicts.plan import (
-    Plan,
-    exact_error_rates,
-    operating_characteristic,
-)
+from deepcaptcha.verdicts.plan import Plan, exact_error_rates, operating_characteristic
 from tests.verdicts.examples import MIRRORED
 
 Boundaries = tuple[tuple[int, ...], tuple[int, ...]]

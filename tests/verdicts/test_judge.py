@@ -13,11 +13,7 @@ from deepcaptcha.trials.trial import Epoch, Target
 from deepcaptcha.verdicts import claim as claims
 from deepcaptcha.verdicts import reliability
 from deepcaptcha.verdicts.claim import Budget, CappedError, Claim
-from deepcaptcha.verdicts.judge import (
-    Evidence,
-    beside,
-    judge,
-)
+from deepcaptcha.verdicts.judge import Evidence, beside, judge
 from deepcaptcha.verdicts.plan import Plan
 from deepcaptcha.verdicts.ruler import Shift
 from tests.verdicts.examples import LOGGED, baseline, logged, trial, with_numbers
